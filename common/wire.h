@@ -58,6 +58,9 @@ void wire_frame_pack(struct buf *out, const struct wire_frame *frame);
 /* MALFORMED, or PROTOCOL_MISMATCH when the version is not served (the frame is filled in then). */
 int wire_frame_read(struct span message, struct wire_frame *ret, struct error *e) MUST_CHECK;
 
+/* A worker's durable id, a key's name: 1 to 64 of A-Z a-z 0-9 . _ - */
+bool wire_name_valid(struct span name);
+
 struct wire_token { uint64_t task, epoch, counter; };
 
 struct wire_hello {
