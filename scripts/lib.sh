@@ -10,7 +10,9 @@ DROVER_CACHE=${DROVER_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/
 # meson and the tests need the python3 that Debian's python3-* packages belong to.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export PATH LC_ALL=C.UTF-8
+# shellcheck disable=SC2034
 PYTHON=/usr/bin/python3
+# shellcheck disable=SC2034
 JOBS=${DROVER_JOBS:-$(nproc)}
 
 say() { printf '%s\n' "$*" >&2; }
