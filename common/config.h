@@ -31,10 +31,10 @@ enum {
 enum config_type {
     CONFIG_STR,
     CONFIG_INT,
-    CONFIG_DURATION, /* "1.5s" "250ms" "10m" "2h" "7d", or seconds; kept in milliseconds */
-    CONFIG_BYTES,    /* "64MiB" "10k" (1024) "2GB" (10^9), or bytes */
-    CONFIG_BOOL,     /* true false yes no on off 1 0; a flag alone is true, --no-FLAG false */
-    CONFIG_LIST,     /* [ "a", "b" ] or a,b */
+    CONFIG_DURATION,   /* "1.5s" "250ms" "10m" "2h" "7d", or seconds; kept in milliseconds */
+    CONFIG_BYTES,      /* "64MiB" "10k" (1024) "2GB" (10^9), or bytes */
+    CONFIG_BOOL,       /* true false yes no on off 1 0; a flag alone is true, --no-FLAG false */
+    CONFIG_LIST,       /* [ "a", "b" ] or a,b */
     CONFIG_SECRET_FILE /* a path; the content is read by config_secret and never shown */
 };
 
@@ -50,7 +50,8 @@ struct config_program {
     const char *name;  /* "drover-coordinator" */
     const char *usage; /* "[OPTION]..." */
     const char *about; /* a paragraph for --help */
-    const char *file;  /* read when it exists; NULL: none. --config FILE and DROVER_CONFIG replace it */
+    const char
+        *file; /* read when it exists; NULL: none. --config FILE and DROVER_CONFIG replace it */
     const struct config_option *options;
     size_t n_options;
     /* Flags outside the table: kept for config_flag. "name" takes no value, "name=" takes one. A
@@ -75,9 +76,11 @@ const char *config_flag(const struct config *c, const char *name);
 
 /* Values. The key must be in the table with a fitting type (asserted). For a key with a name part
  * pass the real one: "sink.main.url". */
-bool config_has(const struct config *c, const char *key);            /* has a value */
-const char *config_str(const struct config *c, const char *key);     /* STR, SECRET_FILE: NULL: not set */
-int64_t config_int(const struct config *c, const char *key);         /* INT, DURATION (ms), BYTES; 0: not set */
+bool config_has(const struct config *c, const char *key); /* has a value */
+const char *config_str(const struct config *c,
+                       const char *key); /* STR, SECRET_FILE: NULL: not set */
+int64_t config_int(const struct config *c,
+                   const char *key); /* INT, DURATION (ms), BYTES; 0: not set */
 bool config_bool(const struct config *c, const char *key);
 size_t config_list(const struct config *c, const char *key, const char *const **ret);
 /* Reads the file of a SECRET_FILE without the newline at its end; the caller frees. CONFIG when it

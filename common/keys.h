@@ -27,7 +27,7 @@ struct keys_pair {
     char secret_z85[KEYS_Z85_LEN + 1];
 };
 
-const char *keys_role_name(enum keys_role role);                   /* "worker", ... */
+const char *keys_role_name(enum keys_role role); /* "worker", ... */
 bool keys_role_parse(struct span text, enum keys_role *ret);
 bool keys_name_valid(struct span name);
 bool keys_public_valid(struct span z85); /* 40 characters of Z85 */
@@ -66,9 +66,10 @@ int keys_allow_reload(struct keys_allow *a, struct error *e) MUST_CHECK;
  * that other processes respect. ADD: a key that is there with the same role and name is fine; with
  * another, DUPLICATE is INVALID_ARGUMENT. REVOKE: by name, by public key, or both (NULL: any); the
  * number removed; NOT_FOUND when there was none. */
-int keys_allow_add(struct keys_allow *a, const struct keys_entry *entry, struct error *e) MUST_CHECK;
-int keys_allow_revoke(struct keys_allow *a, const char *name, const char *public_z85,
-                      size_t *ret_n, struct error *e) MUST_CHECK;
+int keys_allow_add(struct keys_allow *a, const struct keys_entry *entry,
+                   struct error *e) MUST_CHECK;
+int keys_allow_revoke(struct keys_allow *a, const char *name, const char *public_z85, size_t *ret_n,
+                      struct error *e) MUST_CHECK;
 
 /* Who has this public key. Follows changes of the file. */
 bool keys_allow_find(struct keys_allow *a, const char *public_z85, struct keys_entry *ret);

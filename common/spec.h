@@ -22,7 +22,7 @@ enum {
     SPEC_DEPTH_MAX = 32,                    /* nesting */
     SPEC_STAGES_MAX = 16,
     SPEC_SINKS_MAX = 8,
-    SPEC_NAME_MAX = 100, /* [A-Za-z][A-Za-z0-9._:-]*, not "last" */
+    SPEC_NAME_MAX = 100,      /* [A-Za-z][A-Za-z0-9._:-]*, not "last" */
     SPEC_ITEM_MAX = 64 * 1024 /* bytes of one packed input item */
 };
 
@@ -40,9 +40,9 @@ struct spec_engine {
      * input, more for what was found on the way. INVALID_ARGUMENT says what is wrong with it. */
     int (*item)(const void *compiled, struct span text, uint32_t depth, struct buf *out,
                 uint64_t *ret_key, struct hash128 *ret_unique, struct error *e);
-    bool (*unique)(const void *compiled);            /* inputs seen before are dropped (crawls) */
-    uint32_t (*key_limit)(const void *compiled);     /* concurrent uses of a key, fleet-wide; 0: none */
-    uint32_t (*key_delay_ms)(const void *compiled);  /* between two uses of a key */
+    bool (*unique)(const void *compiled);        /* inputs seen before are dropped (crawls) */
+    uint32_t (*key_limit)(const void *compiled); /* concurrent uses of a key, fleet-wide; 0: none */
+    uint32_t (*key_delay_ms)(const void *compiled); /* between two uses of a key */
 };
 
 struct spec_stage {
@@ -57,22 +57,22 @@ struct spec_sink {
 };
 
 struct spec {
-    char *name; /* NULL: none */
-    uint8_t priority;           /* 0 to 9, higher sooner; default 5 */
-    uint32_t attempts;          /* 1 to 100; default 4 */
-    uint32_t backoff_ms;        /* default 1000 */
-    uint32_t backoff_max_ms;    /* default 60000; at least backoff_ms */
-    uint32_t task_items;        /* inputs a task at most: 1 to 10000; default 64 */
-    uint32_t run_timeout_ms;    /* of one attempt; 0: none */
-    uint64_t ttl_ms;            /* results live so long after the job's end; default 7 days */
-    uint64_t items_max;         /* inputs in all, found ones too; 0: no limit */
-    uint32_t kinds;             /* bits of wire_kind that a worker must have */
-    bool unique;                /* of the first stage's engine, as are the next two */
+    char *name;              /* NULL: none */
+    uint8_t priority;        /* 0 to 9, higher sooner; default 5 */
+    uint32_t attempts;       /* 1 to 100; default 4 */
+    uint32_t backoff_ms;     /* default 1000 */
+    uint32_t backoff_max_ms; /* default 60000; at least backoff_ms */
+    uint32_t task_items;     /* inputs a task at most: 1 to 10000; default 64 */
+    uint32_t run_timeout_ms; /* of one attempt; 0: none */
+    uint64_t ttl_ms;         /* results live so long after the job's end; default 7 days */
+    uint64_t items_max;      /* inputs in all, found ones too; 0: no limit */
+    uint32_t kinds;          /* bits of wire_kind that a worker must have */
+    bool unique;             /* of the first stage's engine, as are the next two */
     uint32_t key_limit, key_delay_ms;
     struct spec_stage *stages;
     size_t n_stages; /* at least 1 */
     struct spec_sink *sinks;
-    size_t n_sinks; /* at least 1 */
+    size_t n_sinks;      /* at least 1 */
     const json_t *input; /* array of texts, or NULL; only with with_input */
     json_t *root;        /* private: owns input */
 };

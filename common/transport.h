@@ -23,7 +23,8 @@ struct transport;
  * io_threads: 1 does about 1 GB/s. */
 int transport_context_new(struct keys_allow *allow, int io_threads, struct transport_context **ret,
                           struct error *e) MUST_CHECK;
-void transport_context_free(struct transport_context *c); /* after its sockets; waits up to 1 s for what is unsent */
+void transport_context_free(
+    struct transport_context *c); /* after its sockets; waits up to 1 s for what is unsent */
 
 /* ---- the coordinator's side ---- */
 
@@ -69,11 +70,13 @@ void transport_free(struct transport *t);
 /* The address with the real port: "tcp://127.0.0.1:41235". Valid while t lives. */
 const char *transport_url(const struct transport *t);
 
+/* Small data lies in the struct itself: it must not be copied or moved while in use. */
 struct transport_message {
     struct transport_peer peer; /* of a bound transport */
     enum keys_role role;        /* KEYS_ADMIN without CURVE: loopback is trusted */
     struct span user;           /* the key's name; empty without CURVE */
     struct span data;
+    const char *address;               /* of the peer, for logs; "" when unknown; until done */
     _Alignas(8) unsigned char zmq[64]; /* private: the frame that data lies in */
     _Alignas(8) unsigned char zmq_from[64];
 };
@@ -91,10 +94,10 @@ void transport_message_done(struct transport_message *m);
 int transport_send(struct transport *t, const struct transport_peer *peer, struct span data,
                    struct error *e) MUST_CHECK;
 
-/* Waits until an item is readable, a signal comes or the time is over (-1: none). Exactly one of
- * transport and fd is given (fd -1: none); ready is set. A ready transport must be read until
- * UNAVAILABLE before the next wait only if fairness to others does not matter: this is level-triggered.
- * Returns the number of ready items; 0 also on a signal. */
+/* Waits until an item is readable, a signal comes or the time is over (-1: none). Each item has a
+ * transport, or an fd. Sets ready; level-triggered, so a transport need not be read to its end. A
+ * connected transport is also ready when its connection changed (transport_problem tells). At most 32
+ * items. Returns the number of ready items; 0 also on a signal. */
 struct transport_item {
     struct transport *transport;
     int fd;

@@ -199,7 +199,8 @@ int wire_frame_read(struct span message, struct wire_frame *ret, struct error *e
         return rc;
     *ret = f;
     if (f.version < WIRE_VERSION_MIN || f.version > WIRE_VERSION)
-        return error_set(e, ERR_PROTOCOL_MISMATCH, "protocol version %llu; this program serves %d to %d",
+        return error_set(e, ERR_PROTOCOL_MISMATCH,
+                         "protocol version %llu; this program serves %d to %d",
                          (unsigned long long)f.version, WIRE_VERSION_MIN, WIRE_VERSION);
     return ERR_OK;
 }
@@ -252,8 +253,8 @@ int wire_hello_read(struct span body, struct arena *a, struct wire_hello *ret, s
     if (rc)
         return rc;
     if (!wire_name_valid(m.worker))
-        return error_set(e, ERR_MALFORMED,
-                         "HELLO: a worker's id has 1 to %d of A-Z a-z 0-9 . _ -", NAME_MAX_LEN);
+        return error_set(e, ERR_MALFORMED, "HELLO: a worker's id has 1 to %d of A-Z a-z 0-9 . _ -",
+                         NAME_MAX_LEN);
     if (m.boot.len != BOOT_LEN)
         return error_set(e, ERR_MALFORMED, "HELLO: the boot id has %d bytes", BOOT_LEN);
     *ret = m;
@@ -294,8 +295,7 @@ void wire_refuse_pack(struct buf *out, enum err code, const char *detail)
     pack_text(out, span_str(detail ? detail : ""));
 }
 
-int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_detail,
-                     struct error *e)
+int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_detail, struct error *e)
 {
     struct unpack u;
     size_t extra;
