@@ -27,7 +27,7 @@ struct job_run {
 /* Those statistics of tasks that are worth a metric of the worker: what its name begins with. */
 static bool is_counter(const char *name)
 {
-    static const char *const prefixes[] = {"pages", "bytes", "status.", "requests", "robots"};
+    static const char *const prefixes[] = {"pages", "bytes", "body_bytes", "status_", "requests", "robots_"};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
