@@ -47,8 +47,11 @@ void fetcher_done(struct fetcher *fr)
         fr->idle = f->next;
         fetch_free(f);
     }
-    trust_free(fr->trust);
-    *fr = (struct fetcher){0};
+}
+
+void fetcher_free_trust(struct fetcher *fr)
+{
+    trust_free(TAKE_PTR(fr->trust));
 }
 
 void fetcher_forget_jar(void *fetcher, const struct jar *jar)
@@ -272,7 +275,18 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
         return CURL_SOCKET_BAD;
     }
     f->sockets_opened++;
-    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    if (fd >= 0)
+        f->owner->socket_opened(f->owner->socket_user, fd);
+    return fd;
+}
+
+/* The connection may outlive the transfer that opened it: user is the fetcher. */
+static int on_close_socket(void *user, curl_socket_t fd)
+{
+    struct fetcher *fr = user;
+    fr->socket_closed(fr->socket_user, fd);
+    return close(fd);
 }
 
 static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *user)
@@ -330,6 +344,8 @@ static bool set_up(struct fetch *f, const struct fetch_request *rq)
     SET(CURLOPT_WRITEDATA, f);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, f);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, fr);
     SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(CURLOPT_SSL_CTX_DATA, fr);
     SET(CURLOPT_CAINFO, NULL);

@@ -50,7 +50,8 @@ struct fetch_request {
 struct fetch {
     CURL *easy;
     struct fetcher *owner;
-    void *user; /* the caller's, set after fetch_start */
+    void (*ended)(void *user); /* set with user after fetch_start; called by the loop */
+    void *user;
     struct fetch *next;
     struct fetch *paused_prev, *paused_next;
     uint64_t setup; /* what the handle was last set up for */
@@ -91,16 +92,22 @@ struct fetcher {
     size_t body_bytes, body_bytes_max;
     struct fetch *paused, *paused_last; /* the longest paused first */
     struct fetch *privileged; /* goes on above the budget */
+    /* Told of each socket that curl opens and closes. */
+    void (*socket_opened)(void *user, int fd);
+    void (*socket_closed)(void *user, int fd);
+    void *socket_user;
 };
 
 int fetcher_init(struct fetcher *fr, const struct scrape_config *config, CURLM *multi,
                  const struct guard *guard, const char *user_agent, struct error *e) MUST_CHECK;
-void fetcher_done(struct fetcher *fr); /* nothing is under way any more */
+/* When nothing is under way any more: done before the multi handle is cleaned up, free_trust after. */
+void fetcher_done(struct fetcher *fr);
+void fetcher_free_trust(struct fetcher *fr);
 
 /* Starts it. NULL: no memory. */
 struct fetch *fetch_start(struct fetcher *fr, const struct fetch_request *rq) MUST_CHECK;
 
-/* curl says that it ended: fills in the result. */
+/* curl says that it ended: fills in the result. The loop then calls ended, which releases it. */
 void fetch_ended(struct fetch *f, CURLcode code);
 /* Gives the handle back, ending what is under way. */
 void fetch_release(struct fetch *f);

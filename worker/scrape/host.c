@@ -13,9 +13,11 @@ enum { SLOTS_MIN = 64, RETRY_AFTER_MAX_S = 7 * 24 * 3600 };
 
 int hosts_init(struct hosts *all)
 {
-    *all = (struct hosts){.n_slots = SLOTS_MIN};
-    all->slots = calloc(all->n_slots, sizeof *all->slots);
-    return all->slots ? ERR_OK : ERR_NOMEM;
+    *all = (struct hosts){.slots = calloc(SLOTS_MIN, sizeof(struct host *))};
+    if (!all->slots)
+        return ERR_NOMEM;
+    all->n_slots = SLOTS_MIN;
+    return ERR_OK;
 }
 
 static void host_free(struct host *h)

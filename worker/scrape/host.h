@@ -2,7 +2,7 @@
  * host.h: how one host ("scheme://host[:port]") is treated: when the next request may start, how the
  * delay follows latency and overload, what Retry-After asks for; and the table of hosts of one loop.
  *
- * It reads no clock, starts no request and holds no queue of its own: page.c asks and tells.
+ * It reads no clock, starts no request and holds no queue of its own: run.c asks and tells.
  *
  * Thread rule: one thread.
  */
@@ -12,9 +12,9 @@
 #include "common/base.h"
 #include "timer.h"
 
+struct page;
 struct robots;
 struct run;
-struct page;
 
 enum {
     HOST_THROTTLE_MAX_MS = 60 * 1000,  /* autothrottle slows down to one request a minute at most */
@@ -49,7 +49,7 @@ struct host {
     uint32_t latency_ms;       /* of the last answer */
     uint64_t next_ms;          /* no start before */
     uint64_t backoff_until_ms; /* no start before, because the host said so */
-    uint32_t failures;         /* in a row without any answer */
+    const char *backoff_reason; /* with it: static, "HTTP_429" */
 
     /* robots.txt */
     struct robots *robots; /* valid when KNOWN */
@@ -58,10 +58,11 @@ struct host {
     const char *robots_error;  /* static reason why everything is forbidden for now; NULL: none */
     uint64_t robots_token;     /* hash of the product token that it was parsed for */
 
-    /* page.c's: who waits for a turn */
+    /* run.c's: who waits for a turn */
     struct run *runs;              /* ring of tasks of this host; points at the next one to serve */
     struct page *guests, *guests_tail; /* pages of other hosts' tasks that were redirected here */
     uint32_t guests_active;
+    uint32_t users; /* tasks, pages and a robots.txt on its way that hold this host */
     struct timer timer;
     struct host *ready_next;
     bool ready; /* in the loop's list of hosts to look at */

@@ -4,9 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
-/* Generated from the distribution's CA certificates: PEM, one after another. */
-extern const unsigned char drover_ca_bundle[];
-extern const size_t drover_ca_bundle_len;
+#include "ca_bundle.h"
 
 struct trust {
     X509_STORE *store; /* NULL: the bundle was not needed yet */
