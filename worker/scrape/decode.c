@@ -83,7 +83,7 @@ static enum decode_result inflate_body(struct decoder *d, int window_bits, struc
     d->zlib_ready = true;
     if (in.len > UINT32_MAX)
         return DECODE_TOO_LARGE;
-    z->next_in = (const Bytef *)in.p;
+    z->next_in = (Bytef *)(uintptr_t)in.p; /* zlib reads only */
     z->avail_in = (uInt)in.len;
     for (;;) {
         uint8_t *to;
