@@ -382,7 +382,7 @@ static void read_page(struct page *p, const struct fetch *f)
         run_page_settled(p);
         break;
     case DECODE_TOO_LARGE:
-        page_reject(p, "TOO_LARGE", "more than max_size after decompression");
+        page_reject(p, "TOO_LARGE", "more than max_bytes after decompression");
         break;
     case DECODE_TRUNCATED:
         page_reject(p, "DECODE", "the compressed body ends in the middle");
