@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Type
+from typing import Dict, List, Optional, Type
 
 __all__ = [
     "AuthError",
@@ -124,14 +124,11 @@ class JobExpired(DroverError):
     code = "JOB_EXPIRED"
 
 
-_BY_CODE: Dict[str, Type[DroverError]] = {
-    cls.code: cls
-    for cls in (
-        Unreachable, AuthError, ProtocolMismatch, InvalidSpec, InvalidArgument, QueueFull,
-        DuplicateJob, PayloadTooLarge, NotFound, WrongState, ResultExpired, JobFailed,
-        JobCancelled, JobExpired,
-    )
-}
+_CLASSES: List[Type[DroverError]] = [
+    Unreachable, AuthError, ProtocolMismatch, InvalidSpec, InvalidArgument, QueueFull, DuplicateJob,
+    PayloadTooLarge, NotFound, WrongState, ResultExpired, JobFailed, JobCancelled, JobExpired,
+]
+_BY_CODE: Dict[str, Type[DroverError]] = {cls.code: cls for cls in _CLASSES}
 _BY_CODE["STORE_FULL"] = QueueFull  # refused for now, with a time to try again, as a full queue is
 
 
