@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# What the scripts share: messages, paths, and the tools to use. Sourced, never run.
+
+set -euo pipefail
+
+DROVER_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+DROVER_CACHE=${DROVER_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/drover}
+
+# Debian's own tools before anything that a user's PATH puts in front of them (pyenv, conda):
+# meson and the tests need the python3 that Debian's python3-* packages belong to.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+export PATH LC_ALL=C.UTF-8
+PYTHON=/usr/bin/python3
+JOBS=${DROVER_JOBS:-$(nproc)}
+
+say() { printf '%s\n' "$*" >&2; }
+warn() { printf 'warning: %s\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# The comment at the top of a script is its help text.
+usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
+
+# run_quietly LOG COMMAND...: the output goes to LOG and is shown only when the command fails.
+run_quietly() {
+    local log=$1
+    shift
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        die "failed: $* (whole output in $log)"
+    fi
+}
+
+# Runs a command as root: directly, or by sudo when there is one.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "this needs root, and there is no sudo: $*"
+    fi
+}
+
+# installed PACKAGE: is the Debian package installed?
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# packages_for PURPOSE...: names from packages.txt, each once.
+packages_for() {
+    local purpose
+    for purpose in "$@"; do
+        awk -v p="$purpose" '$1 == p { print $2 }' "$DROVER_ROOT/scripts/packages.txt"
+    done | sort -u
+}
+
+# install_packages PURPOSE...: installs what is missing, and only then asks for root or the network.
+install_packages() {
+    local package missing=()
+    [ -x /usr/bin/dpkg-query ] ||
+        die "this is not Debian: docs/DEPENDENCIES.md lists what to install by hand"
+    for package in $(packages_for "$@"); do
+        installed "$package" || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        return 0
+    fi
+    say "installing Debian packages: ${missing[*]}"
+    as_root apt-get -q update >&2
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y --no-install-recommends install "${missing[@]}" >&2
+}
