@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Dict
 
-from harness import DIST, OURS, Bench, Sample, free_port, note, run, server, tool
+from _harness import DIST, OURS, Bench, Sample, free_port, note, run, server, tool
 
 SIZES_KB = (10, 29, 86)
 VARIANTS = 64  # different pages of a size

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parents[2]
-DIST = Path(os.environ.get("DROVER_BIN", ROOT / "dist"))
+DIST = Path(os.environ.get("DROVER_DIST", ROOT / "dist"))
 OURS = "drover"
 
 
