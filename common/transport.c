@@ -38,6 +38,9 @@ enum {
     ROUTING_ID_LEN = 5
 };
 
+/* How an IPv6 socket names an IPv4 peer (RFC 4291, 2.5.5.2). */
+#define MAPPED "::ffff:"
+
 _Static_assert(sizeof(zmq_msg_t) == 64, "struct transport_message reserves 64 bytes");
 
 struct transport_context {
@@ -91,6 +94,64 @@ void transport_context_free(struct transport_context *c)
     free(c);
 }
 
+/* ---- addresses ---- */
+
+/* The host part of tcp://HOST:PORT without brackets, or false. */
+static bool url_host(const char *url, char *host, size_t size)
+{
+    const char *start = url + strlen("tcp://");
+    if (strncmp(url, "tcp://", strlen("tcp://")) != 0)
+        return false;
+    const char *end = strrchr(start, ':');
+    if (!end || end == start || !end[1])
+        return false;
+    if (*start == '[' && end[-1] == ']') {
+        start++;
+        end--;
+    }
+    size_t len = (size_t)(end - start);
+    if (len == 0 || len >= size)
+        return false;
+    memcpy(host, start, len);
+    host[len] = '\0';
+    return true;
+}
+
+static bool is_ipv4(const char *host)
+{
+    return strspn(host, "0123456789.") == strlen(host);
+}
+
+bool transport_is_loopback(const char *url)
+{
+    char host[URL_MAX];
+    if (strncmp(url, "inproc://", 9) == 0 || strncmp(url, "ipc://", 6) == 0)
+        return true;
+    if (!url_host(url, host, sizeof host))
+        return false;
+    if (strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0)
+        return true;
+    /* 127.0.0.0/8, dotted digits only: "127.evil.example" is a name */
+    return strncmp(host, "127.", 4) == 0 && is_ipv4(host);
+}
+
+/* zmq_bind takes addresses and interfaces but no names. */
+static void bind_url(const char *url, char out[URL_MAX])
+{
+    char host[URL_MAX];
+    if (url_host(url, host, sizeof host) && strcmp(host, "localhost") == 0)
+        snprintf(out, URL_MAX, "tcp://127.0.0.1%s", strrchr(url, ':'));
+    else
+        snprintf(out, URL_MAX, "%s", url);
+}
+
+/* An IPv4 address bound by an IPv6 socket would be reported as ::ffff:127.0.0.1. */
+static bool url_is_ipv4(const char *url)
+{
+    char host[URL_MAX];
+    return url_host(url, host, sizeof host) && is_ipv4(host);
+}
+
 /* ---- sockets ---- */
 
 static bool set_int(void *socket, int option, int value)
@@ -118,13 +179,14 @@ static bool set_common(void *socket)
            zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof max_bytes) == 0;
 }
 
-static bool set_server(void *socket, const struct transport_bind *config)
+static bool set_server(void *socket, const struct transport_bind *config, const char *url)
 {
     char domain[16];
     int queue = config->send_queue_max > 0 ? config->send_queue_max : SEND_QUEUE;
     snprintf(domain, sizeof domain, "%u", config->roles);
-    if (!set_common(socket) || !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) ||
-        !set_int(socket, ZMQ_BACKLOG, BACKLOG) || !set_int(socket, ZMQ_SNDHWM, queue))
+    if (!set_common(socket) || !set_int(socket, ZMQ_IPV6, !url_is_ipv4(url)) ||
+        !set_int(socket, ZMQ_ROUTER_MANDATORY, 1) || !set_int(socket, ZMQ_BACKLOG, BACKLOG) ||
+        !set_int(socket, ZMQ_SNDHWM, queue))
         return false;
     if (!config->key)
         return true;
@@ -147,50 +209,6 @@ static bool set_client(void *socket, const struct transport *t)
     return zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, t->server_key, KEYS_Z85_LEN + 1) == 0 &&
            zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, t->key.public_z85, KEYS_Z85_LEN + 1) == 0 &&
            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, t->key.secret_z85, KEYS_Z85_LEN + 1) == 0;
-}
-
-/* The host part of tcp://HOST:PORT without brackets, or false. */
-static bool url_host(const char *url, char *host, size_t size)
-{
-    const char *start = url + strlen("tcp://");
-    if (strncmp(url, "tcp://", strlen("tcp://")) != 0)
-        return false;
-    const char *end = strrchr(start, ':');
-    if (!end || end == start || !end[1])
-        return false;
-    if (*start == '[' && end[-1] == ']') {
-        start++;
-        end--;
-    }
-    size_t len = (size_t)(end - start);
-    if (len == 0 || len >= size)
-        return false;
-    memcpy(host, start, len);
-    host[len] = '\0';
-    return true;
-}
-
-bool transport_is_loopback(const char *url)
-{
-    char host[URL_MAX];
-    if (strncmp(url, "inproc://", 9) == 0 || strncmp(url, "ipc://", 6) == 0)
-        return true;
-    if (!url_host(url, host, sizeof host))
-        return false;
-    if (strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0)
-        return true;
-    /* 127.0.0.0/8, dotted digits only: "127.evil.example" is a name */
-    return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host);
-}
-
-/* zmq_bind takes addresses and interfaces but no names. */
-static void bind_url(const char *url, char out[URL_MAX])
-{
-    char host[URL_MAX];
-    if (url_host(url, host, sizeof host) && strcmp(host, "localhost") == 0)
-        snprintf(out, URL_MAX, "tcp://127.0.0.1%s", strrchr(url, ':'));
-    else
-        snprintf(out, URL_MAX, "%s", url);
 }
 
 static int check_url(const char *url, struct error *e)
@@ -224,7 +242,7 @@ int transport_bind(struct transport_context *c, const struct transport_bind *con
     t->curve = config->key != NULL;
     bind_url(config->url, url);
     t->socket = zmq_socket(c->zmq, ZMQ_ROUTER);
-    if (!t->socket || !set_server(t->socket, config)) {
+    if (!t->socket || !set_server(t->socket, config, url)) {
         rc = error_set(e, ERR_INTERNAL, "%s: %s", url, zmq_strerror(zmq_errno()));
         transport_free(t);
         return rc;
@@ -463,6 +481,8 @@ static int recv_one(struct transport *t, struct transport_message *m)
     m->address = zmq_msg_gets(msg, "Peer-Address");
     if (!m->address)
         m->address = "";
+    if (strncmp(m->address, MAPPED, strlen(MAPPED)) == 0)
+        m->address += strlen(MAPPED);
     return ERR_OK;
 }
 
