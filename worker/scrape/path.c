@@ -256,7 +256,9 @@ static bool step_from(struct walk *w, size_t i, const json_t *v)
         return w->found(v, w->user);
     const struct step *s = &w->path->steps[i];
     switch (s->kind) {
-    case STEP_MEMBER:
+    case STEP_MEMBER: /* of an array: of its elements, since JSON-LD may write one value as a list */
+        if (json_is_array(v))
+            return each_child(w, i, v, step_from);
         return step_from(w, i + 1, json_object_get(v, s->name));
     case STEP_INDEX: {
         long long size = (long long)json_array_size(v);
