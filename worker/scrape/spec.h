@@ -12,17 +12,17 @@
 
 struct field;    /* extraction: field.h */
 struct pattern;  /* a compiled regular expression: pattern.h */
+struct selector; /* a compiled CSS selector: select.h */
 
 /* Limits of a stage. One that is passed is an INVALID_SPEC that names it. */
 enum {
     SPEC_FIELDS_MAX = 1600,       /* of all levels together; also the columns of a batch */
     SPEC_NAME_BYTES_MAX = 128,    /* of a field's name */
     SPEC_DEPTH_MAX = 8,           /* "fields" in "fields" */
-    SPEC_SELECTORS_MAX = 2048,    /* distinct CSS selectors */
     SPEC_SELECTOR_BYTES_MAX = 4096,
     SPEC_COMPOUNDS_MAX = 16,      /* compound selectors in one complex selector */
     SPEC_REGEX_BYTES_MAX = 4096,
-    SPEC_REGEXES_MAX = 1024,
+    SPEC_REGEXES_MAX = 256,
     SPEC_LIST_MAX = 10000,        /* entries of any array or object in the stage */
     SPEC_STRING_BYTES_MAX = 65536 /* any other string */
 };
@@ -62,32 +62,29 @@ struct scrape_http_options {
 
 struct spec_follow {
     bool enabled;
-    const uint32_t *selectors; /* indices into spec->selectors */
-    size_t n_selectors;
+    const struct selector *const *selectors; /* NULL-terminated */
     uint32_t depth_max;
     uint64_t pages_max; /* 0: no limit; the coordinator counts */
     bool same_host;
     bool nofollow;        /* heed rel=nofollow and <meta name=robots content=nofollow> */
     bool skip_extensions; /* leave out links to images, archives, ... by their file extension */
     const char *const *domains; /* lower case, punycode; NULL-terminated or NULL */
-    const struct pattern *const *allow, *const *deny; /* NULL-terminated or NULL */
+    struct pattern *const *allow, *const *deny; /* NULL-terminated or NULL */
     bool sitemap;                  /* read sitemaps */
     const char *const *sitemap_urls; /* NULL-terminated, canonical; NULL: robots.txt or /sitemap.xml */
 };
 
 struct scrape_spec {
-    uint64_t serial; /* unique in the process: the key of per-loop caches */
     struct arena arena;
-    const char *const *selectors; /* distinct CSS selectors, all known to parse */
-    size_t n_selectors;
-    struct field *root;       /* a pseudo field whose sub-fields are the stage's "extract" */
-    const struct field *rows; /* the field that gives one row for each element, or NULL */
+    const struct field *fields; /* "extract" */
+    size_t n_top_fields;
+    const struct field *rows;   /* the field that gives one row for each element, or NULL */
     size_t n_columns;
-    size_t n_fields; /* of all levels; field->id is below it */
+    uint32_t n_fields; /* of all levels; field->id is below it */
     struct spec_follow follow;
     struct scrape_http_options http;
     const char *const *types; /* accepted media types, lower case, NULL-terminated; "x/" for "x/<any>" */
-    struct pattern **patterns; /* owned */
+    struct pattern *patterns[SPEC_REGEXES_MAX]; /* owned */
     size_t n_patterns;
 };
 
