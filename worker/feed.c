@@ -72,7 +72,7 @@ int feed_next(struct feed *f, struct span *ret, struct error *e)
     }
     while (f->file) {
         struct span line;
-        bool more;
+        bool more = false;
         const int rc = read_line(f, &more, &line, e);
         if (rc != ERR_OK)
             return rc;
