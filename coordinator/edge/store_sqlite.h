@@ -83,7 +83,8 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 /* ---- store_sqlite.c ---- */
 
 /* Translates the last error of the connection, with `doing` in the text; fatal ones stick. */
-int store_sqlite_error(struct store_sqlite *s, int rc, const char *doing, struct error *e) MUST_CHECK;
+int store_sqlite_error(struct store_sqlite *s, int rc, const char *doing,
+                       struct error *e) MUST_CHECK;
 /* Runs SQL text without results. */
 int store_sqlite_exec(struct store_sqlite *s, const char *sql, const char *doing,
                       struct error *e) MUST_CHECK;
@@ -124,8 +125,7 @@ struct store_sqlite_op {
 };
 /* savepoint false: at most one statement writes, so that the statement's own atomicity is enough. */
 int store_sqlite_op_begin(struct store_sqlite_op *op, struct store_sqlite *s,
-                          struct store_sqlite_job *job, bool savepoint,
-                          struct error *e) MUST_CHECK;
+                          struct store_sqlite_job *job, bool savepoint, struct error *e) MUST_CHECK;
 /* Ends it as rc says and returns rc, or what went wrong at ending it. */
 int store_sqlite_op_end(struct store_sqlite_op *op, int rc, struct error *e) MUST_CHECK;
 

@@ -112,7 +112,7 @@ enum store_sqlite_statement {
 #define STORE_SQLITE_ENUM(name, sql) SQ_##name,
     STORE_SQLITE_SQL(STORE_SQLITE_ENUM)
 #undef STORE_SQLITE_ENUM
-    SQ_STATEMENTS
+        SQ_STATEMENTS
 };
 
 extern const char *const store_sqlite_sql[SQ_STATEMENTS];
@@ -129,8 +129,7 @@ static inline void sq_done(struct sq *q)
 }
 
 /* Declares query `var` over the statement of that name; it is reset at the end of the scope. */
-#define SQ(var, store, name)                                                                       \
-    CLEANUP(sq_done) struct sq var = {(store)->statements[SQ_##name], 0, 0}
+#define SQ(var, store, name) CLEANUP(sq_done) struct sq var = {(store)->statements[SQ_##name], 0, 0}
 
 static inline void sq_keep(struct sq *q, int rc)
 {
