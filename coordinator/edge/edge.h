@@ -64,7 +64,6 @@ struct edge {
     bool store_full;    /* the last write failed for lack of disk */
     uint64_t store_full_ms; /* when it did */
     struct store_sizes sizes; /* of some seconds ago */
-    uint64_t dead;            /* dead letters, of some seconds ago */
     double done_per_s, rows_per_s; /* of the last seconds */
 
     struct sched *sched;

@@ -157,8 +157,8 @@ static void write_url(struct http *h, int fd)
 int http_new(const char *url, bool anywhere, struct http **ret, struct error *e)
 {
     union address address;
-    bool loopback;
-    int fd;
+    bool loopback = false;
+    int fd = -1;
     int rc = parse_url(url, &address, &loopback, e);
     if (rc) return rc;
     if (!loopback && !anywhere)

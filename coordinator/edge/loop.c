@@ -138,7 +138,8 @@ static uint64_t do_chores(struct chores *c, struct edge *e)
         c->expire_ms = e->now_ms + EXPIRE_EVERY_MS;
         submit(e, &c->expire.request, true, expire_run, expire_done);
     }
-    return MIN(c->publish_ms, MIN(c->sizes_ms, c->expire_ms));
+    uint64_t next = MIN(c->publish_ms, c->sizes_ms);
+    return MIN(next, c->expire_ms);
 }
 
 /* ---- turns ---- */

@@ -2,6 +2,7 @@
 
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "coordinator/edge/outbox.h"
 
 struct sessions {

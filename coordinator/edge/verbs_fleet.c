@@ -119,7 +119,7 @@ int verbs_status(struct call *c, struct error *error)
     pack_number(out, "ready", stats.tasks[SCHED_READY]);
     pack_number(out, "running", stats.tasks[SCHED_LEASED] + stats.tasks[SCHED_COMMITTING]);
     pack_number(out, "delayed", stats.tasks[SCHED_DELAYED]);
-    pack_number(out, "dead", e->dead);
+    pack_number(out, "dead", e->sizes.dead);
     pack_real(out, "oldest_ready_s", (double)stats.oldest_ready_age_ms / 1000.0);
     pack_real(out, "done_per_s", e->done_per_s);
     pack_real(out, "rows_per_s", e->rows_per_s);
