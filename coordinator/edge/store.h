@@ -167,6 +167,8 @@ int store_job_list(struct store *s, uint64_t before, size_t max, struct arena *a
                    struct store_job **ret, size_t *ret_n, struct error *e) MUST_CHECK;
 int store_job_stats(struct store *s, uint64_t job, struct arena *arena, struct store_stat **ret,
                     size_t *ret_n, struct error *e) MUST_CHECK;
+/* How many chunks of input are there, counted from 0 without a gap: where a client goes on. */
+int store_job_chunks(struct store *s, uint64_t job, uint64_t *ret, struct error *e) MUST_CHECK;
 /* Open jobs in order of id, then their pending tasks in order of id: replay at start. */
 typedef int store_replay_fn(void *user, const struct store_job *job, const struct sched_task *tasks,
                             size_t n);
@@ -222,6 +224,7 @@ struct store_sizes {
     uint64_t free_bytes;      /* within them, to be used again */
     uint64_t disk_free_bytes; /* of the file system, for this user */
     uint64_t jobs_open, tasks_pending, results;
+    uint64_t dead; /* letters; counted up to 100000 */
     bool refusing; /* the disk was full: inputs are refused with STORE_FULL until there is room */
 };
 int store_sizes(struct store *s, struct store_sizes *ret, struct error *e) MUST_CHECK;

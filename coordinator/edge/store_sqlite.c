@@ -254,6 +254,7 @@ static const struct store_ops ops = {
     .job_find = store_sqlite_read_job_find,
     .job_list = store_sqlite_read_job_list,
     .job_stats = store_sqlite_read_job_stats,
+    .job_chunks = store_sqlite_read_job_chunks,
     .replay = store_sqlite_read_replay,
     .results = store_sqlite_read_results,
     .rejects = store_sqlite_read_rejects,

@@ -168,6 +168,7 @@ int store_sqlite_read_job_list(struct store *s, uint64_t before, size_t max, str
                                struct store_job **ret, size_t *ret_n, struct error *e);
 int store_sqlite_read_job_stats(struct store *s, uint64_t job, struct arena *arena,
                                 struct store_stat **ret, size_t *ret_n, struct error *e);
+int store_sqlite_read_job_chunks(struct store *s, uint64_t job, uint64_t *ret, struct error *e);
 int store_sqlite_read_replay(struct store *s, store_replay_fn *fn, void *user, struct error *e);
 int store_sqlite_read_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                               struct arena *arena, struct store_result **ret, size_t *ret_n,

@@ -174,6 +174,24 @@ int store_sqlite_read_job_stats(struct store *base, uint64_t job, struct arena *
     return 0;
 }
 
+int store_sqlite_read_job_chunks(struct store *base, uint64_t job, uint64_t *ret, struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    struct store_sqlite_job *record;
+    int code = store_sqlite_enter(s, false, e);
+    if (code == 0)
+        code = store_sqlite_job_load(s, job, &record, e);
+    if (code)
+        return code;
+    SQ(q, s, CHUNK_COUNT);
+    sq_u64(&q, job);
+    int rc = sq_step(&q);
+    if (rc != SQLITE_ROW)
+        return failed(s, rc, "count chunks", e);
+    *ret = sq_get_u64(&q);
+    return 0;
+}
+
 /* ---- replay ---- */
 
 static int read_tasks(struct store_sqlite *s, uint64_t job, uint64_t after,
@@ -400,6 +418,10 @@ int store_sqlite_read_sizes(struct store *base, struct store_sizes *ret, struct 
     q.column = 1;
     uint64_t unused = sq_get_u64(&q);
     unused *= sq_get_u64(&q);
+    SQ(dead, s, DEAD_COUNT);
+    rc = sq_step(&dead);
+    if (rc != SQLITE_ROW)
+        return failed(s, rc, "count dead letters", e);
     struct error full = {0};
     *ret = (struct store_sizes){
         .bytes = file_bytes(s, "") + file_bytes(s, "-wal"),
@@ -408,6 +430,7 @@ int store_sqlite_read_sizes(struct store *base, struct store_sizes *ret, struct 
         .jobs_open = s->meta.jobs_open,
         .tasks_pending = s->meta.tasks_pending,
         .results = s->meta.results,
+        .dead = sq_get_u64(&dead),
         .refusing = store_sqlite_space_check(s, &full) != 0,
     };
     return 0;
