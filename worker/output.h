@@ -1,0 +1,65 @@
+/*
+ * output.h: what running one task came to, as an engine hands it to the runner: rows, counts, what
+ * was found, what was rejected and why, what should be tried again. Every input of the task is
+ * accounted for by a row, a reject, a retry or a count in stats: nothing is dropped in silence.
+ *
+ * Thread rule: one owner at a time; ownership moves from the engine to the runner.
+ */
+#ifndef DROVER_OUTPUT_H
+#define DROVER_OUTPUT_H
+
+#include "common/batch.h"
+
+/* An input that failed for good, kept for the user: what, a stable reason code, and a detail. */
+struct output_reject {
+    char *input;        /* URL, or file:line */
+    const char *reason; /* static: "HTTP_404", "ROBOTS", "TOO_LARGE", ... (docs/GUIDE.md lists them) */
+    char *detail;       /* may be NULL */
+};
+
+/* An input to run again as part of a new task, whose attempt is one more than this task's. */
+struct output_retry {
+    char *input;        /* URL */
+    uint32_t depth;
+    const char *reason; /* static, as above */
+    char *detail;
+};
+
+/* An input that this task discovered (a link to follow). The coordinator de-duplicates. */
+struct output_found {
+    char *url; /* canonical */
+    uint32_t depth;
+};
+
+struct output_stat {
+    const char *name; /* static or interned for the process: "pages", "bytes", "fill.title", ... */
+    int64_t value;    /* added up over the tasks of a job */
+};
+
+struct output {
+    struct batch *rows; /* never NULL */
+    struct output_reject *rejects;
+    size_t n_rejects;
+    struct output_retry *retries;
+    size_t n_retries;
+    struct output_found *found;
+    size_t n_found;
+    struct output_stat *stats;
+    size_t n_stats;
+    uint32_t key_delay_ms;   /* the host asks for this much time between requests (0: nothing) */
+    uint32_t key_backoff_ms; /* give no task of this key out for so long (Retry-After; 0: nothing) */
+    int error;               /* enum err: not OK means that the task as a whole failed */
+    char error_detail[500];
+    const char *error_reason; /* static reason code when error is not OK */
+    bool failed;              /* an append found no memory: the task must be failed with NOMEM */
+};
+
+struct output *output_new(struct batch *rows_take);
+void output_free(struct output *o);
+void output_reject(struct output *o, struct span input, const char *reason, const char *detail);
+void output_retry(struct output *o, struct span input, uint32_t depth, const char *reason,
+                  const char *detail);
+void output_found(struct output *o, struct span url, uint32_t depth);
+void output_stat(struct output *o, const char *name, int64_t add); /* adds to an entry of that name */
+
+#endif
