@@ -16,10 +16,10 @@
 #include "common/err.h"
 
 enum {
-    WIRE_VERSION = 1,     /* of this build */
-    WIRE_VERSION_MIN = 1, /* oldest that it serves */
+    WIRE_VERSION = 1,                   /* of this build */
+    WIRE_VERSION_MIN = 1,               /* oldest that it serves */
     WIRE_MESSAGE_MAX = 4 * 1024 * 1024, /* bytes; ZMQ_MAXMSGSIZE */
-    WIRE_TASKS_MAX = 500  /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE */
+    WIRE_TASKS_MAX = 500                /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE */
 };
 
 /* Numbers never change their meaning. */
@@ -37,7 +37,7 @@ enum wire_type {
     WIRE_DRAIN = 10,
     WIRE_BYE = 11,
     WIRE_RESYNC = 12,
-    WIRE_BLOB = 13, /* reserved */
+    WIRE_BLOB = 13,    /* reserved */
     WIRE_BREAKER = 14, /* reserved */
     /* client and coordinator */
     WIRE_REQUEST = 32,
@@ -46,7 +46,12 @@ enum wire_type {
 };
 
 /* Engine kinds, as bits. */
-enum wire_kind { WIRE_KIND_SCRAPE = 1, WIRE_KIND_TRANSFORM = 2, WIRE_KIND_SCORE = 4, WIRE_KIND_NOOP = 8 };
+enum wire_kind {
+    WIRE_KIND_SCRAPE = 1,
+    WIRE_KIND_TRANSFORM = 2,
+    WIRE_KIND_SCORE = 4,
+    WIRE_KIND_NOOP = 8
+};
 
 struct wire_frame {
     uint64_t version, type, epoch, session, seq, ack_seq;
@@ -58,38 +63,54 @@ void wire_frame_pack(struct buf *out, const struct wire_frame *frame);
 /* MALFORMED, or PROTOCOL_MISMATCH when the version is not served (the frame is filled in then). */
 int wire_frame_read(struct span message, struct wire_frame *ret, struct error *e) MUST_CHECK;
 
-struct wire_token { uint64_t task, epoch, counter; };
+/* A worker's durable id, a key's name: 1 to 64 of A-Z a-z 0-9 . _ - */
+bool wire_name_valid(struct span name);
+
+struct wire_token {
+    uint64_t task, epoch, counter;
+};
 
 struct wire_hello {
     uint64_t version_min, version_max;
-    struct span worker;  /* durable id: [A-Za-z0-9._-]{1,64} */
-    struct span boot;    /* 16 random bytes of this process */
-    uint32_t kinds;      /* bits of wire_kind */
+    struct span worker; /* durable id: [A-Za-z0-9._-]{1,64} */
+    struct span boot;   /* 16 random bytes of this process */
+    uint32_t kinds;     /* bits of wire_kind */
     uint32_t slots;
-    struct span version; /* of the program, "0.1.0" */
-    struct span host;    /* host name, for people */
+    struct span version;     /* of the program, "0.1.0" */
+    struct span host;        /* host name, for people */
     struct wire_token *held; /* leases that run, or finished and are not acknowledged */
     size_t n_held;
 };
 void wire_hello_pack(struct buf *out, const struct wire_hello *m);
-int wire_hello_read(struct span body, struct arena *a, struct wire_hello *ret, struct error *e) MUST_CHECK;
+int wire_hello_read(struct span body, struct arena *a, struct wire_hello *ret,
+                    struct error *e) MUST_CHECK;
 
-struct wire_welcome { uint64_t version; uint32_t lease_ms, heartbeat_ms; bool draining; };
+struct wire_welcome {
+    uint64_t version;
+    uint32_t lease_ms, heartbeat_ms;
+    bool draining;
+};
 void wire_welcome_pack(struct buf *out, const struct wire_welcome *m);
 int wire_welcome_read(struct span body, struct wire_welcome *ret, struct error *e) MUST_CHECK;
 
 /* REFUSE [code, detail]; BYE and RESYNC carry [reason]. */
 void wire_refuse_pack(struct buf *out, enum err code, const char *detail);
-int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_detail, struct error *e) MUST_CHECK;
+int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_detail,
+                     struct error *e) MUST_CHECK;
 void wire_reason_pack(struct buf *out, const char *reason);
 int wire_reason_read(struct span body, struct span *ret, struct error *e) MUST_CHECK;
 
 /* Totals since the session began, so that a lost or repeated one does no harm. */
-struct wire_credit { uint64_t tasks, bytes; };
+struct wire_credit {
+    uint64_t tasks, bytes;
+};
 void wire_credit_pack(struct buf *out, const struct wire_credit *m);
 int wire_credit_read(struct span body, struct wire_credit *ret, struct error *e) MUST_CHECK;
 
-struct wire_job { uint64_t job; struct span spec; /* JSON text */ };
+struct wire_job {
+    uint64_t job;
+    struct span spec; /* JSON text */
+};
 struct wire_task {
     uint64_t task, counter, job; /* the token's epoch is the frame's */
     uint32_t attempt;            /* from 1: the attempt that this is */
@@ -98,26 +119,50 @@ struct wire_task {
     struct span input;           /* packed array of the engine's items */
 };
 /* jobs: those whose description this session has not been sent yet. */
-struct wire_assign { struct wire_job *jobs; size_t n_jobs; struct wire_task *tasks; size_t n_tasks; };
+struct wire_assign {
+    struct wire_job *jobs;
+    size_t n_jobs;
+    struct wire_task *tasks;
+    size_t n_tasks;
+};
 void wire_assign_pack(struct buf *out, const struct wire_assign *m);
-int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret, struct error *e) MUST_CHECK;
+int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret,
+                     struct error *e) MUST_CHECK;
 
-enum wire_outcome { WIRE_DONE = 0, WIRE_RETRY = 1, WIRE_FAIL = 2, WIRE_RETURNED = 3 }; /* = sched_outcome */
+enum wire_outcome {
+    WIRE_DONE = 0,
+    WIRE_RETRY = 1,
+    WIRE_FAIL = 2,
+    WIRE_RETURNED = 3
+}; /* = sched_outcome */
 
-struct wire_stat { struct span name; int64_t value; };
-struct wire_found { struct span url; uint32_t depth; };
-struct wire_again { struct span url; uint32_t depth; struct span error; /* "REASON: detail" */ };
+struct wire_stat {
+    struct span name;
+    int64_t value;
+};
+struct wire_found {
+    struct span url;
+    uint32_t depth;
+};
+struct wire_again {
+    struct span url;
+    uint32_t depth;
+    struct span error; /* "REASON: detail" */
+};
 struct wire_result {
     struct wire_token token;
     enum wire_outcome outcome;
-    struct span error;   /* "REASON: detail"; p == NULL when DONE */
-    struct span rows;    /* wire form of a batch; p == NULL: none for the store */
+    struct span error; /* "REASON: detail"; p == NULL when DONE */
+    struct span rows;  /* wire form of a batch; p == NULL: none for the store */
     uint32_t n_rows;
-    struct wire_stat *stats; size_t n_stats;
+    struct wire_stat *stats;
+    size_t n_stats;
     struct span rejects; /* packed array of [input, reason, detail|nil] */
     uint32_t n_rejects;
-    struct wire_found *found; size_t n_found;
-    struct wire_again *again; size_t n_again; /* inputs for a new task with attempt + 1 */
+    struct wire_found *found;
+    size_t n_found;
+    struct wire_again *again;
+    size_t n_again; /* inputs for a new task with attempt + 1 */
     uint32_t key_delay_ms, key_backoff_ms, retry_after_ms;
 };
 /* RESULT carries several: pack the count with pack_array, then each. A result larger than
@@ -128,7 +173,11 @@ int wire_results_read(struct span body, struct arena *a, struct wire_result **re
 
 /* RESULT_ACK, REVOKE: [[task, epoch, counter, code, reason|nil], ...] */
 enum wire_ack { WIRE_ACK_STORED = 0, WIRE_ACK_DISCARDED = 1 };
-struct wire_verdict { struct wire_token token; uint32_t code; struct span reason; };
+struct wire_verdict {
+    struct wire_token token;
+    uint32_t code;
+    struct span reason;
+};
 void wire_verdicts_pack(struct buf *out, const struct wire_verdict *m, size_t n);
 int wire_verdicts_read(struct span body, struct arena *a, struct wire_verdict **ret, size_t *ret_n,
                        struct error *e) MUST_CHECK;
@@ -139,10 +188,12 @@ struct wire_heartbeat {
     uint64_t buffered_bytes, rss_bytes;
     double cpu_s;
     uint64_t tasks_done, tasks_failed, rows;
-    struct wire_stat *counters; size_t n_counters; /* scrape responses by class, bytes, ... */
+    struct wire_stat *counters;
+    size_t n_counters; /* scrape responses by class, bytes, ... */
 };
 void wire_heartbeat_pack(struct buf *out, const struct wire_heartbeat *m);
-int wire_heartbeat_read(struct span body, struct arena *a, struct wire_heartbeat *ret, struct error *e) MUST_CHECK;
+int wire_heartbeat_read(struct span body, struct arena *a, struct wire_heartbeat *ret,
+                        struct error *e) MUST_CHECK;
 
 void wire_drain_pack(struct buf *out, bool on);
 int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;
@@ -150,12 +201,21 @@ int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;
 /* REQUEST [verb, args map]; REPLY [seq of the request, value]; ERROR [seq of the request, code, name, detail,
  * retry_after_ms]. A request is answered exactly once; a client that got no answer sends it again with the
  * same seq, which is safe because every verb is idempotent. */
-struct wire_request { struct span verb; struct span args; /* packed map */ };
+struct wire_request {
+    struct span verb;
+    struct span args; /* packed map */
+};
 int wire_request_read(struct span body, struct wire_request *ret, struct error *e) MUST_CHECK;
 void wire_request_begin(struct buf *out, const char *verb); /* the caller packs the args map next */
 void wire_reply_begin(struct buf *out, uint64_t request_seq); /* the caller packs the value next */
-int wire_reply_read(struct span body, uint64_t *ret_seq, struct span *ret_value, struct error *e) MUST_CHECK;
-struct wire_error { uint64_t seq; uint32_t code; struct span detail; uint32_t retry_after_ms; };
+int wire_reply_read(struct span body, uint64_t *ret_seq, struct span *ret_value,
+                    struct error *e) MUST_CHECK;
+struct wire_error {
+    uint64_t seq;
+    uint32_t code;
+    struct span detail;
+    uint32_t retry_after_ms;
+};
 void wire_error_pack(struct buf *out, const struct wire_error *m);
 int wire_error_read(struct span body, struct wire_error *ret, struct error *e) MUST_CHECK;
 

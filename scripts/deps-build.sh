@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # The recipe of the static archives that Debian's own packages do not offer in a form that links
 # statically. Sourced by scripts/deps; its content is part of the name of the folder it fills.
+# Some ${...} below are for pkg-config to expand.
+# shellcheck disable=SC2016
 
 DEPS_SUITE_OF_LEXBOR=forky
 DEPS_CFLAGS='-O2 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -D_FORTIFY_SOURCE=2'
@@ -19,12 +21,27 @@ deps_build() {
     private_apt_source nghttp2
     private_apt_source curl
     private_apt_source libmicrohttpd
+    private_apt_source postgresql-15
     say "building (about a minute):"
     deps_lexbor "$prefix" "$work"
-    deps_zmq "$prefix" "$work"
-    deps_microhttpd "$prefix" "$work"
-    deps_nghttp2 "$prefix" "$work"
-    deps_curl "$prefix" "$work"
+    # Three chains side by side: configure scripts leave a processor idle.
+    local pid pids=() failed=no
+    (
+        deps_nghttp2 "$prefix" "$work"
+        deps_curl "$prefix" "$work"
+    ) &
+    pids+=($!)
+    (
+        deps_zmq "$prefix" "$work"
+        deps_microhttpd "$prefix" "$work"
+    ) &
+    pids+=($!)
+    deps_pq "$prefix" "$work" &
+    pids+=($!)
+    for pid in "${pids[@]}"; do
+        wait "$pid" || failed=yes
+    done
+    [ "$failed" = no ] || die "the archives could not be built"
     deps_relocatable "$prefix"
 }
 
@@ -42,7 +59,7 @@ deps_lexbor() {
 
 # deps_cmake NAME PREFIX WORK OPTION...
 deps_cmake() {
-    local name=$1 prefix=$2 src=$3/$1
+    local prefix=$2 src=$3/$1
     shift 3
     run_quietly "$src.log" cmake -S "$src" -B "$src/build" -G Ninja -DCMAKE_BUILD_TYPE=None \
         -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib "$@"
@@ -51,10 +68,10 @@ deps_cmake() {
 
 # deps_configure NAME PREFIX WORK OPTION...
 deps_configure() {
-    local name=$1 prefix=$2 src=$3/$1
+    local prefix=$2 src=$3/$1
     shift 3
     (
-        cd "$src"
+        cd "$src" || exit
         run_quietly "$src.log" ./configure --prefix="$prefix" --libdir="$prefix/lib" \
             --disable-shared --enable-static --disable-dependency-tracking "$@"
         for dir in include lib src/include src/microhttpd; do
@@ -114,12 +131,40 @@ deps_curl() {
         >>"$1/lib/pkgconfig/libcurl.pc"
 }
 
+# libpq with the two archives that it needs, for the PostgreSQL sink. Debian's libpq links with
+# Kerberos and LDAP.
+deps_pq() {
+    local prefix=$1 src=$2/postgresql-15 part
+    say "  libpq"
+    cd "$src" || exit
+    run_quietly "$src.log" ./configure --prefix="$prefix" --without-readline --without-icu \
+        --without-zlib --with-openssl
+    run_quietly "$src.log" make -j "$JOBS" -C src/backend generated-headers
+    for part in common port interfaces/libpq; do
+        run_quietly "$src.log" make -j "$JOBS" -C "src/$part"
+    done
+    cp src/interfaces/libpq/libpq-fe.h src/include/postgres_ext.h src/include/pg_config_ext.h \
+        "$prefix/include/"
+    cp src/interfaces/libpq/libpq.a src/common/libpgcommon.a src/port/libpgport.a "$prefix/lib/"
+    cat >"$prefix/lib/pkgconfig/libpq.pc" <<EOF
+prefix=$prefix
+
+Name: libpq
+Description: PostgreSQL client library
+Version: $(sed -n "s/^PACKAGE_VERSION='\(.*\)'$/\1/p" config.log)
+Libs: -L\${prefix}/lib -lpq
+Libs.private: -lpgcommon -lpgport -lm
+Requires.private: openssl
+Cflags: -I\${prefix}/include
+EOF
+}
+
 # The folder is renamed into place after the build: nothing in it may name the folder it was
 # built in.
 deps_relocatable() {
     local prefix=$1 pc
     find "$prefix" -name '*.la' -delete
-    rm -rf "$prefix/bin" "$prefix/share" "$prefix/lib/cmake"
+    rm -rf "${prefix:?}/bin" "$prefix/share" "$prefix/lib/cmake"
     for pc in "$prefix"/lib/pkgconfig/*.pc; do
         sed -i -e "s|$prefix|\${pcfiledir}/../..|g" "$pc"
     done

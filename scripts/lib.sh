@@ -10,7 +10,9 @@ DROVER_CACHE=${DROVER_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/
 # meson and the tests need the python3 that Debian's python3-* packages belong to.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export PATH LC_ALL=C.UTF-8
+# shellcheck disable=SC2034
 PYTHON=/usr/bin/python3
+# shellcheck disable=SC2034
 JOBS=${DROVER_JOBS:-$(nproc)}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -72,4 +74,52 @@ install_packages() {
     as_root apt-get -q update >&2
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y --no-install-recommends install "${missing[@]}" >&2
+}
+
+# meson_build FOLDER [MESON_OPTION...]: configures FOLDER anew when its options or archives have
+# changed, again when a source file came or went, and builds it. The compiler is $CC.
+meson_build() {
+    local dir=$DROVER_ROOT/$1 prefix options sources again=()
+    shift
+    prefix=$("$DROVER_ROOT/scripts/deps" --no-install)
+    options=$(printf '%s\n' "$prefix" "${CC:-}" "$@")
+    sources=$(cd "$DROVER_ROOT" && find common coordinator worker admin tests -name '*.c' | sort)
+    if [ "$options" != "$(cat "$dir/configured" 2>/dev/null)" ]; then
+        rm -rf "$dir"
+        mkdir -p "$dir"
+    elif [ "$sources" != "$(cat "$dir/sources" 2>/dev/null)" ]; then
+        again=(--reconfigure)
+    fi
+    if [ ! -f "$dir/build.ninja" ] || [ ${#again[@]} -gt 0 ]; then
+        say "configuring $(basename "$dir")"
+        run_quietly "$dir/setup.log" meson setup "${again[@]}" "$dir" "$DROVER_ROOT" \
+            --pkg-config-path="$prefix/lib/pkgconfig" "$@"
+        printf '%s\n' "$options" >"$dir/configured"
+        printf '%s\n' "$sources" >"$dir/sources"
+    fi
+    say "building $(basename "$dir")"
+    run_quietly "$dir/build.log" ninja -C "$dir" -j "$JOBS"
+    # What the compiler warned of, without the linker's remarks on static programs.
+    grep -A 8 -E '^[^ ]+:[0-9]+:[0-9]+: warning:' "$dir/build.log" >&2 || true
+}
+
+# build_kind gcc|clang|asan|tsan [MESON_OPTION...]: a build for developers and tests.
+build_kind() {
+    local kind=$1
+    shift
+    case $kind in
+    gcc) CC=gcc meson_build build "$@" ;;
+    clang) CC=clang-14 meson_build build-clang "$@" ;;
+    asan)
+        CC=gcc meson_build build-asan -Dbuildtype=debugoptimized \
+            -Db_sanitize=address,undefined -Dc_args=-fno-sanitize-recover=all "$@"
+        ;;
+    tsan) CC=gcc meson_build build-tsan -Dbuildtype=debugoptimized -Db_sanitize=thread "$@" ;;
+    fuzz)
+        CC=clang-14 meson_build build-fuzz -Dbuildtype=debugoptimized -Dfuzz=true \
+            -Db_lundef=false -Db_sanitize=address,undefined \
+            -Dc_args=-fno-sanitize-recover=all "$@"
+        ;;
+    *) die "unknown kind of build '$kind'" ;;
+    esac
 }

@@ -1,0 +1,95 @@
+/*
+ * spec.h: the job description (JSON, docs/PROTOCOL.md), checked and compiled.
+ *
+ * Every error is INVALID_SPEC with the path of the offending value ("stages[0].extract.price.regex,
+ * character 5: ..."); unknown keys are errors that name the nearest known one. What a stage may say
+ * is its engine's business: engines come in as a table, so that this file depends on none.
+ *
+ * Thread rule: a struct spec is immutable after spec_parse and may be shared by threads.
+ */
+#ifndef DROVER_SPEC_H
+#define DROVER_SPEC_H
+
+#include <jansson.h>
+
+#include "buf.h"
+#include "err.h"
+#include "hash.h"
+
+enum {
+    SPEC_TEXT_MAX = 1024 * 1024,            /* bytes of a description without input */
+    SPEC_TEXT_INPUT_MAX = 64 * 1024 * 1024, /* bytes of one with its input inside */
+    SPEC_DEPTH_MAX = 32,                    /* nesting */
+    SPEC_STAGES_MAX = 16,
+    SPEC_SINKS_MAX = 8,
+    SPEC_NAME_MAX = 100,      /* [A-Za-z][A-Za-z0-9._:-]*, not "last" */
+    SPEC_ITEM_MAX = 64 * 1024 /* bytes of one packed input item */
+};
+
+/* What the rest of drover needs to know of an engine before a worker runs it. */
+struct spec_engine {
+    const char *name; /* "scrape": the stage's "kind" */
+    uint32_t kind;    /* bit of wire_kind */
+    bool source;      /* takes items: can only be the first stage */
+    /* Compiles the stage object (with its "kind"). The detail of an error begins with the path inside
+     * the stage, without a leading dot; spec.c puts "stages[n]." in front. */
+    int (*compile)(const json_t *stage, void **ret, struct error *e);
+    void (*free)(void *compiled);
+    /* One input: text as the client gives it (a URL) into its packed form (appended to out), the key
+     * that limits and shards by (hash), and the hash of its canonical form. depth: 0 for a client's
+     * input, more for what was found on the way. INVALID_ARGUMENT says what is wrong with it. */
+    int (*item)(const void *compiled, struct span text, uint32_t depth, struct buf *out,
+                uint64_t *ret_key, struct hash128 *ret_unique, struct error *e);
+    bool (*unique)(const void *compiled);        /* inputs seen before are dropped (crawls) */
+    uint32_t (*key_limit)(const void *compiled); /* concurrent uses of a key, fleet-wide; 0: none */
+    uint32_t (*key_delay_ms)(const void *compiled); /* between two uses of a key */
+};
+
+struct spec_stage {
+    const struct spec_engine *engine;
+    void *compiled; /* the engine's */
+};
+
+enum spec_sink_kind { SPEC_SINK_STORE = 1 };
+
+struct spec_sink {
+    enum spec_sink_kind kind;
+};
+
+struct spec {
+    char *name;              /* NULL: none */
+    uint8_t priority;        /* 0 to 9, higher sooner; default 5 */
+    uint32_t attempts;       /* 1 to 100; default 4 */
+    uint32_t backoff_ms;     /* default 1000 */
+    uint32_t backoff_max_ms; /* default 60000; at least backoff_ms */
+    uint32_t task_items;     /* inputs a task at most: 1 to 10000; default 64 */
+    uint32_t run_timeout_ms; /* of one attempt; 0: none */
+    uint64_t ttl_ms;         /* results live so long after the job's end; default 7 days */
+    uint64_t items_max;      /* inputs in all, found ones too; 0: no limit */
+    uint32_t kinds;          /* bits of wire_kind that a worker must have */
+    bool unique;             /* of the first stage's engine, as are the next two */
+    uint32_t key_limit, key_delay_ms;
+    struct spec_stage *stages;
+    size_t n_stages; /* at least 1 */
+    struct spec_sink *sinks;
+    size_t n_sinks;      /* at least 1 */
+    const json_t *input; /* array of texts, or NULL; only with with_input */
+    json_t *root;        /* private: owns input */
+};
+
+/* with_input: the description may hold "input" ({"urls": [...]} or {"items": [...]}) and be up to
+ * SPEC_TEXT_INPUT_MAX long; otherwise "input" is an error. */
+int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
+               bool with_input, struct spec **ret, struct error *e) MUST_CHECK;
+void spec_free(struct spec *s);
+
+/* One input item by the first stage's engine: see spec_engine.item. */
+int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf *out,
+              uint64_t *ret_key, struct hash128 *ret_unique, struct error *e) MUST_CHECK;
+
+/* Fails with INVALID_SPEC, naming path and the nearest key, when the object has a key that is not in
+ * the list. path "": the root. For engines too. */
+int spec_check_keys(const json_t *object, const char *path, const char *const *keys, size_t n,
+                    struct error *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,56 @@
+#include "suggest.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+unsigned suggest_distance(const char *a, const char *b)
+{
+    size_t la = strlen(a), lb = strlen(b);
+    unsigned rows[3][SUGGEST_WORD_MAX + 1];
+    unsigned *before = rows[0], *last = rows[1], *now = rows[2];
+    if (la > SUGGEST_WORD_MAX || lb > SUGGEST_WORD_MAX)
+        return UINT_MAX;
+    for (size_t j = 0; j <= lb; j++)
+        last[j] = (unsigned)j;
+    for (size_t i = 1; i <= la; i++) {
+        now[0] = (unsigned)i;
+        for (size_t j = 1; j <= lb; j++) {
+            unsigned edit = MIN(last[j] + 1, now[j - 1] + 1);
+            unsigned replace = last[j - 1] + (a[i - 1] != b[j - 1]);
+            now[j] = MIN(edit, replace);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = MIN(now[j], before[j - 2] + 1);
+        }
+        unsigned *oldest = before;
+        before = last;
+        last = now;
+        now = oldest;
+    }
+    return last[lb];
+}
+
+const char *suggest_nearest(const char *word, const char *const *candidates, size_t n)
+{
+    const char *best = NULL;
+    unsigned best_distance = UINT_MAX;
+    unsigned limit = MAX(1u, (unsigned)(strlen(word) / 3));
+    for (size_t i = 0; i < n; i++) {
+        unsigned d = suggest_distance(word, candidates[i]);
+        /* a word as far away as it is long has nothing in common */
+        if (d <= limit && d < best_distance && d < strlen(candidates[i])) {
+            best = candidates[i];
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+const char *suggest_text(const char *word, const char *const *candidates, size_t n,
+                         char ret[SUGGEST_TEXT_LEN])
+{
+    const char *nearest = suggest_nearest(word, candidates, n);
+    ret[0] = '\0';
+    if (nearest)
+        snprintf(ret, SUGGEST_TEXT_LEN, " (did you mean \"%s\"?)", nearest);
+    return ret;
+}

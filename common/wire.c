@@ -1,0 +1,713 @@
+#include "wire.h"
+
+#include "pack.h"
+#include "unpack.h"
+#include "utf8.h"
+
+enum {
+    BOOT_LEN = 16,
+    HELD_MAX = 100000, /* leases in a HELLO */
+    STATS_MAX = 1000,
+    NAME_MAX_LEN = 64
+};
+
+bool wire_name_valid(struct span name)
+{
+    if (name.len == 0 || name.len > NAME_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.p[i];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* ---- packing ---- */
+
+/* Text that may have been cut inside a character or come from a foreign library. What is not UTF-8
+ * becomes '?', since a reader refuses the whole message otherwise. p == NULL packs nil. */
+static void pack_text(struct buf *out, struct span s)
+{
+    if (!s.p) {
+        pack_nil(out);
+        return;
+    }
+    pack_str(out, s);
+    size_t valid = utf8_valid_prefix(s);
+    if (valid == s.len || !buf_ok(out))
+        return;
+    char *copy = (char *)out->data + out->len - s.len;
+    while (valid < s.len) {
+        copy[valid++] = '?';
+        valid += utf8_valid_prefix((struct span){copy + valid, s.len - valid});
+    }
+}
+
+static void pack_raw(struct buf *out, struct span packed)
+{
+    buf_append(out, packed.p, packed.len);
+}
+
+static void pack_token(struct buf *out, const struct wire_token *t)
+{
+    pack_u64(out, t->task);
+    pack_u64(out, t->epoch);
+    pack_u64(out, t->counter);
+}
+
+static void pack_stats(struct buf *out, const struct wire_stat *stats, size_t n)
+{
+    pack_array(out, n);
+    for (size_t i = 0; i < n; i++) {
+        pack_array(out, 2);
+        pack_text(out, stats[i].name);
+        pack_i64(out, stats[i].value);
+    }
+}
+
+/* ---- reading ---- */
+
+/* Elements that take at least min_bytes each, at most max of them. What a count makes us allocate is
+ * bounded by that: a byte on the wire never costs more than a few in the arena. */
+static size_t read_count(struct unpack *u, size_t min_bytes, size_t max)
+{
+    size_t n = unpack_array(u);
+    if (n > max || n > (size_t)(u->end - u->p) / min_bytes) {
+        u->failed = true;
+        return 0;
+    }
+    return n;
+}
+
+/* Room for n elements; sets *nomem and fails the reader when there is none. */
+static void *read_room(struct unpack *u, struct arena *a, size_t n, size_t size, bool *nomem)
+{
+    if (!unpack_ok(u) || n == 0)
+        return NULL;
+    void *p = arena_zalloc(a, n * size);
+    if (!p) {
+        *nomem = true;
+        u->failed = true;
+    }
+    return p;
+}
+
+static uint32_t read_u32(struct unpack *u)
+{
+    uint64_t v = unpack_u64(u);
+    if (v > UINT32_MAX) {
+        u->failed = true;
+        return 0;
+    }
+    return (uint32_t)v;
+}
+
+/* UTF-8 text, or nil: p == NULL. */
+static struct span read_text_or_nil(struct unpack *u)
+{
+    struct span s = unpack_str(u);
+    if (s.p && utf8_valid_prefix(s) != s.len)
+        u->failed = true;
+    return s;
+}
+
+static struct span read_text(struct unpack *u)
+{
+    struct span s = read_text_or_nil(u);
+    if (!s.p)
+        u->failed = true;
+    return s;
+}
+
+static struct span read_raw(struct unpack *u, enum unpack_type want)
+{
+    if (unpack_peek(u) != want)
+        u->failed = true;
+    return unpack_raw(u);
+}
+
+static struct wire_token read_token(struct unpack *u)
+{
+    struct wire_token t;
+    t.task = unpack_u64(u);
+    t.epoch = unpack_u64(u);
+    t.counter = unpack_u64(u);
+    return t;
+}
+
+static void read_stats(struct unpack *u, struct arena *a, struct wire_stat **ret, size_t *ret_n,
+                       bool *nomem)
+{
+    size_t n = read_count(u, 3, STATS_MAX), extra;
+    struct wire_stat *stats = read_room(u, a, n, sizeof *stats, nomem);
+    for (size_t i = 0; i < n && unpack_ok(u); i++) {
+        unpack_tuple(u, 2, &extra);
+        stats[i].name = read_text(u);
+        stats[i].value = unpack_i64(u);
+        unpack_skip_n(u, extra);
+    }
+    *ret = stats;
+    *ret_n = n;
+}
+
+/* Ends the reading of a body: OK, or why not. */
+static int read_end(const struct unpack *u, bool nomem, const char *what, struct error *e)
+{
+    if (nomem)
+        return error_set(e, ERR_NOMEM, "%s: no memory, or it is too large", what);
+    if (!unpack_finished(u))
+        return error_set(e, ERR_MALFORMED, "%s: not as the protocol says", what);
+    return ERR_OK;
+}
+
+/* ---- the envelope ---- */
+
+void wire_frame_pack(struct buf *out, const struct wire_frame *frame)
+{
+    pack_array(out, 7);
+    pack_u64(out, frame->version);
+    pack_u64(out, frame->type);
+    pack_u64(out, frame->epoch);
+    pack_u64(out, frame->session);
+    pack_u64(out, frame->seq);
+    pack_u64(out, frame->ack_seq);
+}
+
+int wire_frame_read(struct span message, struct wire_frame *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_frame f;
+    size_t extra;
+    if (message.len > WIRE_MESSAGE_MAX)
+        return error_set(e, ERR_LIMIT, "a message of %zu bytes; the limit is %d", message.len,
+                         WIRE_MESSAGE_MAX);
+    unpack_init(&u, message.p, message.len);
+    unpack_tuple(&u, 7, &extra);
+    f.version = unpack_u64(&u);
+    f.type = unpack_u64(&u);
+    f.epoch = unpack_u64(&u);
+    f.session = unpack_u64(&u);
+    f.seq = unpack_u64(&u);
+    f.ack_seq = unpack_u64(&u);
+    f.body = read_raw(&u, UNPACK_ARRAY);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "envelope", e);
+    if (rc)
+        return rc;
+    *ret = f;
+    if (f.version < WIRE_VERSION_MIN || f.version > WIRE_VERSION)
+        return error_set(e, ERR_PROTOCOL_MISMATCH,
+                         "protocol version %llu; this program serves %d to %d",
+                         (unsigned long long)f.version, WIRE_VERSION_MIN, WIRE_VERSION);
+    return ERR_OK;
+}
+
+/* ---- sessions ---- */
+
+void wire_hello_pack(struct buf *out, const struct wire_hello *m)
+{
+    pack_array(out, 9);
+    pack_u64(out, m->version_min);
+    pack_u64(out, m->version_max);
+    pack_text(out, m->worker);
+    pack_bin(out, m->boot);
+    pack_u64(out, m->kinds);
+    pack_u64(out, m->slots);
+    pack_text(out, m->version);
+    pack_text(out, m->host);
+    pack_array(out, m->n_held);
+    for (size_t i = 0; i < m->n_held; i++) {
+        pack_array(out, 3);
+        pack_token(out, &m->held[i]);
+    }
+}
+
+int wire_hello_read(struct span body, struct arena *a, struct wire_hello *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_hello m;
+    size_t extra, more;
+    bool nomem = false;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 9, &extra);
+    m.version_min = unpack_u64(&u);
+    m.version_max = unpack_u64(&u);
+    m.worker = read_text(&u);
+    m.boot = unpack_bin(&u);
+    m.kinds = read_u32(&u);
+    m.slots = read_u32(&u);
+    m.version = read_text(&u);
+    m.host = read_text(&u);
+    m.n_held = read_count(&u, 4, HELD_MAX);
+    m.held = read_room(&u, a, m.n_held, sizeof *m.held, &nomem);
+    for (size_t i = 0; i < m.n_held && unpack_ok(&u); i++) {
+        unpack_tuple(&u, 3, &more);
+        m.held[i] = read_token(&u);
+        unpack_skip_n(&u, more);
+    }
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, nomem, "HELLO", e);
+    if (rc)
+        return rc;
+    if (!wire_name_valid(m.worker))
+        return error_set(e, ERR_MALFORMED, "HELLO: a worker's id has 1 to %d of A-Z a-z 0-9 . _ -",
+                         NAME_MAX_LEN);
+    if (m.boot.len != BOOT_LEN)
+        return error_set(e, ERR_MALFORMED, "HELLO: the boot id has %d bytes", BOOT_LEN);
+    *ret = m;
+    return ERR_OK;
+}
+
+void wire_welcome_pack(struct buf *out, const struct wire_welcome *m)
+{
+    pack_array(out, 4);
+    pack_u64(out, m->version);
+    pack_u64(out, m->lease_ms);
+    pack_u64(out, m->heartbeat_ms);
+    pack_bool(out, m->draining);
+}
+
+int wire_welcome_read(struct span body, struct wire_welcome *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_welcome m;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 4, &extra);
+    m.version = unpack_u64(&u);
+    m.lease_ms = read_u32(&u);
+    m.heartbeat_ms = read_u32(&u);
+    m.draining = unpack_bool(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "WELCOME", e);
+    if (rc == ERR_OK)
+        *ret = m;
+    return rc;
+}
+
+void wire_refuse_pack(struct buf *out, enum err code, const char *detail)
+{
+    pack_array(out, 2);
+    pack_u64(out, (uint64_t)code);
+    pack_text(out, span_str(detail ? detail : ""));
+}
+
+int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_detail, struct error *e)
+{
+    struct unpack u;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 2, &extra);
+    uint32_t code = read_u32(&u);
+    struct span detail = read_text(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "REFUSE", e);
+    if (rc == ERR_OK) {
+        *ret_code = code;
+        *ret_detail = detail;
+    }
+    return rc;
+}
+
+void wire_reason_pack(struct buf *out, const char *reason)
+{
+    pack_array(out, 1);
+    pack_text(out, span_str(reason ? reason : ""));
+}
+
+int wire_reason_read(struct span body, struct span *ret, struct error *e)
+{
+    struct unpack u;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 1, &extra);
+    struct span reason = read_text(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "BYE or RESYNC", e);
+    if (rc == ERR_OK)
+        *ret = reason;
+    return rc;
+}
+
+void wire_drain_pack(struct buf *out, bool on)
+{
+    pack_array(out, 1);
+    pack_bool(out, on);
+}
+
+int wire_drain_read(struct span body, bool *ret, struct error *e)
+{
+    struct unpack u;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 1, &extra);
+    bool on = unpack_bool(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "DRAIN", e);
+    if (rc == ERR_OK)
+        *ret = on;
+    return rc;
+}
+
+void wire_heartbeat_pack(struct buf *out, const struct wire_heartbeat *m)
+{
+    pack_array(out, 9);
+    pack_u64(out, m->busy);
+    pack_u64(out, m->queued);
+    pack_u64(out, m->buffered_bytes);
+    pack_u64(out, m->rss_bytes);
+    pack_f64(out, m->cpu_s);
+    pack_u64(out, m->tasks_done);
+    pack_u64(out, m->tasks_failed);
+    pack_u64(out, m->rows);
+    pack_stats(out, m->counters, m->n_counters);
+}
+
+int wire_heartbeat_read(struct span body, struct arena *a, struct wire_heartbeat *ret,
+                        struct error *e)
+{
+    struct unpack u;
+    struct wire_heartbeat m;
+    size_t extra;
+    bool nomem = false;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 9, &extra);
+    m.busy = read_u32(&u);
+    m.queued = read_u32(&u);
+    m.buffered_bytes = unpack_u64(&u);
+    m.rss_bytes = unpack_u64(&u);
+    m.cpu_s = unpack_f64(&u);
+    m.tasks_done = unpack_u64(&u);
+    m.tasks_failed = unpack_u64(&u);
+    m.rows = unpack_u64(&u);
+    read_stats(&u, a, &m.counters, &m.n_counters, &nomem);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, nomem, "HEARTBEAT", e);
+    if (rc == ERR_OK)
+        *ret = m;
+    return rc;
+}
+
+/* ---- tasks ---- */
+
+void wire_credit_pack(struct buf *out, const struct wire_credit *m)
+{
+    pack_array(out, 2);
+    pack_u64(out, m->tasks);
+    pack_u64(out, m->bytes);
+}
+
+int wire_credit_read(struct span body, struct wire_credit *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_credit m;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 2, &extra);
+    m.tasks = unpack_u64(&u);
+    m.bytes = unpack_u64(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "CREDIT", e);
+    if (rc == ERR_OK)
+        *ret = m;
+    return rc;
+}
+
+void wire_assign_pack(struct buf *out, const struct wire_assign *m)
+{
+    pack_array(out, 2);
+    pack_array(out, m->n_jobs);
+    for (size_t i = 0; i < m->n_jobs; i++) {
+        pack_array(out, 2);
+        pack_u64(out, m->jobs[i].job);
+        pack_text(out, m->jobs[i].spec);
+    }
+    pack_array(out, m->n_tasks);
+    for (size_t i = 0; i < m->n_tasks; i++) {
+        const struct wire_task *t = &m->tasks[i];
+        pack_array(out, 7);
+        pack_u64(out, t->task);
+        pack_u64(out, t->counter);
+        pack_u64(out, t->job);
+        pack_u64(out, t->attempt);
+        pack_u64(out, t->grant);
+        pack_u64(out, t->run_timeout_ms);
+        pack_raw(out, t->input);
+    }
+}
+
+static struct wire_task read_task(struct unpack *u)
+{
+    struct wire_task t;
+    size_t extra;
+    unpack_tuple(u, 7, &extra);
+    t.task = unpack_u64(u);
+    t.counter = unpack_u64(u);
+    t.job = unpack_u64(u);
+    t.attempt = read_u32(u);
+    t.grant = read_u32(u);
+    t.run_timeout_ms = read_u32(u);
+    t.input = read_raw(u, UNPACK_ARRAY);
+    unpack_skip_n(u, extra);
+    return t;
+}
+
+int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_assign m;
+    size_t extra, more;
+    bool nomem = false;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 2, &extra);
+    m.n_jobs = read_count(&u, 3, WIRE_TASKS_MAX);
+    m.jobs = read_room(&u, a, m.n_jobs, sizeof *m.jobs, &nomem);
+    for (size_t i = 0; i < m.n_jobs && unpack_ok(&u); i++) {
+        unpack_tuple(&u, 2, &more);
+        m.jobs[i].job = unpack_u64(&u);
+        m.jobs[i].spec = read_text(&u);
+        unpack_skip_n(&u, more);
+    }
+    m.n_tasks = read_count(&u, 8, WIRE_TASKS_MAX);
+    m.tasks = read_room(&u, a, m.n_tasks, sizeof *m.tasks, &nomem);
+    for (size_t i = 0; i < m.n_tasks && unpack_ok(&u); i++)
+        m.tasks[i] = read_task(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, nomem, "ASSIGN", e);
+    if (rc == ERR_OK)
+        *ret = m;
+    return rc;
+}
+
+void wire_result_pack(struct buf *out, const struct wire_result *m)
+{
+    pack_array(out, 15);
+    pack_token(out, &m->token);
+    pack_u64(out, (uint64_t)m->outcome);
+    pack_text(out, m->error);
+    if (m->rows.p)
+        pack_raw(out, m->rows);
+    else
+        pack_nil(out);
+    pack_u64(out, m->n_rows);
+    pack_stats(out, m->stats, m->n_stats);
+    if (m->rejects.p)
+        pack_raw(out, m->rejects);
+    else
+        pack_array(out, 0);
+    pack_u64(out, m->n_rejects);
+    pack_array(out, m->n_found);
+    for (size_t i = 0; i < m->n_found; i++) {
+        pack_array(out, 2);
+        pack_text(out, m->found[i].url);
+        pack_u64(out, m->found[i].depth);
+    }
+    pack_array(out, m->n_again);
+    for (size_t i = 0; i < m->n_again; i++) {
+        pack_array(out, 3);
+        pack_text(out, m->again[i].url);
+        pack_u64(out, m->again[i].depth);
+        pack_text(out, m->again[i].error);
+    }
+    pack_u64(out, m->key_delay_ms);
+    pack_u64(out, m->key_backoff_ms);
+    pack_u64(out, m->retry_after_ms);
+}
+
+static void read_found(struct unpack *u, struct arena *a, struct wire_result *m, bool *nomem)
+{
+    size_t extra;
+    m->n_found = read_count(u, 3, SIZE_MAX);
+    m->found = read_room(u, a, m->n_found, sizeof *m->found, nomem);
+    for (size_t i = 0; i < m->n_found && unpack_ok(u); i++) {
+        unpack_tuple(u, 2, &extra);
+        m->found[i].url = read_text(u);
+        m->found[i].depth = read_u32(u);
+        unpack_skip_n(u, extra);
+    }
+}
+
+static void read_again(struct unpack *u, struct arena *a, struct wire_result *m, bool *nomem)
+{
+    size_t extra;
+    m->n_again = read_count(u, 4, SIZE_MAX);
+    m->again = read_room(u, a, m->n_again, sizeof *m->again, nomem);
+    for (size_t i = 0; i < m->n_again && unpack_ok(u); i++) {
+        unpack_tuple(u, 3, &extra);
+        m->again[i].url = read_text(u);
+        m->again[i].depth = read_u32(u);
+        m->again[i].error = read_text_or_nil(u);
+        unpack_skip_n(u, extra);
+    }
+}
+
+/* The array of rejects stays packed; its declared count must be the real one. */
+static struct span read_rejects(struct unpack *u, uint32_t *ret_n)
+{
+    struct span raw = read_raw(u, UNPACK_ARRAY);
+    struct unpack inner;
+    *ret_n = read_u32(u);
+    unpack_init(&inner, raw.p, raw.len);
+    if (raw.p && unpack_array(&inner) != *ret_n)
+        u->failed = true;
+    return raw;
+}
+
+static void read_result(struct unpack *u, struct arena *a, struct wire_result *m, bool *nomem)
+{
+    size_t extra;
+    unpack_tuple(u, 15, &extra);
+    m->token = read_token(u);
+    uint64_t outcome = unpack_u64(u);
+    if (outcome > WIRE_RETURNED)
+        u->failed = true;
+    m->outcome = (enum wire_outcome)(outcome & 3);
+    m->error = read_text_or_nil(u);
+    if (unpack_peek(u) == UNPACK_NIL) {
+        unpack_skip(u);
+        m->rows = (struct span){NULL, 0};
+    } else {
+        m->rows = read_raw(u, UNPACK_ARRAY);
+    }
+    m->n_rows = read_u32(u);
+    read_stats(u, a, &m->stats, &m->n_stats, nomem);
+    m->rejects = read_rejects(u, &m->n_rejects);
+    read_found(u, a, m, nomem);
+    read_again(u, a, m, nomem);
+    m->key_delay_ms = read_u32(u);
+    m->key_backoff_ms = read_u32(u);
+    m->retry_after_ms = read_u32(u);
+    unpack_skip_n(u, extra);
+}
+
+int wire_results_read(struct span body, struct arena *a, struct wire_result **ret, size_t *ret_n,
+                      struct error *e)
+{
+    struct unpack u;
+    bool nomem = false;
+    unpack_init(&u, body.p, body.len);
+    size_t n = read_count(&u, 16, WIRE_TASKS_MAX);
+    struct wire_result *m = read_room(&u, a, n, sizeof *m, &nomem);
+    for (size_t i = 0; i < n && unpack_ok(&u); i++)
+        read_result(&u, a, &m[i], &nomem);
+    int rc = read_end(&u, nomem, "RESULT", e);
+    if (rc == ERR_OK) {
+        *ret = m;
+        *ret_n = n;
+    }
+    return rc;
+}
+
+void wire_verdicts_pack(struct buf *out, const struct wire_verdict *m, size_t n)
+{
+    pack_array(out, n);
+    for (size_t i = 0; i < n; i++) {
+        pack_array(out, 5);
+        pack_token(out, &m[i].token);
+        pack_u64(out, m[i].code);
+        pack_text(out, m[i].reason);
+    }
+}
+
+int wire_verdicts_read(struct span body, struct arena *a, struct wire_verdict **ret, size_t *ret_n,
+                       struct error *e)
+{
+    struct unpack u;
+    bool nomem = false;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    size_t n = read_count(&u, 6, WIRE_TASKS_MAX);
+    struct wire_verdict *m = read_room(&u, a, n, sizeof *m, &nomem);
+    for (size_t i = 0; i < n && unpack_ok(&u); i++) {
+        unpack_tuple(&u, 5, &extra);
+        m[i].token = read_token(&u);
+        m[i].code = read_u32(&u);
+        m[i].reason = read_text_or_nil(&u);
+        unpack_skip_n(&u, extra);
+    }
+    int rc = read_end(&u, nomem, "RESULT_ACK or REVOKE", e);
+    if (rc == ERR_OK) {
+        *ret = m;
+        *ret_n = n;
+    }
+    return rc;
+}
+
+/* ---- clients ---- */
+
+void wire_request_begin(struct buf *out, const char *verb)
+{
+    pack_array(out, 2);
+    pack_cstr(out, verb);
+}
+
+int wire_request_read(struct span body, struct wire_request *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_request m;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 2, &extra);
+    m.verb = read_text(&u);
+    m.args = read_raw(&u, UNPACK_MAP);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "REQUEST", e);
+    if (rc == ERR_OK)
+        *ret = m;
+    return rc;
+}
+
+void wire_reply_begin(struct buf *out, uint64_t request_seq)
+{
+    pack_array(out, 2);
+    pack_u64(out, request_seq);
+}
+
+int wire_reply_read(struct span body, uint64_t *ret_seq, struct span *ret_value, struct error *e)
+{
+    struct unpack u;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 2, &extra);
+    uint64_t seq = unpack_u64(&u);
+    struct span value = unpack_raw(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "REPLY", e);
+    if (rc == ERR_OK) {
+        *ret_seq = seq;
+        *ret_value = value;
+    }
+    return rc;
+}
+
+void wire_error_pack(struct buf *out, const struct wire_error *m)
+{
+    pack_array(out, 5);
+    pack_u64(out, m->seq);
+    pack_u64(out, m->code);
+    pack_cstr(out, err_name((enum err)m->code));
+    pack_text(out, m->detail.p ? m->detail : SPAN(""));
+    pack_u64(out, m->retry_after_ms);
+}
+
+int wire_error_read(struct span body, struct wire_error *ret, struct error *e)
+{
+    struct unpack u;
+    struct wire_error m;
+    size_t extra;
+    unpack_init(&u, body.p, body.len);
+    unpack_tuple(&u, 5, &extra);
+    m.seq = unpack_u64(&u);
+    m.code = read_u32(&u);
+    (void)read_text(&u); /* the name is for people who look at the bytes */
+    m.detail = read_text(&u);
+    m.retry_after_ms = read_u32(&u);
+    unpack_skip_n(&u, extra);
+    int rc = read_end(&u, false, "ERROR", e);
+    if (rc == ERR_OK)
+        *ret = m;
+    return rc;
+}
