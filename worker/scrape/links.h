@@ -42,6 +42,9 @@ void links_of_document(struct links *l, lxb_dom_node_t *document, lxb_dom_node_t
 void links_add(struct links *l, struct span reference, uint32_t depth, bool any_place,
                struct output *out);
 
+/* Ends a page: adds the counts of what became of its links. */
+void links_end(struct links *l, struct output *out);
+
 /* Whether to, both canonical, is on a host that a crawl from the page's may visit. */
 bool links_same_place(const struct links_page *page, struct span to);
 

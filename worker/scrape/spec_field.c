@@ -583,6 +583,8 @@ int spec_field_set_rows(struct spec_reader *r, const char *name)
         return spec_refuse(r, "there is no field \"%.60s\" in extract", name);
     if (!s->rows->list)
         return spec_refuse(r, "the field \"%.60s\" is not a list", name);
+    if (s->rows->source.kind != SOURCE_CSS || !s->rows->source.css)
+        return spec_refuse(r, "the field \"%.60s\" has no css of its own", name);
     if (s->rows->has_default)
         return spec_refuse(r, "the field \"%.60s\" has a default", name);
     for (size_t i = 0; i < s->rows->n_fields; i++)
