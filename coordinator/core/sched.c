@@ -80,11 +80,12 @@ void sched_free(struct sched *s)
 /* Time first: what is due by now happens before the event, in a fixed order. */
 static void sched_advance(struct sched *s, uint64_t now_ms)
 {
+    uint64_t before_ms = s->now_ms;
     s->now_ms = MAX(s->now_ms, now_ms);
-    /* A TICK that comes much too late means that this process was stopped or stuck. Its workers'
-     * heartbeats wait unread, so that time is not held against them. */
+    /* A TICK that comes much too late means that this process was stopped or stuck, nobody knows
+     * since when. Its workers' heartbeats wait unread, so that time is not held against them. */
     if (s->due_ms != UINT64_MAX && s->now_ms > s->due_ms + s->config.lease_ms / 4)
-        s->deaf_ms += s->now_ms - s->due_ms;
+        s->deaf_ms += s->now_ms - before_ms;
     struct delay_item item;
     while (delay_pop_due(&s->delays, s->now_ms, &item)) {
         item.group->n_delayed--;

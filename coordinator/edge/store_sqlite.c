@@ -9,9 +9,9 @@
 
 enum {
     CACHE_KIB = 64 * 1024,
-    CHECKPOINT_PAGES = 4000,             /* 16 MiB of log */
-    LOG_KEPT_BYTES = 64 * 1024 * 1024,   /* a log that grew larger is cut to this */
-    BUSY_MS = 2000,                      /* at open: someone looks into the file with sqlite3 */
+    CHECKPOINT_PAGES = 4000,           /* 16 MiB of log */
+    LOG_KEPT_BYTES = 64 * 1024 * 1024, /* a log that grew larger is cut to this */
+    BUSY_MS = 2000,                    /* at open: someone looks into the file with sqlite3 */
 };
 
 int store_sqlite_no_memory(struct error *e)
@@ -254,6 +254,7 @@ static const struct store_ops ops = {
     .job_find = store_sqlite_read_job_find,
     .job_list = store_sqlite_read_job_list,
     .job_stats = store_sqlite_read_job_stats,
+    .job_chunks = store_sqlite_read_job_chunks,
     .replay = store_sqlite_read_replay,
     .results = store_sqlite_read_results,
     .rejects = store_sqlite_read_rejects,
@@ -311,7 +312,8 @@ static int lock_directory(const char *directory, int *ret_fd, struct error *e)
         return store_sqlite_no_memory(e);
     CLEANUP(close_fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return error_set(e, ERR_STORE, "%s cannot be opened for writing: %s", path, strerror(errno));
+        return error_set(e, ERR_STORE, "%s cannot be opened for writing: %s", path,
+                         strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
             return locked(directory, fd, e);
