@@ -5,7 +5,6 @@ passed. Tests wait for messages by type; nothing sleeps."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -17,6 +16,8 @@ from typing import Any
 import msgpack
 import zmq
 
+from fleet import find_binary
+
 HELLO, WELCOME, REFUSE, CREDIT, ASSIGN, RESULT, RESULT_ACK = 1, 2, 3, 4, 5, 6, 7
 HEARTBEAT, REVOKE, DRAIN, BYE, RESYNC = 8, 9, 10, 11, 12
 DONE, RETRY, FAIL, RETURNED = 0, 1, 2, 3
@@ -27,9 +28,7 @@ NOOP = '{"drover": 1, "stages": [{"kind": "noop", "rows": true}], "sinks": [{"ki
 
 
 def binary(name: str = "drover-worker") -> str:
-    folder = os.environ.get("DROVER_DIST", "dist")
-    path = Path(folder) / name
-    return str(path.resolve())
+    return str(find_binary(name))
 
 
 @dataclass
