@@ -15,8 +15,8 @@
 #include "worker/session.h"
 
 enum {
-    ACK_WAIT_MS = 10000,  /* after the drain's end, for the acknowledgement of what was given back */
-    READS_IN_A_ROW = 64,  /* messages read before results are sent */
+    ACK_WAIT_MS = 10000, /* after the drain's end, for the acknowledgement of what was given back */
+    READS_IN_A_ROW = 64, /* messages read before results are sent */
     LOG_REFUSED_EVERY_MS = 60000
 };
 
@@ -157,8 +157,8 @@ static void send_credit(struct agent *a)
     struct wire_credit m;
     const uint64_t now = now_ms();
     workload_state(&a->work, &state);
-    state.closed = a->state != AGENT_SERVING || a->told_to_drain ||
-                   !session_lease_holds(&a->session, now);
+    state.closed =
+        a->state != AGENT_SERVING || a->told_to_drain || !session_lease_holds(&a->session, now);
     credit_measure(&a->credit, &state, now);
     if (!credit_due(&a->credit, &state, &m))
         return;
@@ -408,13 +408,15 @@ static int init(struct agent *a, struct error *e)
     int rc = transport_context_new(NULL, 1, &a->context, e);
     if (rc != ERR_OK)
         return rc;
-    const struct transport_connect connect = {
-        .url = config->coordinator, .key = config->key, .server_key = config->server_key};
+    const struct transport_connect connect = {.url = config->coordinator,
+                                              .key = config->key,
+                                              .server_key = config->server_key};
     rc = transport_connect(a->context, &connect, &a->transport, e);
     if (rc != ERR_OK)
         return rc;
-    const struct workload_config work = {
-        .loops = config->loops, .slots = config->slots, .scrape = config->scrape};
+    const struct workload_config work = {.loops = config->loops,
+                                         .slots = config->slots,
+                                         .scrape = config->scrape};
     return workload_init(&a->work, &work, e);
 }
 

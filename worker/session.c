@@ -69,8 +69,10 @@ static void remember_sent(struct session *s, uint64_t seq, uint64_t now_ms)
 void session_hello(struct session *s, const struct wire_token *held, size_t n, struct buf *out)
 {
     assert(s->state == SESSION_DOWN);
-    const struct wire_frame frame = {
-        .version = WIRE_VERSION, .type = WIRE_HELLO, .epoch = s->epoch, .seq = 1};
+    const struct wire_frame frame = {.version = WIRE_VERSION,
+                                     .type = WIRE_HELLO,
+                                     .epoch = s->epoch,
+                                     .seq = 1};
     wire_frame_pack(out, &frame);
     wire_hello_pack(out, &(struct wire_hello){
                              .version_min = WIRE_VERSION_MIN,

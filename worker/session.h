@@ -20,12 +20,12 @@
 #include "common/wire.h"
 
 enum {
-    SESSION_WELCOME_MS = 5000,     /* no WELCOME for so long: the socket is made anew */
-    SESSION_BACKOFF_MIN_MS = 200,  /* between attempts; doubles, with jitter */
+    SESSION_WELCOME_MS = 5000,    /* no WELCOME for so long: the socket is made anew */
+    SESSION_BACKOFF_MIN_MS = 200, /* between attempts; doubles, with jitter */
     SESSION_BACKOFF_MAX_MS = 10000,
-    SESSION_REFUSED_MS = 10000,    /* after a REFUSE, at least */
-    SESSION_STEADY_MS = 5000,      /* a session that lived so long forgets the back-off */
-    SESSION_SENT_RING = 32         /* heartbeats whose time of sending is remembered */
+    SESSION_REFUSED_MS = 10000, /* after a REFUSE, at least */
+    SESSION_STEADY_MS = 5000,   /* a session that lived so long forgets the back-off */
+    SESSION_SENT_RING = 32      /* heartbeats whose time of sending is remembered */
 };
 
 enum session_state { SESSION_DOWN, SESSION_GREETING, SESSION_UP };
@@ -40,16 +40,17 @@ struct session_config {
 struct session {
     struct session_config config;
     enum session_state state;
-    uint64_t epoch, id;         /* of the present session; the epoch is kept when it ends */
-    uint64_t seq_out, seq_in;   /* the last of each direction */
+    uint64_t epoch, id;       /* of the present session; the epoch is kept when it ends */
+    uint64_t seq_out, seq_in; /* the last of each direction */
     uint32_t lease_ms, heartbeat_ms;
-    uint64_t up_at_ms;          /* when UP: since when */
-    uint64_t heard_ms;          /* last message of the session */
-    uint64_t confirmed_ms;      /* our last message that the other side is known to have read was sent then */
-    bool confirmed;             /* confirmed_ms is valid */
-    uint64_t heartbeat_at_ms;   /* when UP */
-    uint64_t hello_at_ms;       /* when DOWN */
-    uint64_t relink_at_ms;      /* when not UP */
+    uint64_t up_at_ms; /* when UP: since when */
+    uint64_t heard_ms; /* last message of the session */
+    uint64_t
+        confirmed_ms; /* our last message that the other side is known to have read was sent then */
+    bool confirmed;   /* confirmed_ms is valid */
+    uint64_t heartbeat_at_ms; /* when UP */
+    uint64_t hello_at_ms;     /* when DOWN */
+    uint64_t relink_at_ms;    /* when not UP */
     uint32_t backoff_ms;
     uint64_t random;
     struct {
@@ -63,17 +64,17 @@ void session_init(struct session *s, const struct session_config *config, uint64
 /* What is to be done now, and when to ask again (UINT64_MAX never happens). */
 enum session_due {
     SESSION_DUE_NOTHING,
-    SESSION_DUE_HELLO,    /* session_hello, then session_greeted or session_unsent */
-    SESSION_DUE_RELINK,   /* make a new socket, then session_relinked */
+    SESSION_DUE_HELLO,  /* session_hello, then session_greeted or session_unsent */
+    SESSION_DUE_RELINK, /* make a new socket, then session_relinked */
     SESSION_DUE_HEARTBEAT,
-    SESSION_DUE_SILENCE   /* nothing was heard for a lease: session_down was done */
+    SESSION_DUE_SILENCE /* nothing was heard for a lease: session_down was done */
 };
 enum session_due session_due(struct session *s, uint64_t now_ms);
 uint64_t session_deadline(const struct session *s);
 
 void session_hello(struct session *s, const struct wire_token *held, size_t n, struct buf *out);
-void session_greeted(struct session *s, uint64_t now_ms);  /* the HELLO was accepted for sending */
-void session_unsent(struct session *s, uint64_t now_ms);   /* there is no connection yet */
+void session_greeted(struct session *s, uint64_t now_ms); /* the HELLO was accepted for sending */
+void session_unsent(struct session *s, uint64_t now_ms);  /* there is no connection yet */
 void session_relinked(struct session *s, uint64_t now_ms);
 
 /* Begins a message of the session (state UP): writes the envelope, the caller packs the body. After
@@ -89,10 +90,10 @@ enum session_event_type {
     SESSION_EV_WELCOME,
     SESSION_EV_REFUSED, /* code, reason */
     SESSION_EV_ASSIGN,
-    SESSION_EV_ACK,     /* verdicts */
-    SESSION_EV_REVOKE,  /* verdicts */
-    SESSION_EV_DRAIN,   /* on */
-    SESSION_EV_DOWN     /* reason; session_down was done */
+    SESSION_EV_ACK,    /* verdicts */
+    SESSION_EV_REVOKE, /* verdicts */
+    SESSION_EV_DRAIN,  /* on */
+    SESSION_EV_DOWN    /* reason; session_down was done */
 };
 
 struct session_event {

@@ -10,7 +10,7 @@
 enum {
     KEEP_BYTES = 1024 * 1024, /* what a buffer may keep between pages */
     TEXT_BUFFER_MAX = 64 * 1024 * 1024,
-    SCRIPT_PAGE_TEXT_BYTES = 256,  /* a page of scripts with less text than this needs them */
+    SCRIPT_PAGE_TEXT_BYTES = 256,   /* a page of scripts with less text than this needs them */
     SCRIPT_NOTICE_TEXT_BYTES = 1024 /* likewise, when its <noscript> speaks of JavaScript */
 };
 
@@ -51,6 +51,7 @@ void extract_ctx_free(struct extract_ctx *x)
     buf_done(&x->json);
     buf_done(&x->parsed);
     buf_done(&x->scratch);
+    select_index_done(&x->index);
     free(x->counts);
     free(x);
 }
@@ -91,16 +92,15 @@ static bool mentions_javascript(struct span text)
 
 static bool needs_javascript(struct extract_ctx *x)
 {
-    lxb_dom_node_t *document = html_document(x->html), *body = html_body(x->html);
+    lxb_dom_node_t *body = html_body(x->html);
     bool scripts = false, notice = false;
     size_t text_bytes = 0;
-    for (lxb_dom_node_t *n = document; n; n = html_next(document, n)) {
-        if (n->type != LXB_DOM_NODE_TYPE_ELEMENT)
-            continue;
-        scripts |= n->local_name == LXB_TAG_SCRIPT;
-        if (n->local_name == LXB_TAG_NOSCRIPT) {
+    for (size_t i = 0; i < x->index.n; i++) {
+        const struct select_entry *e = &x->index.entries[i];
+        scripts |= e->tag == LXB_TAG_SCRIPT;
+        if (e->tag == LXB_TAG_NOSCRIPT) {
             buf_clear(&x->text);
-            html_text(n, true, false, &x->text);
+            html_text(e->node, true, false, &x->text);
             notice |= mentions_javascript(buf_span(&x->text));
         }
     }
@@ -408,7 +408,8 @@ static void run_document(struct extract_ctx *x, struct output *out)
         output_reject(out, x->page->requested_url, "NEEDS_JAVASCRIPT", NULL);
         break;
     case PAGE_MISSING:
-        output_reject(out, x->page->requested_url, "MISSING_FIELD", x->missing ? x->missing->path : NULL);
+        output_reject(out, x->page->requested_url, "MISSING_FIELD",
+                      x->missing ? x->missing->path : NULL);
         break;
     case PAGE_NO_ROWS:
         output_stat(out, "pages_without_rows", 1);
@@ -419,11 +420,14 @@ static void run_document(struct extract_ctx *x, struct output *out)
     follow(x, out);
 }
 
-static void page_begin(struct extract_ctx *x, const struct scrape_spec *s, const struct extract_page *page)
+static void page_begin(struct extract_ctx *x, const struct scrape_spec *s,
+                       const struct extract_page *page)
 {
     x->spec = s;
     x->page = page;
-    x->run = (struct select_run){.steps_left = EXTRACT_STEPS_MAX, .scratch = &x->scratch};
+    x->run = (struct select_run){.steps_left = EXTRACT_STEPS_MAX,
+                                 .index = &x->index,
+                                 .scratch = &x->scratch};
     x->rows = x->content = x->jsonld_errors = 0;
     x->regex_limit = x->value_cut = false;
     x->missing = NULL;
@@ -438,6 +442,8 @@ static void page_end(struct extract_ctx *x)
     trim(&x->json);
     trim(&x->parsed);
     trim(&x->scratch);
+    if (x->index.cap * sizeof *x->index.entries > KEEP_BYTES)
+        select_index_done(&x->index);
 }
 
 int extract_run(struct extract_ctx *x, const struct scrape_spec *s, const struct extract_page *page,
@@ -449,7 +455,7 @@ int extract_run(struct extract_ctx *x, const struct scrape_spec *s, const struct
     if (ok && value_strip(text).len == 0)
         output_reject(out, page->requested_url, "EMPTY_BODY", NULL);
     else if (ok && !read_sitemap(x, text, out)) {
-        ok = html_parse(x->html, text);
+        ok = html_parse(x->html, text) && select_index_fill(&x->index, html_document(x->html));
         if (ok) {
             run_document(x, out);
             page_stats(x, out);
@@ -463,5 +469,6 @@ bool extract_in_scope(struct extract_ctx *x, const struct scrape_spec *s, struct
                       struct span to_url)
 {
     const struct links_page where = {.spec = s, .url = from_url, .requested_url = from_url};
-    return !s->follow.enabled || (links_same_place(&where, to_url) && links_allowed(x->links, s, to_url));
+    return !s->follow.enabled ||
+           (links_same_place(&where, to_url) && links_allowed(x->links, s, to_url));
 }

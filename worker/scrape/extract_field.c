@@ -25,14 +25,14 @@ struct visit {
     /* Returns whether it could use the text. */
     bool (*use)(struct visit *v, struct span text, const struct source *from, const json_t *json);
     const struct field *field;
-    struct value *value;           /* of use_scalar */
-    struct buf *out;               /* of use_list */
-    const struct source *outer;    /* the SOURCE_ANY whose alternative this is, or NULL */
+    struct value *value;        /* of use_scalar */
+    struct buf *out;            /* of use_list */
+    const struct source *outer; /* the SOURCE_ANY whose alternative this is, or NULL */
 };
 
 /* ---- what a page has once ---- */
 
-static void index_jsonld(struct extract_ctx *x, lxb_dom_node_t *script)
+static void list_jsonld(struct extract_ctx *x, lxb_dom_node_t *script)
 {
     static const char type[] = "application/ld+json";
     struct span have = select_attribute(script, SPAN("type"));
@@ -51,19 +51,17 @@ static void index_jsonld(struct extract_ctx *x, lxb_dom_node_t *script)
         x->jsonld_errors++;
 }
 
-static void index_page(struct extract_ctx *x)
+static void list_page(struct extract_ctx *x)
 {
-    lxb_dom_node_t *document = html_document(x->html);
-    if (x->indexed)
+    if (x->listed)
         return;
-    x->indexed = true;
-    for (lxb_dom_node_t *n = document; n; n = html_next(document, n)) {
-        if (n->type != LXB_DOM_NODE_TYPE_ELEMENT)
-            continue;
-        if (n->local_name == LXB_TAG_SCRIPT)
-            index_jsonld(x, n);
-        else if (n->local_name == LXB_TAG_META && x->n_meta < EXTRACT_META_MAX)
-            x->meta[x->n_meta++] = n;
+    x->listed = true;
+    for (size_t i = 0; i < x->index.n; i++) {
+        const struct select_entry *e = &x->index.entries[i];
+        if (e->tag == LXB_TAG_SCRIPT)
+            list_jsonld(x, e->node);
+        else if (e->tag == LXB_TAG_META && x->n_meta < EXTRACT_META_MAX)
+            x->meta[x->n_meta++] = e->node;
     }
 }
 
@@ -72,7 +70,7 @@ void extract_field_page_end(struct extract_ctx *x)
     for (size_t i = 0; i < x->n_jsonld; i++)
         json_decref(x->jsonld[i]);
     x->n_jsonld = x->n_meta = 0;
-    x->indexed = false;
+    x->listed = false;
 }
 
 /* ---- the text of an item ---- */
@@ -176,7 +174,8 @@ static void visit_elements(struct visit *v, lxb_dom_node_t *scope)
     const struct source *s = v->source;
     bool needs = s->part == PART_ATTR;
     if (!s->css) {
-        if (scope->type == LXB_DOM_NODE_TYPE_ELEMENT && (!needs || select_attribute(scope, s->name).p))
+        if (scope->type == LXB_DOM_NODE_TYPE_ELEMENT &&
+            (!needs || select_attribute(scope, s->name).p))
             (void)visit_item(v, (struct item){.node = scope});
         return;
     }
@@ -202,7 +201,7 @@ static bool visit_json(const json_t *found, void *user)
 static void visit_jsonld(struct visit *v)
 {
     struct extract_ctx *x = v->x;
-    index_page(x);
+    list_page(x);
     for (size_t i = 0; i < x->n_jsonld && !v->stop; i++) {
         const json_t *root = x->jsonld[i], *graph = json_object_get(root, "@graph");
         const json_t *entries = json_is_array(root) ? root : graph;
@@ -227,7 +226,7 @@ static bool meta_is(lxb_dom_node_t *n, struct span name)
 static void visit_meta(struct visit *v)
 {
     struct extract_ctx *x = v->x;
-    index_page(x);
+    list_page(x);
     for (size_t i = 0; i < x->n_meta; i++) {
         struct span content = select_attribute(x->meta[i], SPAN("content"));
         if (content.p && meta_is(x->meta[i], v->source->name) &&
@@ -328,10 +327,12 @@ static void visit(struct visit *v, lxb_dom_node_t *scope)
 
 /* ---- texts as values ---- */
 
-static bool parse_json(struct extract_ctx *x, struct span text, const json_t *json, struct value *ret)
+static bool parse_json(struct extract_ctx *x, struct span text, const json_t *json,
+                       struct value *ret)
 {
     json_t *loaded = json ? NULL : json_loadb(text.p, text.len, JSON_DECODE_ANY, NULL);
-    char *dumped = json || loaded ? json_dumps(json ? json : loaded, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *dumped =
+        json || loaded ? json_dumps(json ? json : loaded, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     json_decref(loaded);
     buf_clear(&x->parsed);
     if (dumped)
@@ -382,12 +383,14 @@ static bool parse(struct extract_ctx *x, const struct field *f, struct span text
     return ok;
 }
 
-static bool use_scalar(struct visit *v, struct span text, const struct source *from, const json_t *json)
+static bool use_scalar(struct visit *v, struct span text, const struct source *from,
+                       const json_t *json)
 {
     return parse(v->x, v->field, text, from, json, v->value);
 }
 
-static bool use_list(struct visit *v, struct span text, const struct source *from, const json_t *json)
+static bool use_list(struct visit *v, struct span text, const struct source *from,
+                     const json_t *json)
 {
     struct value value;
     if (!parse(v->x, v->field, text, from, json, &value))
@@ -431,8 +434,8 @@ static enum field_outcome nothing(const struct field *f)
 }
 
 /* One value that is not a list; a default counts as empty. */
-static enum field_outcome scalar(struct extract_ctx *x, const struct field *f, lxb_dom_node_t *scope,
-                                 struct value *value, bool *ret_is_null)
+static enum field_outcome scalar(struct extract_ctx *x, const struct field *f,
+                                 lxb_dom_node_t *scope, struct value *value, bool *ret_is_null)
 {
     struct visit v = {.x = x, .source = &f->source, .field = f, .use = use_scalar, .value = value};
     if (f->join) {
@@ -513,7 +516,8 @@ static enum field_outcome write_nested(struct extract_ctx *x, const struct field
 static enum field_outcome write_list(struct extract_ctx *x, const struct field *f,
                                      lxb_dom_node_t *scope, struct buf *out)
 {
-    struct visit v = {.x = x, .source = &f->source, .field = f, .all = true, .use = use_list, .out = out};
+    struct visit v = {
+        .x = x, .source = &f->source, .field = f, .all = true, .use = use_list, .out = out};
     buf_byte(out, '[');
     visit(&v, scope);
     buf_byte(out, ']');
@@ -588,7 +592,8 @@ enum field_outcome extract_field_cell(struct extract_ctx *x, const struct field 
 }
 
 enum field_outcome extract_field_element_cell(struct extract_ctx *x, const struct field *f,
-                                              lxb_dom_node_t *element, struct batch *b, size_t column)
+                                              lxb_dom_node_t *element, struct batch *b,
+                                              size_t column)
 {
     struct value value;
     struct visit v = {.x = x, .source = &f->source, .field = f, .use = use_scalar, .value = &value};

@@ -14,10 +14,10 @@
 #include "url.h"
 
 enum {
-    EXTRACT_STEPS_MAX = 20 * 1000 * 1000, /* node tests of all selectors of one page */
+    EXTRACT_STEPS_MAX = 20 * 1000 * 1000,      /* node tests of all selectors of one page */
     EXTRACT_TEXT_BYTES_MAX = 4 * 1024 * 1024,  /* of one text; the rest is cut off */
     EXTRACT_JSON_BYTES_MAX = 16 * 1024 * 1024, /* of one JSON cell */
-    EXTRACT_LIST_MAX = 10000,                  /* elements of a list without "max"; rows of a page */
+    EXTRACT_LIST_MAX = 10000, /* elements of a list without "max"; rows of a page */
     EXTRACT_JSONLD_SCRIPTS_MAX = 64,
     EXTRACT_JSONLD_BYTES_MAX = 1024 * 1024, /* of one script */
     EXTRACT_META_MAX = 512
@@ -31,9 +31,9 @@ struct field_count {
 /* What became of a page. */
 enum page_outcome {
     PAGE_ROWS,
-    PAGE_NO_ROWS,  /* no element for a row, which is no fault */
-    PAGE_MISSING,  /* a required field */
-    PAGE_SCRIPTED  /* nothing there but scripts */
+    PAGE_NO_ROWS, /* no element for a row, which is no fault */
+    PAGE_MISSING, /* a required field */
+    PAGE_SCRIPTED /* nothing there but scripts */
 };
 
 struct extract_ctx {
@@ -54,12 +54,13 @@ struct extract_ctx {
     const struct scrape_spec *spec;
     const struct extract_page *page;
     struct select_run run;
+    struct select_index index;
     uint32_t rows;
     uint32_t content; /* fields that the page itself filled */
     bool regex_limit, value_cut;
     uint32_t jsonld_errors;
     const struct field *missing; /* the required field that was missing last */
-    bool indexed;                /* the two lists below are filled */
+    bool listed;                 /* the two lists below are filled */
     json_t *jsonld[EXTRACT_JSONLD_SCRIPTS_MAX];
     size_t n_jsonld;
     lxb_dom_node_t *meta[EXTRACT_META_MAX];
@@ -74,7 +75,8 @@ enum field_outcome extract_field_cell(struct extract_ctx *x, const struct field 
 
 /* The cell of a list field without sub-fields for one of its elements (rows). */
 enum field_outcome extract_field_element_cell(struct extract_ctx *x, const struct field *f,
-                                              lxb_dom_node_t *element, struct batch *b, size_t column);
+                                              lxb_dom_node_t *element, struct batch *b,
+                                              size_t column);
 
 void extract_field_count(struct extract_ctx *x, const struct field *f, enum field_outcome outcome);
 

@@ -1,5 +1,6 @@
 #include "fetch.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <strings.h>
 #include <unistd.h>
@@ -277,6 +278,8 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
     if (fd >= 0)
         f->owner->socket_opened(f->owner->socket_user, fd);
+    else
+        f->no_files = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
     return fd;
 }
 
@@ -444,6 +447,9 @@ static void classify_error(struct fetch *f, CURLcode code)
             snprintf(f->error, sizeof f->error,
                      "the address is not public; allow_nets in the worker's configuration can name "
                      "it");
+        } else if (f->no_files) { /* our own want is no fault of the host */
+            classify(f, FETCH_TRANSIENT, "OPEN_FILES");
+            snprintf(f->error, sizeof f->error, "no socket: raise LimitNOFILE of the worker");
         } else {
             classify(f, FETCH_UNREACHABLE, "CONNECT");
         }
@@ -526,7 +532,7 @@ void fetch_release(struct fetch *f)
     buf_clear(&f->head);
     buf_clear(&f->body);
     f->user = NULL;
-    f->decided = f->drop_body = false;
+    f->decided = f->drop_body = f->no_files = false;
     f->sockets_opened = f->sockets_blocked = 0;
     f->set_cookie_bytes = 0;
     f->stop = f->reason = NULL;

@@ -67,7 +67,7 @@ struct fetch {
     struct buf head; /* header lines of the last response, without the status line */
     struct buf body; /* not decoded */
     size_t counted_bytes; /* of body, in the owner's total */
-    bool paused, decided, drop_body;
+    bool paused, decided, drop_body, no_files;
     uint32_t sockets_opened, sockets_blocked;
     size_t set_cookie_bytes;
     const char *stop; /* static reason why a callback ended it */

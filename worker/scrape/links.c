@@ -125,7 +125,8 @@ static bool first_time(struct links *l, struct span url)
 
 static struct span without_www(struct span host)
 {
-    return host.len > 4 && memcmp(host.p, "www.", 4) == 0 ? (struct span){host.p + 4, host.len - 4} : host;
+    return host.len > 4 && memcmp(host.p, "www.", 4) == 0 ? (struct span){host.p + 4, host.len - 4}
+                                                          : host;
 }
 
 /* The port as text, empty for the default one of the scheme. */
@@ -140,7 +141,8 @@ static struct span port_of(struct span url)
 /* "www." and the step from http to https do not make another host; a port does. */
 static bool same_host(struct span a, struct span b)
 {
-    return span_eq(without_www(url_host(a)), without_www(url_host(b))) && span_eq(port_of(a), port_of(b));
+    return span_eq(without_www(url_host(a)), without_www(url_host(b))) &&
+           span_eq(port_of(a), port_of(b));
 }
 
 bool links_same_place(const struct links_page *page, struct span to)
@@ -172,13 +174,16 @@ bool links_allowed(struct links *l, const struct scrape_spec *s, struct span url
 /* What browsers show or download rather than open as a page. */
 static bool skipped_extension(struct span url)
 {
-    static const char *const extensions[] = {
-        "7z",   "aac",  "apk",  "avi",  "avif", "bin", "bmp",  "bz2",  "css",  "csv",  "deb",   "dmg",
-        "doc",  "docx", "eot",  "epub", "exe",  "flac", "flv", "gif",  "gz",   "ico",  "iso",   "jar",
-        "jpeg", "jpg",  "js",   "json", "m4a",  "m4v", "mkv",  "mov",  "mp3",  "mp4",  "mpeg",  "mpg",
-        "msi",  "odp",  "ods",  "odt",  "ogg",  "ogv", "otf",  "pdf",  "png",  "ppt",  "pptx",  "ps",
-        "rar",  "rpm",  "rss",  "svg",  "swf",  "tar", "tgz",  "tif",  "tiff", "ttf",  "wav",   "webm",
-        "webp", "wma",  "wmv",  "woff", "woff2", "xls", "xlsx", "xz",  "zip",  "zst"};
+    static const char *const extensions[] = {"7z",   "aac",   "apk", "avi",  "avif", "bin", "bmp",
+                                             "bz2",  "css",   "csv", "deb",  "dmg",  "doc", "docx",
+                                             "eot",  "epub",  "exe", "flac", "flv",  "gif", "gz",
+                                             "ico",  "iso",   "jar", "jpeg", "jpg",  "js",  "json",
+                                             "m4a",  "m4v",   "mkv", "mov",  "mp3",  "mp4", "mpeg",
+                                             "mpg",  "msi",   "odp", "ods",  "odt",  "ogg", "ogv",
+                                             "otf",  "pdf",   "png", "ppt",  "pptx", "ps",  "rar",
+                                             "rpm",  "rss",   "svg", "swf",  "tar",  "tgz", "tif",
+                                             "tiff", "ttf",   "wav", "webm", "webp", "wma", "wmv",
+                                             "woff", "woff2", "xls", "xlsx", "xz",   "zip", "zst"};
     struct span path = url_path_and_query(url);
     const char *query = memchr(path.p, '?', path.len);
     const char *end = query ? query : path.p + path.len, *dot = end;
@@ -263,7 +268,8 @@ static bool page_says_nofollow(lxb_dom_node_t *head)
     for (lxb_dom_node_t *n = head ? head->first_child : NULL; n; n = n->next) {
         if (n->type != LXB_DOM_NODE_TYPE_ELEMENT || n->local_name != LXB_TAG_META)
             continue;
-        struct span name = select_attribute(n, SPAN("name")), content = select_attribute(n, SPAN("content"));
+        struct span name = select_attribute(n, SPAN("name")),
+                    content = select_attribute(n, SPAN("content"));
         if (name.p && content.p && (has_word(name, "robots") || has_word(name, "drover")) &&
             (has_word(content, "nofollow") || has_word(content, "none")))
             return true;

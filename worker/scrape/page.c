@@ -196,7 +196,9 @@ static void retry(struct page *p, const char *reason, const char *detail, uint64
     uint32_t doublings = MIN(p->tries - 1, 10u);
     uint64_t wait_ms = MIN((uint64_t)http->retry_backoff_ms << doublings,
                            (uint64_t)http->retry_wait_max_ms);
-    bool quick = wait_ms <= RUN_QUICK_WAIT_MAX_MS;
+    /* One that took its whole time already is not asked again while others wait. */
+    bool slow = strcmp(reason, "TIMEOUT") == 0 || strcmp(reason, "SLOW") == 0;
+    bool quick = wait_ms <= RUN_QUICK_WAIT_MAX_MS && !slow;
     wait_ms = wait_ms / 2 + loop_random(r->loop, (uint32_t)(wait_ms / 2) + 1);
     if (retry_after_ms > 0) {
         wait_ms = retry_after_ms;
