@@ -65,7 +65,8 @@ void recovery_replayed(struct sched *s)
         return;
     if (r->unsorted) {
         qsort(r->items, r->n, sizeof(*r->items), compare_items);
-        qsort(r->floors, r->n_floors, sizeof(*r->floors), compare_floors);
+        if (r->n_floors > 0)
+            qsort(r->floors, r->n_floors, sizeof(*r->floors), compare_floors);
     }
     if (r->n > 0) {
         recovery_move(r, RECOVERY_WAITING);

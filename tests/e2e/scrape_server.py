@@ -247,11 +247,11 @@ class ScrapeServer:
         return 200, {"content-type": "text/html", "content-encoding": "deflate"}, packed
 
     def page_bomb(self, site: Site, path: str, query: dict[str, str], headers: dict[str, str]) -> Reply:
-        """1 GB of one letter in about 1 MB."""
+        """256 MB of one letter in about 1 MB."""
         if "bomb" not in self.__dict__:
-            packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
             chunk = b"b" * (1 << 20)
-            self.bomb = b"".join(packer.compress(chunk) for _ in range(1024)) + packer.flush()
+            self.bomb = b"".join(packer.compress(chunk) for _ in range(256)) + packer.flush()
         return 200, {"content-type": "text/html", "content-encoding": "gzip"}, self.bomb
 
     def page_cutgzip(self, site: Site, path: str, query: dict[str, str], headers: dict[str, str]) -> Reply:

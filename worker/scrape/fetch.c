@@ -60,8 +60,7 @@ void fetcher_forget_jar(void *fetcher, const struct jar *jar)
     for (struct fetch *f = fr->idle; f; f = f->next) {
         if (f->setup / 2 != jar->serial)
             continue;
-        curl_easy_setopt(f->easy, CURLOPT_SHARE, NULL);
-        curl_easy_reset(f->easy);
+        curl_easy_cleanup(TAKE_PTR(f->easy));
         f->setup = 0;
     }
 }
@@ -310,11 +309,6 @@ static struct fetch *take_handle(struct fetcher *fr)
     f = calloc(1, sizeof *f);
     if (!f)
         return NULL;
-    f->easy = curl_easy_init();
-    if (!f->easy) {
-        free(f);
-        return NULL;
-    }
     f->owner = fr;
     buf_init(&f->head, FETCH_HEAD_BYTES_MAX);
     return f;
@@ -322,14 +316,18 @@ static struct fetch *take_handle(struct fetcher *fr)
 
 #define SET(option, value) ok = ok && curl_easy_setopt(f->easy, option, value) == CURLE_OK
 
-/* All options that the requests of a job have in common. */
+/* All options that the requests of a job have in common. A handle that had others is made anew:
+ * curl_easy_reset of libcurl 7.88 loses the memory of CURLOPT_COOKIEFILE. */
 static bool set_up(struct fetch *f, const struct fetch_request *rq)
 {
+    if (f->easy)
+        curl_easy_cleanup(f->easy);
+    f->easy = curl_easy_init();
+    if (!f->easy)
+        return false;
     struct fetcher *fr = f->owner;
     const struct scrape_http_options *http = scrape_spec_http(rq->spec);
     bool ok = true;
-    SET(CURLOPT_SHARE, NULL);
-    curl_easy_reset(f->easy);
     SET(CURLOPT_PRIVATE, f);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -365,7 +363,7 @@ static bool set_up(struct fetch *f, const struct fetch_request *rq)
         SET(CURLOPT_COOKIE, rq->jar->cookie_header);
     if (rq->jar->cookies) {
         SET(CURLOPT_SHARE, rq->jar->cookies);
-        SET(CURLOPT_COOKIEFILE, "");
+        SET(CURLOPT_COOKIEFILE, ""); /* turns the cookie engine on */
     }
     f->setup = ok ? rq->jar->serial * 2 + rq->guest : 0;
     return ok;
@@ -374,8 +372,8 @@ static bool set_up(struct fetch *f, const struct fetch_request *rq)
 /* The job's headers with those of this request alone. */
 static bool set_extra(struct fetch *f, const struct fetch_request *rq)
 {
-    const struct curl_slist *lists[2] = {rq->guest ? rq->jar->guest_headers : rq->jar->headers,
-                                         rq->extra_headers};
+    f->usual = rq->guest ? rq->jar->guest_headers : rq->jar->headers;
+    const struct curl_slist *lists[2] = {f->usual, rq->extra_headers};
     bool ok = true;
     for (size_t i = 0; i < 2; i++) {
         for (const struct curl_slist *h = lists[i]; h && ok; h = h->next) {
@@ -508,16 +506,16 @@ void fetch_ended(struct fetch *f, CURLcode code)
 void fetch_release(struct fetch *f)
 {
     struct fetcher *fr = f->owner;
-    curl_multi_remove_handle(fr->multi, f->easy);
+    if (f->easy)
+        curl_multi_remove_handle(fr->multi, f->easy);
     pause_unlink(f);
     if (fr->privileged == f)
         fr->privileged = NULL;
     count_body(f, 0);
     fr->n_active--;
     if (f->extra) {
-        curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, NULL);
+        curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, f->usual); /* the jar lives: its task does */
         curl_slist_free_all(TAKE_PTR(f->extra));
-        f->setup = 0;
     }
     if (fr->n_idle >= FETCH_IDLE_MAX) {
         fetch_free(f);

@@ -55,7 +55,8 @@ struct fetch {
     struct fetch *next;
     struct fetch *paused_prev, *paused_next;
     uint64_t setup; /* what the handle was last set up for */
-    struct curl_slist *extra; /* headers of this request alone, owned */
+    struct curl_slist *extra; /* all headers of a request that has some of its own; owned */
+    struct curl_slist *usual; /* with extra: what the handle goes back to; the jar's */
 
     /* the request */
     const struct scrape_spec *spec;

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "common/buf.h"
+#include "common/hash.h"
 
 static bool is_credential(const char *name)
 {
@@ -80,14 +81,35 @@ static void jar_free(struct jar *j)
     free(j);
 }
 
-static struct jar *jar_new(struct jars *all, uint64_t job_id, const struct scrape_spec *s)
+static uint64_t mix_text(uint64_t h, const char *s)
 {
-    const struct scrape_http_options *http = scrape_spec_http(s);
+    return s ? hash_64(s, strlen(s) + 1, h) : hash_mix(h);
+}
+
+/* Of all that set_up in fetch.c and the lists here are made from: two stages of one job that ask in
+ * different ways have a jar each. */
+static uint64_t digest(const struct scrape_http_options *http)
+{
+    const uint64_t numbers[] = {http->cookies,    http->tls_verify,        http->timeout_ms,
+                                http->n_headers,  http->connect_timeout_ms, http->n_cookies,
+                                http->min_speed_s, http->min_speed_bytes_s};
+    uint64_t h = hash_64(numbers, sizeof numbers, 3);
+    h = mix_text(mix_text(h, http->user_agent), http->proxy);
+    for (size_t i = 0; i < http->n_headers; i++)
+        h = mix_text(mix_text(h, http->headers[i].name), http->headers[i].value);
+    for (size_t i = 0; i < http->n_cookies; i++)
+        h = mix_text(mix_text(h, http->cookie_list[i].name), http->cookie_list[i].value);
+    return h;
+}
+
+static struct jar *jar_new(struct jars *all, uint64_t job_id, uint64_t options,
+                           const struct scrape_http_options *http)
+{
     struct jar *j = calloc(1, sizeof *j);
     if (!j)
         return NULL;
     j->job_id = job_id;
-    j->spec_serial = s->serial;
+    j->options = options;
     j->serial = ++all->serial;
     bool ok = build_headers(http, false, &j->headers) &&
               build_headers(http, true, &j->guest_headers) &&
@@ -106,13 +128,15 @@ static struct jar *jar_new(struct jars *all, uint64_t job_id, const struct scrap
 
 struct jar *jar_get(struct jars *all, uint64_t job_id, const struct scrape_spec *s)
 {
+    const struct scrape_http_options *http = scrape_spec_http(s);
+    uint64_t options = digest(http);
     struct jar **at = &all->first;
-    while (*at && ((*at)->job_id != job_id || (*at)->spec_serial != s->serial))
+    while (*at && ((*at)->job_id != job_id || (*at)->options != options))
         at = &(*at)->next;
     struct jar *j = *at;
     if (j)
         *at = j->next;
-    else if (!(j = jar_new(all, job_id, s)))
+    else if (!(j = jar_new(all, job_id, options, http)))
         return NULL;
     j->next = all->first;
     all->first = j;

@@ -19,7 +19,8 @@ enum {
 };
 
 struct jar {
-    uint64_t job_id, spec_serial;
+    uint64_t job_id;
+    uint64_t options; /* digest of the spec's http options */
     uint64_t serial; /* never used twice in a loop */
     CURLSH *cookies; /* NULL: the spec wants none kept */
     size_t cookie_bytes; /* that came in since the last look at the whole */
