@@ -8,7 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "common/engines.h"
+#include "worker/engines.h"
 #include "common/log.h"
 #include "common/transport.h"
 #include "coordinator/edge/completions.h"
