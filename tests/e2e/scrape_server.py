@@ -163,7 +163,7 @@ class ScrapeServer:
             return True
         if site.gate:
             await site.gate.wait()
-        name = url.path.strip("/").split("/")[0].replace("-", "_")
+        name = url.path.strip("/").split("/")[0].split(".")[0]
         stream = getattr(self, f"stream_{name}", None)
         if stream:
             streamer: Callable[..., Awaitable[None]] = stream

@@ -153,6 +153,20 @@ static double cpu_s(struct rusage *u)
            (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
 }
 
+/* ru_maxrss would count the parent's memory at the time of the fork too. */
+static long peak_kb(void)
+{
+    char line[256];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %ld kB", &kb) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kb;
+}
+
 static void put_end(struct cli *c, double seconds)
 {
     struct rusage u;
@@ -163,7 +177,7 @@ static void put_end(struct cli *c, double seconds)
     for (size_t i = 0; i < c->n_stats; i++)
         printf(", \"%s\": %lld", c->stats[i].name, (long long)c->stats[i].value);
     printf("}}\n{\"usage\": {\"seconds\": %.3f, \"cpu_s\": %.3f, \"peak_rss_kb\": %ld}}\n", seconds,
-           cpu, u.ru_maxrss);
+           cpu, peak_kb());
     fflush(stdout);
 }
 

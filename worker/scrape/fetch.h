@@ -26,7 +26,7 @@ struct trust;
 enum {
     FETCH_HEAD_BYTES_MAX = 64 * 1024, /* of an answer's header lines */
     FETCH_IDLE_MAX = 512,             /* handles kept for later */
-    FETCH_BODY_KEPT_BYTES = 128 * 1024 /* a body buffer above it is not kept */
+    FETCH_BODY_KEPT_BYTES = 32 * 1024 /* a body buffer above it is not kept */
 };
 
 enum fetch_class {

@@ -397,7 +397,7 @@ static void read_page(struct page *p, const struct fetch *f)
         run_page_failed(p, "NOMEM", NULL, false);
         break;
     }
-    if (l->decoded.cap > FETCH_BODY_KEPT_BYTES * 4)
+    if (l->decoded.cap > FETCH_BODY_KEPT_BYTES * 16)
         buf_done(&l->decoded);
 }
 
