@@ -27,7 +27,7 @@ void print_text(struct span text)
 
 void print_json(const json_t *v, bool compact)
 {
-    size_t flags = JSON_ENCODE_ANY | (compact ? JSON_COMPACT : JSON_INDENT(2));
+    size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | (compact ? JSON_COMPACT : JSON_INDENT(2));
     json_dumpf(v, stdout, flags);
     putchar('\n');
 }
@@ -111,7 +111,7 @@ static void write_time(struct buf *out, const char *s)
 
 void print_value(struct buf *out, const json_t *v, enum print_kind kind)
 {
-    if (!v || json_is_null(v)) {
+    if (!v || json_is_null(v) || (json_is_string(v) && json_string_length(v) == 0)) {
         buf_byte(out, '-');
     } else if (json_is_boolean(v)) {
         buf_str(out, json_is_true(v) ? "yes" : "no");
