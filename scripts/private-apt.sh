@@ -7,13 +7,19 @@
 PRIVATE_APT_DIR=
 PRIVATE_APT_OPTIONS=()
 
-# Prints "uri release component" for each configured Debian suite of the running release.
+# Prints "uri release component" for each of Debian's own suites of the running release that the
+# machine's apt is configured for. --print-uris fetches nothing and needs neither root nor
+# downloaded indexes; where there are some, they tell which suites are not Debian's.
 private_apt_machine_sources() {
-    local codename=$1
-    # $(...) here is apt's own field syntax.
+    local codename=$1 foreign
+    # $(...) is apt's own field syntax here.
     # shellcheck disable=SC2016
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-        awk -v c="$codename" '$2 == c || $2 == c "-updates" || $2 == c "-security"' | sort -u
+    foreign=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
+        awk '$1 != "Debian" { sub("/$", "", $NF); print $NF " " }')
+    apt-get update --print-uris |
+        sed -nE "s|^'(.*)/dists/([^/]+)/(main)/binary-[^/]+/Packages.*|\\1 \\2 \\3|p" |
+        awk -v c="$codename" '$2 == c || $2 == c "-updates" || $2 == c "-security"' |
+        grep -vF "${foreign:-no such line}" | sort -u
 }
 
 # private_apt_init DIR NEWER: reads the indexes of the sources of this release, and of the

@@ -51,12 +51,16 @@ struct sched_held { struct task_id task; struct token token; };
 
 enum sched_event_type {
     SCHED_EV_TICK,          /* the deadline was reached */
-    SCHED_EV_JOB_OPEN,      /* a job is durable (also at replay) */
+    SCHED_EV_JOB_OPEN,      /* a job is durable (also at replay). A sealed one is followed by TASKS
+                               (n may be 0); for a job that is here it updates `sealed` and
+                               `dead_letters` alone */
     SCHED_EV_TASKS,         /* tasks of a job are durable (also at replay, with replay = true) */
     SCHED_EV_JOB_SEAL,      /* no further input comes from the client */
     SCHED_EV_JOB_CANCEL,    /* the cancel is durable */
     SCHED_EV_JOB_PAUSE,     /* on */
-    SCHED_EV_REPLAYED,      /* everything in the store was replayed; the recovery wait begins */
+    SCHED_EV_REPLAYED,      /* everything in the store was replayed; the recovery wait begins. Always
+                               sent once, before the first HELLO, also when the store is empty: no
+                               job ends and no limited key is used before it */
     SCHED_EV_HELLO,         /* a worker's new session; ends its earlier session at once */
     SCHED_EV_CREDIT,        /* cumulative */
     SCHED_EV_HEARTBEAT,
@@ -80,12 +84,16 @@ struct sched_event {
             uint32_t key_delay_ms;     /* between two uses of a key; 0: nothing */
             uint32_t run_timeout_ms;   /* of one attempt; 0: nothing */
             uint32_t kinds;            /* bit set of engine kinds that a worker must have */
-            bool sealed, cancelled, paused; /* at replay */
+            bool sealed, cancelled, paused; /* at replay, and when dead letters are retried */
+            uint64_t dead_letters;     /* that the job has now: with any, it ends as FAILED */
         } open;
         struct { const struct sched_task *tasks; size_t n; bool replay; } tasks;
-        bool on; /* PAUSE, DRAIN */
+        bool on; /* PAUSE, DRAIN; LOST: it said BYE, so what it held is not counted as a kill */
         struct {
             uint64_t worker;           /* hash of the worker's durable id: rendezvous, drain */
+            uint64_t boot;             /* hash of the process's boot id; 0: not known. A lease that
+                                          the same process does not list never reached it, which is
+                                          no kill; one that another process lost is */
             uint32_t slots;
             uint32_t kinds;
             bool draining;
@@ -102,7 +110,9 @@ struct sched_event {
         } result;
         struct {
             struct task_id task;
-            const struct sched_task *tasks; /* made by this completion (found, retried) */
+            const struct sched_task *tasks; /* made by this completion (found, retried). After
+                                               WRITE_ATTEMPT the core goes on with the task by
+                                               itself, unless it is in this list */
             size_t n;
         } completed;
     } u;
@@ -113,7 +123,8 @@ enum sched_action_type {
     SCHED_ACT_ASSIGN,    /* send the task to the session */
     SCHED_ACT_REVOKE,    /* tell the session to drop the lease (cancelled, timed out, not adopted) */
     SCHED_ACT_COMPLETE,  /* write the outcome of a task, with payload, in one transaction */
-    SCHED_ACT_DISCARD,   /* a stale result: free the payload, acknowledge it so that it is dropped */
+    SCHED_ACT_DISCARD,   /* a stale result: free the payload, acknowledge it so that it is dropped;
+                            session 0: free it only, the ACK follows when the first copy is durable */
     SCHED_ACT_ACK,       /* after COMPLETED: tell the session that this result is durable */
     SCHED_ACT_SESSION_END, /* the session is over: forget it; tell the peer if it still lives */
     SCHED_ACT_JOB_END,   /* the job reached its end: persist it and tell those who wait */
@@ -129,7 +140,11 @@ struct sched_action {
     struct task_id task;
     struct token token;
     union {
-        struct { uint32_t attempt; uint32_t grant; uint32_t run_timeout_ms; } assign;
+        struct {
+            uint32_t attempt; /* from 1: the attempt that this is */
+            uint32_t grant;   /* concurrent uses of the key that the worker may make; 0: no limit */
+            uint32_t run_timeout_ms;
+        } assign;
         struct { const char *reason; } revoke; /* static: "cancelled", "timeout", "stale" */
         struct {
             enum sched_write write;

@@ -21,6 +21,17 @@
 
 struct store;
 
+enum {
+    STORE_TASK_ITEMS_MAX = 65536,
+    STORE_TASK_BYTES_MAX =
+        1 << 20,                  /* of packed input: a task is closed before it; one item alone may
+                                       be as large, a larger one is PAYLOAD_TOO_LARGE */
+    STORE_DEAD_RETRY_MAX = 10000, /* dead letters that one call takes up */
+};
+
+/* A job's row with its statistics stays so long after its results expired. */
+#define STORE_JOB_KEEP_MS (INT64_C(7) * 24 * 3600 * 1000)
+
 enum store_job_state {
     STORE_JOB_OPEN = 1, /* has tasks or waits for input */
     STORE_JOB_DONE = 2,
@@ -41,10 +52,12 @@ struct store_submit {
     struct span name;     /* empty: none */
     struct span spec;     /* checked JSON without the input */
     uint8_t priority;
-    bool unique;          /* drop inputs whose `unique` was seen in this job (crawls) */
-    uint32_t task_items;  /* items a task at most */
+    bool unique;         /* drop inputs whose `unique` was seen in this job (crawls) */
+    uint32_t task_items; /* items a task at most; 1 to STORE_TASK_ITEMS_MAX */
+    uint64_t items_max;  /* found items that would pass it are dropped and counted in the stat
+                             "dropped.LIMIT"; the client's own inputs never are. 0: no limit */
     int64_t now_ms;
-    int64_t ttl_ms;       /* results live so long after the job's end */
+    int64_t ttl_ms; /* results live so long after the job's end */
 };
 
 /* A task as the scheduler needs it, plus what the edge may keep in its cache of inputs. */
@@ -58,9 +71,9 @@ struct store_job {
     struct span client, idem_key, name, spec;
     enum store_job_state state;
     uint8_t priority;
-    bool sealed, cancelling, paused, unique;
+    bool sealed, cancelling, paused, unique, results_expired;
     int64_t created_ms, ended_ms, expires_ms; /* 0: not yet */
-    uint64_t items, duplicates; /* inputs accepted; dropped as seen before */
+    uint64_t items, duplicates;               /* inputs accepted; dropped as seen before */
     uint64_t tasks, tasks_done, tasks_pending, dead, rows, rejects;
 };
 
@@ -69,24 +82,32 @@ struct store_complete {
     struct job_id job;
     enum sched_write write; /* as the scheduler decided */
     uint32_t attempt, kills;
-    struct span error;      /* reason and detail, for ATTEMPT and DEAD */
+    struct span error; /* reason and detail, for ATTEMPT and DEAD */
     int64_t now_ms;
     /* with WRITE_DONE: */
-    struct span rows;       /* wire form of a batch; empty: none go to the store */
-    uint32_t n_rows;        /* rows that the task made, wherever they went */
-    const struct store_stat { struct span name; int64_t value; } *stats;
+    struct span rows; /* wire form of a batch; empty: none go to the store */
+    uint32_t n_rows;  /* rows that the task made, wherever they went */
+    const struct store_stat {
+        struct span name;
+        int64_t value;
+    } * stats;
     size_t n_stats;
-    struct span rejects;    /* msgpack array of [input, reason, detail] */
+    struct span rejects; /* msgpack array of [input, reason, detail] */
     uint32_t n_rejects;
     const struct store_item *found; /* new inputs, de-duplicated here when the job is unique */
     size_t n_found;
-    const struct store_retry { struct store_item item; struct span error; } *retries;
-    size_t n_retries;       /* become tasks with attempt + 1 (below), never de-duplicated */
+    const struct store_retry {
+        struct store_item item;
+        struct span error;
+    } * retries;
+    size_t n_retries; /* become tasks with attempt + 1 (below), never de-duplicated */
     uint32_t retry_after_ms;
 };
 
+/* What was found or is to be retried becomes tasks only while the job is not being cancelled. An
+ * empty error leaves the one that the task has from before. */
 struct store_complete_ret {
-    bool duplicate; /* the task was not pending: nothing was written */
+    bool duplicate;           /* the task was not pending: nothing was written */
     struct store_task *tasks; /* new, in the arena */
     size_t n_tasks;
 };
@@ -97,29 +118,38 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
                       struct error *e) MUST_CHECK;
 void store_close(struct store *s);
 
-/* Transactions. A failed operation inside one leaves no trace of itself (savepoint) and the others
- * stand. STORE_FULL: the disk is full, the transaction is rolled back. STORE: end the process. */
+/* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry and
+ * discard, drain, expire) is called between begin and commit; what reads, anywhere. A failed operation
+ * inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or NOMEM: the whole
+ * transaction may be gone, then each operation up to and with the commit fails with that code. After a
+ * failed commit there is no transaction. STORE: end the process. */
 int store_begin(struct store *s, struct error *e) MUST_CHECK;
 int store_commit(struct store *s, struct error *e) MUST_CHECK; /* durable on return (fsync) */
 void store_rollback(struct store *s);
 
 /* A new job, or the one that the same client and idempotency key, or the same name, made before:
- * *ret_existing. The same name or key with another spec: DUPLICATE_JOB. */
+ * *ret_existing. The same name or key with another spec: DUPLICATE_JOB. A job answers to its name
+ * and key until its results expire or it is removed; then both may be used again. */
 int store_job_submit(struct store *s, const struct store_submit *in, uint64_t *ret_job,
                      bool *ret_existing, struct error *e) MUST_CHECK;
 
-/* Adds chunk number `chunk` of a job's input; a chunk that is there already adds nothing
- * (*ret_n_tasks 0). Consecutive items of one key share tasks of at most task_items. */
+/* Adds chunk number `chunk` of a job's input; a chunk that is there already adds nothing (*ret_n 0).
+ * Items of one key share tasks of at most task_items and keep their order within the key; the tasks
+ * stand in the order of their first items. NOT_FOUND; WRONG_STATE when the job is sealed or ended;
+ * JOB_CANCELLED; PAYLOAD_TOO_LARGE and MALFORMED name the item. */
 int store_job_input(struct store *s, uint64_t job, uint64_t chunk, const struct store_item *items,
                     size_t n, struct arena *arena, struct store_task **ret, size_t *ret_n,
                     struct error *e) MUST_CHECK;
 int store_job_seal(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
-int store_job_cancel(struct store *s, uint64_t job, int64_t now_ms, struct error *e) MUST_CHECK; /* asks */
+int store_job_cancel(struct store *s, uint64_t job, int64_t now_ms,
+                     struct error *e) MUST_CHECK; /* asks */
 int store_job_pause(struct store *s, uint64_t job, bool on, struct error *e) MUST_CHECK;
-/* The end: for CANCELLED the job's pending tasks are deleted in the same transaction. */
+/* The end: for CANCELLED the job's pending tasks are deleted in the same transaction; DONE and FAILED
+ * with pending tasks: WRONG_STATE. The same end again changes nothing. */
 int store_job_end(struct store *s, uint64_t job, enum store_job_state state, int64_t now_ms,
                   struct error *e) MUST_CHECK;
-int store_job_remove(struct store *s, uint64_t job, struct error *e) MUST_CHECK; /* ended jobs only */
+/* Ended jobs only (WRONG_STATE). The job is gone at once; its bytes go with store_expire. */
+int store_job_remove(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
 
 int store_task_complete(struct store *s, const struct store_complete *in, struct arena *arena,
                         struct store_complete_ret *ret, struct error *e) MUST_CHECK;
@@ -137,9 +167,13 @@ int store_job_list(struct store *s, uint64_t before, size_t max, struct arena *a
                    struct store_job **ret, size_t *ret_n, struct error *e) MUST_CHECK;
 int store_job_stats(struct store *s, uint64_t job, struct arena *arena, struct store_stat **ret,
                     size_t *ret_n, struct error *e) MUST_CHECK;
+/* How many chunks of input are there, counted from 0 without a gap: where a client goes on. */
+int store_job_chunks(struct store *s, uint64_t job, uint64_t *ret, struct error *e) MUST_CHECK;
 /* Open jobs in order of id, then their pending tasks in order of id: replay at start. */
 typedef int store_replay_fn(void *user, const struct store_job *job, const struct sched_task *tasks,
                             size_t n);
+/* fn is called at least once for each job (n may be 0), with all calls of a job in a row; what it
+ * returns other than 0 ends the replay and is returned. */
 int store_replay(struct store *s, store_replay_fn *fn, void *user, struct error *e) MUST_CHECK;
 
 struct store_result {
@@ -168,9 +202,12 @@ struct store_dead {
 int store_dead_list(struct store *s, uint64_t job, uint64_t task, uint64_t after, size_t max,
                     struct arena *arena, struct store_dead **ret, size_t *ret_n,
                     struct error *e) MUST_CHECK;
-/* Back to pending with no attempts used, and the job open again; or deleted. Returns the tasks. */
+/* Back to pending under its own id (sinks de-duplicate by it), with no attempts used, and the job
+ * open again. Returns the tasks: at most STORE_DEAD_RETRY_MAX, so call again until there are none.
+ * A job that is being cancelled: WRONG_STATE when it or its task was named, else left out. */
 int store_dead_retry(struct store *s, uint64_t job, uint64_t task, struct arena *arena,
                      struct store_task **ret, size_t *ret_n, struct error *e) MUST_CHECK;
+/* Deletes dead letters; *ret_n of them. NOT_FOUND when the one that was named is not there. */
 int store_dead_discard(struct store *s, uint64_t job, uint64_t task, uint64_t *ret_n,
                        struct error *e) MUST_CHECK;
 
@@ -179,10 +216,17 @@ int store_drain_set(struct store *s, struct span worker, bool on, struct error *
 int store_drain_list(struct store *s, struct arena *arena, struct span **ret, size_t *ret_n,
                      struct error *e) MUST_CHECK;
 
-/* Deletes a bounded amount of what has expired; *ret_more when there is more to do. */
+/* Deletes a bounded amount of what has expired or was removed; *ret_more when there is more to do. */
 int store_expire(struct store *s, int64_t now_ms, bool *ret_more, struct error *e) MUST_CHECK;
 
-struct store_sizes { uint64_t bytes, free_bytes, jobs_open, tasks_pending, results; };
+struct store_sizes {
+    uint64_t bytes;           /* of the store's files */
+    uint64_t free_bytes;      /* within them, to be used again */
+    uint64_t disk_free_bytes; /* of the file system, for this user */
+    uint64_t jobs_open, tasks_pending, results;
+    uint64_t dead; /* letters; counted up to 100000 */
+    bool refusing; /* the disk was full: inputs are refused with STORE_FULL until there is room */
+};
 int store_sizes(struct store *s, struct store_sizes *ret, struct error *e) MUST_CHECK;
 
 #endif

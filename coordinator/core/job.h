@@ -1,0 +1,63 @@
+/*
+ * job.h: a job in memory: its options, its counts, its groups of tasks. It is here from JOB_OPEN to
+ * JOB_END; what is finished leaves memory.
+ *
+ *            JOB_SEAL            last task gone
+ *     OPEN ────────────▶ SEALED ────────────────▶ ENDED (DONE, or FAILED with dead letters)
+ *       │                  │
+ *       │ JOB_CANCEL       │      nothing leased or committing
+ *       └────────┬─────────┘
+ *                ▼
+ *            CANCELLING ────────────────────────▶ ENDED (CANCELLED)
+ *
+ * Paused is not a state of this machine: a job of any state can be paused.
+ *
+ * Thread rule: one thread.
+ */
+#ifndef DROVER_CORE_JOB_H
+#define DROVER_CORE_JOB_H
+
+#include "coordinator/core/list.h"
+#include "coordinator/core/sched.h"
+#include "coordinator/core/task.h"
+
+struct fleet_class;
+struct group;
+
+enum job_state { JOB_OPEN, JOB_SEALED, JOB_CANCELLING, JOB_ENDED, JOB_STATES };
+
+enum { JOB_PRIORITIES = 10 };
+
+struct job {
+    struct job_id id;
+    enum job_state state;
+    bool paused;
+    uint8_t priority;
+    uint32_t attempts_max; /* 1 to TASK_COUNT_MAX - 1 */
+    uint32_t backoff_ms, backoff_max_ms, key_limit, key_delay_ms, run_timeout_ms;
+    struct fleet_class *kinds; /* which workers may run it */
+    uint64_t tasks[SCHED_TASK_STATES];
+    uint64_t done, dead, cancelled; /* since JOB_OPEN */
+    uint64_t dead_letters;          /* that it has now: decides between DONE and FAILED */
+    struct list groups, leases, in_sched;
+};
+
+struct job *job_find(const struct sched *s, struct job_id id);
+void job_open(struct sched *s, const struct sched_event *ev);
+void job_seal(struct sched *s, struct job *job);
+void job_pause(struct sched *s, struct job *job, bool on);
+void job_cancel(struct sched *s, struct job *job);
+
+/* Adds durable tasks: to their group, to the backoff, or straight to their dead letter. */
+void job_add_task(struct sched *s, struct job *job, const struct sched_task *t);
+/* The same for a record that is already the core's, which waits at least floor_ms. */
+void job_admit(struct sched *s, struct group *g, int from, struct task t, uint32_t floor_ms);
+
+/* The one place where tasks change their state: counts, of the job and of all. */
+void job_count_move(struct sched *s, struct job *job, int from, int to, uint64_t n);
+
+/* Ends and frees the job when its time has come. The pointer must not be used after. */
+void job_check_end(struct sched *s, struct job *job);
+void job_free(struct sched *s, struct job *job); /* no action; its groups must be gone or go with it */
+
+#endif

@@ -1,0 +1,458 @@
+#include "store_sqlite.h"
+
+enum { STATS_PER_JOB = 1000 /* names; what comes beyond is summed up in "other" */ };
+
+static int done_or(struct store_sqlite *s, int rc, const char *doing, struct error *e)
+{
+    return rc == SQLITE_DONE ? 0 : store_sqlite_error(s, rc, doing, e);
+}
+
+/* ---- what a completion writes ---- */
+
+/* Rows into `result` or rejects into `reject`: the tables are alike. */
+static int insert_output(struct store_sqlite *s, enum store_sqlite_statement which,
+                         const struct store_complete *in, uint32_t n, struct span data,
+                         struct error *e)
+{
+    CLEANUP(sq_done) struct sq q = {s->statements[which], 0, 0};
+    sq_u64(&q, s->meta.next_seq++);
+    sq_u64(&q, in->job.v);
+    sq_u64(&q, in->task.v);
+    sq_i64(&q, n);
+    sq_blob(&q, data);
+    return done_or(s, sq_step(&q), "insert rows", e);
+}
+
+static int update_stat(struct store_sqlite *s, uint64_t job, struct span name, int64_t value,
+                       bool *ret_there, struct error *e)
+{
+    SQ(q, s, STAT_ADD);
+    sq_u64(&q, job);
+    sq_text(&q, name);
+    sq_i64(&q, value);
+    int code = done_or(s, sq_step(&q), "add to a statistic", e);
+    *ret_there = code == 0 && sqlite3_changes(s->db) > 0;
+    return code;
+}
+
+static int count_stats(struct store_sqlite *s, uint64_t job, int64_t *ret, struct error *e)
+{
+    SQ(q, s, STAT_COUNT);
+    sq_u64(&q, job);
+    int rc = sq_step(&q);
+    if (rc != SQLITE_ROW)
+        return store_sqlite_error(s, rc, "count statistics", e);
+    *ret = sq_get_i64(&q);
+    return 0;
+}
+
+static int add_stat(struct store_sqlite *s, uint64_t job, struct span name, int64_t value,
+                    struct error *e)
+{
+    bool there = false;
+    int64_t n = 0;
+    int code = update_stat(s, job, name, value, &there, e);
+    if (code || there)
+        return code;
+    code = count_stats(s, job, &n, e);
+    if (code == 0 && n >= STATS_PER_JOB) {
+        name = SPAN("other");
+        code = update_stat(s, job, name, value, &there, e);
+    }
+    if (code || there)
+        return code;
+    SQ(q, s, STAT_INSERT);
+    sq_u64(&q, job);
+    sq_text(&q, name);
+    sq_i64(&q, value);
+    return done_or(s, sq_step(&q), "insert a statistic", e);
+}
+
+/* Chooses among the found items those that are new and within the job's limit. */
+static int choose_found(struct store_sqlite *s, struct store_sqlite_job *job,
+                        const struct store_complete *in, struct error *e)
+{
+    uint64_t dropped = 0;
+    int code = store_group_start(&s->group, in->n_found, e);
+    for (size_t i = 0; i < in->n_found && code == 0; i++) {
+        const struct store_item *item = &in->found[i];
+        bool room = job->items_max == 0 || job->items < job->items_max, fresh = true;
+        if (job->unique) /* above the limit it is not remembered, but a known one is a duplicate */
+            code = store_sqlite_job_unseen(s, job, item->unique, room, &fresh, e);
+        if (code)
+            return code;
+        if (!fresh) {
+            job->duplicates++;
+        } else if (!room) {
+            dropped++;
+        } else {
+            job->items++;
+            store_group_add(&s->group, item, (struct span){NULL, 0});
+        }
+    }
+    if (code == 0 && dropped > 0)
+        code = add_stat(s, job->id, SPAN("dropped.LIMIT"), (int64_t)dropped, e);
+    return code;
+}
+
+static int add_new_tasks(struct store_sqlite *s, struct store_sqlite_job *job,
+                         const struct store_complete *in, struct arena *arena,
+                         struct store_complete_ret *ret, struct error *e)
+{
+    int code = choose_found(s, job, in, e);
+    if (code == 0 && s->group.n_items > 0)
+        code = store_sqlite_job_add_tasks(s, job, 0, 0, arena, &ret->tasks, &ret->n_tasks, e);
+    if (code == 0 && in->n_retries > 0)
+        code = store_group_start(&s->group, in->n_retries, e);
+    if (code || in->n_retries == 0)
+        return code;
+    for (size_t i = 0; i < in->n_retries; i++)
+        store_group_add(&s->group, &in->retries[i].item, in->retries[i].error);
+    return store_sqlite_job_add_tasks(s, job, in->attempt + 1, in->retry_after_ms, arena,
+                                      &ret->tasks, &ret->n_tasks, e);
+}
+
+static int write_outputs(struct store_sqlite *s, struct store_sqlite_job *job,
+                         const struct store_complete *in, struct error *e)
+{
+    int code = 0;
+    if (in->rows.len > 0) {
+        code = insert_output(s, SQ_RESULT_INSERT, in, in->n_rows, in->rows, e);
+        s->meta.results++;
+    }
+    if (code == 0 && in->rejects.len > 0)
+        code = insert_output(s, SQ_REJECT_INSERT, in, in->n_rejects, in->rejects, e);
+    for (size_t i = 0; i < in->n_stats && code == 0; i++)
+        code = add_stat(s, job->id, in->stats[i].name, in->stats[i].value, e);
+    job->rows += in->n_rows;
+    job->rejects += in->n_rejects;
+    return code;
+}
+
+/* ---- the task itself ---- */
+
+/* Runs a statement over (task, job); whether it met a row. */
+static int change_task(struct store_sqlite *s, struct sq *q, bool *ret_there, struct error *e)
+{
+    int code = done_or(s, sq_step(q), "change a task", e);
+    *ret_there = code == 0 && sqlite3_changes(s->db) > 0;
+    return code;
+}
+
+static int delete_task(struct store_sqlite *s, struct store_sqlite_job *job,
+                       const struct store_complete *in, bool *ret_there, struct error *e)
+{
+    SQ(q, s, TASK_DELETE);
+    sq_u64(&q, in->task.v);
+    sq_u64(&q, in->job.v);
+    int code = change_task(s, &q, ret_there, e);
+    if (code == 0 && *ret_there) {
+        job->tasks_pending--;
+        s->meta.tasks_pending--;
+    }
+    return code;
+}
+
+static int note_attempt(struct store_sqlite *s, const struct store_complete *in, bool *ret_there,
+                        struct error *e)
+{
+    SQ(q, s, TASK_ATTEMPT);
+    sq_u64(&q, in->task.v);
+    sq_u64(&q, in->job.v);
+    sq_i64(&q, in->attempt);
+    sq_i64(&q, in->kills);
+    sq_i64(&q, in->retry_after_ms);
+    sq_text(&q, in->error);
+    return change_task(s, &q, ret_there, e);
+}
+
+static int bury(struct store_sqlite *s, struct store_sqlite_job *job,
+                const struct store_complete *in, bool *ret_there, struct error *e)
+{
+    SQ(q, s, DEAD_INSERT);
+    sq_u64(&q, in->task.v);
+    sq_u64(&q, in->job.v);
+    sq_i64(&q, in->attempt);
+    sq_i64(&q, in->kills);
+    sq_i64(&q, in->now_ms);
+    sq_text(&q, in->error);
+    int code = change_task(s, &q, ret_there, e);
+    if (code || !*ret_there)
+        return code;
+    job->dead++;
+    return delete_task(s, job, in, ret_there, e);
+}
+
+static int finish(struct store_sqlite *s, struct store_sqlite_job *job,
+                  const struct store_complete *in, struct arena *arena,
+                  struct store_complete_ret *ret, bool *ret_there, struct error *e)
+{
+    int code = delete_task(s, job, in, ret_there, e);
+    if (code || !*ret_there)
+        return code;
+    job->tasks_done++;
+    code = write_outputs(s, job, in, e);
+    if (code == 0 && !job->cancelling && in->n_found + in->n_retries > 0)
+        code = add_new_tasks(s, job, in, arena, ret, e);
+    return code;
+}
+
+static int check_complete(const struct store_complete *in, struct error *e)
+{
+    int code = 0;
+    for (size_t i = 0; i < in->n_found && code == 0; i++)
+        code = store_group_check(&in->found[i], i, e);
+    for (size_t i = 0; i < in->n_retries && code == 0; i++)
+        code = store_group_check(&in->retries[i].item, i, e);
+    return code;
+}
+
+/* One that only deletes the task is one statement and needs no savepoint. */
+static bool needs_savepoint(const struct store_complete *in)
+{
+    if (in->write == SCHED_WRITE_DONE)
+        return in->rows.len + in->rejects.len + in->n_stats + in->n_found + in->n_retries > 0;
+    return in->write == SCHED_WRITE_DEAD;
+}
+
+int store_sqlite_task_complete(struct store *base, const struct store_complete *in,
+                               struct arena *arena, struct store_complete_ret *ret, struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    struct store_sqlite_job *job = NULL;
+    struct store_complete_ret mine = {0};
+    bool there = false;
+    int code = store_sqlite_enter(s, true, e);
+    if (code == 0)
+        code = check_complete(in, e);
+    if (code)
+        return code;
+    code = store_sqlite_job_load(s, in->job.v, &job, e);
+    if (code == ERR_NOT_FOUND || (code == 0 && job->state != STORE_JOB_OPEN)) {
+        *ret = (struct store_complete_ret){.duplicate = true};
+        return 0;
+    }
+    struct store_sqlite_op op;
+    if (code == 0)
+        code = store_sqlite_op_begin(&op, s, job, needs_savepoint(in), e);
+    if (code)
+        return code;
+    switch (in->write) {
+    case SCHED_WRITE_DONE:
+        code = finish(s, job, in, arena, &mine, &there, e);
+        break;
+    case SCHED_WRITE_ATTEMPT:
+        code = note_attempt(s, in, &there, e);
+        break;
+    case SCHED_WRITE_DEAD:
+        code = bury(s, job, in, &there, e);
+        break;
+    case SCHED_WRITE_CANCELLED:
+        code = delete_task(s, job, in, &there, e);
+        break;
+    }
+    code = store_sqlite_op_end(&op, code, e);
+    mine.duplicate = !there;
+    if (code == 0)
+        *ret = mine;
+    return code;
+}
+
+/* ---- dead letters ---- */
+
+struct dead_letter {
+    uint64_t task, job, key;
+    struct span error, input;
+};
+
+/* The next dead letter above `after` (or the named one). SQLITE_ROW, SQLITE_DONE or an error. */
+static int next_dead(struct store_sqlite *s, uint64_t job, uint64_t task, uint64_t after,
+                     struct arena *arena, struct dead_letter *ret)
+{
+    SQ(all, s, DEAD_LIST);
+    SQ(of_job, s, DEAD_LIST_JOB);
+    SQ(one, s, DEAD_ONE);
+    struct sq *q = task ? &one : job ? &of_job : &all;
+    if (task && task <= after)
+        return SQLITE_DONE;
+    sq_u64(q, task ? task : after);
+    if (!task)
+        sq_i64(q, 1);
+    if (job && !task)
+        sq_u64(q, job);
+    int rc = sq_step(q);
+    if (rc != SQLITE_ROW)
+        return rc;
+    ret->task = sq_get_u64(q);
+    ret->job = sq_get_u64(q);
+    q->column = 6;
+    ret->key = sq_get_u64(q);
+    q->column = 5;
+    if (arena && !store_sqlite_sql_get(q, arena, &ret->error))
+        return SQLITE_NOMEM;
+    q->column = 7;
+    if (arena && !store_sqlite_sql_get(q, arena, &ret->input))
+        return SQLITE_NOMEM;
+    return job && ret->job != job ? SQLITE_DONE : SQLITE_ROW;
+}
+
+static int delete_dead(struct store_sqlite *s, struct store_sqlite_job *job, uint64_t task,
+                       struct error *e)
+{
+    SQ(q, s, DEAD_DELETE);
+    sq_u64(&q, task);
+    int code = done_or(s, sq_step(&q), "delete a dead letter", e);
+    job->dead--;
+    store_sqlite_job_touch(s, job, false);
+    return code;
+}
+
+static bool can_reopen(const struct store_sqlite_job *job)
+{
+    return !(job->state == STORE_JOB_OPEN && job->cancelling) &&
+           !(job->state == STORE_JOB_CANCELLED && job->tasks_pending > 0);
+}
+
+static void reopen(struct store_sqlite *s, struct store_sqlite_job *job)
+{
+    if (job->state == STORE_JOB_OPEN)
+        return;
+    job->cancelling = job->expired = false;
+    job->ended_ms = job->expires_ms = job->due_ms = 0;
+    job->sealed = true;
+    store_sqlite_job_state(s, job, STORE_JOB_OPEN);
+}
+
+static int revive(struct store_sqlite *s, struct store_sqlite_job *job, const struct dead_letter *d,
+                  struct store_task *ret, struct error *e)
+{
+    int code = delete_dead(s, job, d->task, e);
+    if (code)
+        return code;
+    *ret = (struct store_task){.sched = {.id = {d->task},
+                                         .key = d->key,
+                                         .input_bytes = (uint32_t)d->input.len},
+                               .input = d->input};
+    SQ(q, s, TASK_INSERT);
+    sq_u64(&q, d->task);
+    sq_u64(&q, d->job);
+    sq_u64(&q, d->key);
+    sq_i64(&q, 0);
+    sq_i64(&q, 0);
+    sq_text(&q, d->error);
+    sq_blob(&q, d->input);
+    code = done_or(s, sq_step(&q), "insert a task", e);
+    if (code)
+        return code;
+    reopen(s, job);
+    job->tasks_pending++;
+    s->meta.tasks_pending++;
+    return 0;
+}
+
+static int not_now(const struct store_sqlite_job *job, struct error *e)
+{
+    return error_set(e, ERR_WRONG_STATE,
+                     "job %llu is being cancelled; its dead letters can be retried after that",
+                     (unsigned long long)job->id);
+}
+
+static int retry_all(struct store_sqlite *s, uint64_t job_id, uint64_t task, struct arena *arena,
+                     struct store_task *tasks, size_t max, size_t *ret_n, struct error *e)
+{
+    struct dead_letter d = {0};
+    size_t n = 0;
+    while (n < max) {
+        struct store_sqlite_job *job = NULL;
+        int rc = next_dead(s, job_id, task, d.task, arena, &d);
+        if (rc == SQLITE_DONE)
+            break;
+        if (rc != SQLITE_ROW)
+            return store_sqlite_error(s, rc, "read a dead letter", e);
+        int code = store_sqlite_job_load(s, d.job, &job, e);
+        if (code == ERR_NOT_FOUND && !job_id && !task)
+            continue; /* of a removed job */
+        if (code)
+            return code;
+        if (can_reopen(job))
+            code = revive(s, job, &d, &tasks[n++], e);
+        else if (job_id || task)
+            code = not_now(job, e);
+        if (code)
+            return code;
+    }
+    if (task && n == 0)
+        return error_set(e, ERR_NOT_FOUND, "no dead letter %llu", (unsigned long long)task);
+    *ret_n = n;
+    return 0;
+}
+
+int store_sqlite_task_dead_retry(struct store *base, uint64_t job, uint64_t task,
+                                 struct arena *arena, struct store_task **ret, size_t *ret_n,
+                                 struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    struct store_sqlite_op op;
+    size_t n = 0, max = task ? 1 : STORE_DEAD_RETRY_MAX;
+    int code = store_sqlite_enter(s, true, e);
+    if (code)
+        return code;
+    struct store_task *tasks = arena_alloc(arena, max * sizeof *tasks);
+    if (!tasks)
+        return store_sqlite_no_memory(e);
+    code = store_sqlite_op_begin(&op, s, NULL, true, e);
+    if (code)
+        return code;
+    code = retry_all(s, job, task, arena, tasks, max, &n, e);
+    code = store_sqlite_op_end(&op, code, e);
+    if (code == 0) {
+        *ret = tasks;
+        *ret_n = n;
+    }
+    return code;
+}
+
+static int discard_all(struct store_sqlite *s, uint64_t job_id, uint64_t task, uint64_t *ret_n,
+                       struct error *e)
+{
+    struct dead_letter d = {0};
+    uint64_t n = 0;
+    for (;;) {
+        struct store_sqlite_job *job = NULL;
+        int rc = next_dead(s, job_id, task, d.task, NULL, &d);
+        if (rc == SQLITE_DONE)
+            break;
+        if (rc != SQLITE_ROW)
+            return store_sqlite_error(s, rc, "read a dead letter", e);
+        int code = store_sqlite_job_load(s, d.job, &job, e);
+        if (code == ERR_NOT_FOUND && !job_id && !task)
+            continue;
+        if (code == 0)
+            code = delete_dead(s, job, d.task, e);
+        if (code)
+            return code;
+        n++;
+    }
+    if (task && n == 0)
+        return error_set(e, ERR_NOT_FOUND, "no dead letter %llu", (unsigned long long)task);
+    *ret_n = n;
+    return 0;
+}
+
+int store_sqlite_task_dead_discard(struct store *base, uint64_t job, uint64_t task, uint64_t *ret_n,
+                                   struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    struct store_sqlite_op op;
+    uint64_t n = 0;
+    int code = store_sqlite_enter(s, true, e);
+    if (code == 0)
+        code = store_sqlite_op_begin(&op, s, NULL, true, e);
+    if (code)
+        return code;
+    code = discard_all(s, job, task, &n, e);
+    code = store_sqlite_op_end(&op, code, e);
+    if (code == 0)
+        *ret_n = n;
+    return code;
+}

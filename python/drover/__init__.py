@@ -1,0 +1,41 @@
+"""drover: submit heavy data jobs to a fleet of workers and read the rows back.
+
+    from drover import Client, scrape
+
+    with Client() as fleet:
+        job = fleet.submit(scrape(urls, extract={"title": "title::text"}))
+        for row in job.results():
+            print(row["title"])
+"""
+
+from ._operations import DeadLetter, JobStatus, Reject
+from .aio import AsyncClient, AsyncJob
+from .client import Client, Job
+from .errors import (
+    AuthError,
+    DroverError,
+    DuplicateJob,
+    InvalidArgument,
+    InvalidSpec,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    NotFound,
+    PayloadTooLarge,
+    ProtocolMismatch,
+    QueueFull,
+    ResultExpired,
+    Unreachable,
+    WaitTimeout,
+    WrongState,
+)
+from .spec import Pipeline, Retry, noop, scrape
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncClient", "AsyncJob", "AuthError", "Client", "DeadLetter", "DroverError", "DuplicateJob",
+    "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed", "JobStatus",
+    "NotFound", "PayloadTooLarge", "Pipeline", "ProtocolMismatch", "QueueFull", "Reject",
+    "ResultExpired", "Retry", "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape",
+]

@@ -1,0 +1,33 @@
+"""Columns of a job's rows as a pandas DataFrame. pandas is imported only here."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from ._batch import BOOL, DATE, INT64, TIMESTAMP, decode_columns
+
+_DTYPES = {BOOL: "boolean", INT64: "Int64"}
+
+
+def to_frame(wires: List[bytes]) -> Any:
+    """One DataFrame from batches in wire form. Integers and booleans keep their NULLs (Int64,
+    boolean); times become datetime64 in UTC; decimals stay exact (object)."""
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("to_pandas() needs pandas: install python3-pandas or `pip install pandas`"
+                          ) from None
+    values: Dict[str, List[Any]] = {}
+    types: Dict[str, int] = {}
+    for wire in wires:
+        for column in decode_columns(wire):
+            values.setdefault(column.name, []).extend(column.values)
+            types[column.name] = column.type
+    series = {}
+    for name, cells in values.items():
+        if types[name] in (DATE, TIMESTAMP):
+            series[name] = pandas.to_datetime(pandas.Series(cells, dtype="object"),
+                                              utc=types[name] == TIMESTAMP, errors="coerce")
+        else:
+            series[name] = pandas.Series(cells, dtype=_DTYPES.get(types[name]))
+    return pandas.DataFrame(series)

@@ -1,0 +1,262 @@
+"""What clients do, as operations without I/O: each yields requests and is sent their values."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+
+from ._batch import Row, decode_rows
+from ._protocol import Operation, Request
+from .errors import InvalidArgument, JobCancelled, JobExpired, JobFailed
+from .spec import Pipeline, Retry, sinks_json
+
+CHUNK_ITEMS = 10_000
+"""Inputs in one message at most."""
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of inputs in one message at most; a single larger input still goes out alone."""
+
+POLL_S = 2.0
+"""How long the coordinator holds a request that waits for news."""
+
+RESULT_BYTES = 1 << 20
+"""Bytes of rows in one answer."""
+
+JobRef = Union[int, str]
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job at one moment. Times are RFC 3339 text in UTC, or None.
+
+    ``state``: open, done, failed (ended with dead letters) or cancelled. ``items``: inputs accepted;
+    ``duplicates``: inputs dropped because they were seen before. ``tasks`` are all so far, of which
+    ``done``, ``dead``, and ``pending`` (``running`` and ``delayed`` are parts of it). ``rows`` and
+    ``rejects`` count what was written; ``stats`` has the engine's counts, such as ``pages``, and
+    ``fill.FIELD``, the rows in which the field had a value.
+    """
+
+    id: int
+    name: Optional[str]
+    state: str
+    sealed: bool
+    items: int
+    duplicates: int
+    tasks: int
+    done: int
+    pending: int
+    running: int
+    delayed: int
+    dead: int
+    rows: int
+    rejects: int
+    created: Optional[str]
+    ended: Optional[str]
+    expires: Optional[str]
+    stats: Dict[str, int] = field(default_factory=dict)
+    rejects_by_reason: Dict[str, int] = field(default_factory=dict)
+    raw: Dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def ended_at_all(self) -> bool:
+        """Whether the job is over, however it ended."""
+        return self.state != "open"
+
+    @property
+    def fill_rates(self) -> Dict[str, float]:
+        """For each extracted field the share of rows in which it had a value."""
+        rows = max(self.stats.get("rows", self.rows), 1)
+        return {name[5:]: count / rows for name, count in self.stats.items()
+                if name.startswith("fill.")}
+
+    def raise_for_state(self) -> None:
+        """Raises JobFailed, JobCancelled or JobExpired when the job ended so."""
+        label = f"job {self.id}" + (f" ({self.name})" if self.name else "")
+        if self.state == "failed":
+            raise JobFailed(f"{label} ended with {self.dead} dead letters: see job.dead() or "
+                            f"`drover dead ls --job {self.id}`")
+        if self.state == "cancelled":
+            raise JobCancelled(f"{label} was cancelled")
+        if self.state == "expired":
+            raise JobExpired(f"{label} passed its deadline")
+
+
+def status_from(value: Mapping[str, Any]) -> JobStatus:
+    """A JobStatus from the job map of the protocol."""
+    def number(name: str) -> int:
+        return int(value.get(name) or 0)
+
+    return JobStatus(
+        id=number("job"), name=value.get("name") or None, state=str(value.get("state")),
+        sealed=bool(value.get("sealed")), items=number("items"), duplicates=number("duplicates"),
+        tasks=number("tasks"), done=number("done"), pending=number("pending"),
+        running=number("running"), delayed=number("delayed"), dead=number("dead"),
+        rows=number("rows"), rejects=number("rejects"), created=value.get("created"),
+        ended=value.get("ended"), expires=value.get("expires"),
+        stats=dict(value.get("stats") or {}),
+        rejects_by_reason=dict(value.get("rejects_by_reason") or {}), raw=dict(value))
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An input that came to no row: which, a reason code (docs/SCRAPE.md lists them), a detail."""
+
+    input: str
+    reason: str
+    detail: Optional[str]
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A task that used up its attempts, with its input and its last error."""
+
+    task: int
+    job: int
+    attempts: int
+    kills: int
+    error: str
+    input: Any
+    at: Optional[str]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A checked job description, ready to be sent, and its lazily read input."""
+
+    spec: str
+    idem: str
+    items: Iterable[Any]
+
+
+def prepare(
+    job: Pipeline, *, sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]],
+    table: Optional[str], name: Optional[str], priority: Optional[int], retry: Optional[Retry],
+    idempotency_key: Optional[str], result_ttl: Optional[float], run_timeout: Optional[float],
+    task_items: Optional[int],
+) -> Submission:
+    """Builds the JSON description; the coordinator checks it."""
+    if not isinstance(job, Pipeline):
+        raise InvalidArgument(f"submit() takes what scrape() returns, not {type(job).__name__}")
+    spec = job.to_json()
+    spec["sinks"] = sinks_json(sink, table=table)
+    optional = {
+        "name": name, "priority": priority, "retry": retry.to_json() if retry else None,
+        "result_ttl_s": result_ttl, "run_timeout_s": run_timeout, "task_items": task_items,
+    }
+    spec.update({key: value for key, value in optional.items() if value is not None})
+    try:
+        text = json.dumps(spec, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as cause:
+        raise InvalidArgument(f"the job description is not JSON: {cause}") from None
+    return Submission(text, idempotency_key or uuid.uuid4().hex, job.items)
+
+
+def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
+    """Cuts the input into messages. The cuts depend on the input alone, so that a script that runs
+    again sends the same chunks."""
+    chunk: List[Any] = []
+    size = 0
+    for item in items:
+        if not isinstance(item, (str, list, tuple)):
+            raise InvalidArgument(f"input {item!r} is no text")
+        weight = len(item) if isinstance(item, str) else len(str(item))
+        if chunk and (len(chunk) == CHUNK_ITEMS or size + weight > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += weight
+    if chunk:
+        yield chunk
+
+
+def submit(submission: Submission) -> Operation[int]:
+    """Sends a job and its input, or what is missing of it; returns the job's id."""
+    opened = yield Request("job.submit", {"spec": submission.spec, "idem": submission.idem})
+    job = int(opened["job"])
+    if opened.get("sealed"):
+        return job
+    present = int(opened.get("chunks") or 0)
+    for number, chunk in enumerate(chunks(submission.items)):
+        if number >= present:
+            yield Request("job.input", {"job": job, "chunk": number, "items": chunk})
+    yield Request("job.seal", {"job": job})
+    return job
+
+
+def status(job: JobRef) -> Operation[JobStatus]:
+    """The job as it is now."""
+    return status_from((yield Request("job.status", {"job": job})))
+
+
+def news(job: JobRef, since: Optional[JobStatus], wait_s: float) -> Operation[JobStatus]:
+    """The job when it has changed since then, or after wait_s."""
+    version = since.raw.get("version") if since else None
+    args = {"job": job, "wait_ms": int(wait_s * 1000), "version": version}
+    return status_from((yield Request("job.wait", args, wait_s)))
+
+
+@dataclass
+class Page:
+    """Some rows in the order of their commits, and whether more can come after them."""
+
+    rows: List[Row]
+    end: bool
+    state: str
+
+
+@dataclass
+class ResultReader:
+    """Reads a job's rows page by page; ``cursor`` can be kept and used later to go on."""
+
+    job: int
+    cursor: int = 0
+
+    def batches(self, wait_s: float = POLL_S) -> Operation[Tuple[List[bytes], bool, str]]:
+        """Batches in wire form, whether that was the end, and the job's state."""
+        args = {"job": self.job, "cursor": self.cursor, "max_bytes": RESULT_BYTES,
+                "wait_ms": int(wait_s * 1000)}
+        value = yield Request("job.results", args, wait_s)
+        self.cursor = int(value["cursor"])
+        return [batch[2] for batch in value["batches"]], bool(value["end"]), str(value["state"])
+
+    def page(self, wait_s: float = POLL_S) -> Operation[Page]:
+        """The next rows; may be empty when none came within wait_s."""
+        wires, end, state = yield from self.batches(wait_s)
+        return Page([row for wire in wires for row in decode_rows(wire)], end, state)
+
+
+@dataclass
+class RejectReader:
+    """Reads a job's rejects page by page."""
+
+    job: int
+    cursor: int = 0
+
+    def page(self, wait_s: float = POLL_S) -> Operation[Tuple[List[Reject], bool]]:
+        """The next rejects and whether that was the end."""
+        args = {"job": self.job, "cursor": self.cursor, "max_bytes": RESULT_BYTES,
+                "wait_ms": int(wait_s * 1000)}
+        value = yield Request("job.rejects", args, wait_s)
+        self.cursor = int(value["cursor"])
+        return [Reject(*reject[:3]) for reject in value["rejects"]], bool(value["end"])
+
+
+def dead_letters(job: int) -> Operation[List[DeadLetter]]:
+    """All dead letters of a job."""
+    letters: List[DeadLetter] = []
+    after = 0
+    while True:
+        value = yield Request("dead.ls", {"job": job, "after": after, "max": 1000})
+        page = [DeadLetter(int(d["task"]), int(d["job"]), int(d["attempts"]), int(d["kills"]),
+                           str(d["error"]), d.get("input"), d.get("at")) for d in value["dead"]]
+        if not page:
+            return letters
+        letters += page
+        after = page[-1].task
+
+
+def simple(verb: str, **args: Any) -> Operation[Any]:
+    """One request whose value is the answer."""
+    return (yield Request(verb, args))

@@ -1,0 +1,82 @@
+"""The client's side of the protocol without any I/O: bytes in, bytes and answers out.
+
+docs/PROTOCOL.md describes the messages. A request keeps its number until it is answered, so that it
+can be sent again unchanged: every verb of the coordinator is idempotent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Generator, Mapping, Optional, Tuple, TypeVar, Union
+
+import msgpack
+
+from .errors import DroverError, ProtocolMismatch, error_from_wire
+
+VERSION = 1
+REQUEST, REPLY, ERROR = 32, 33, 34
+
+RESEND_S = 2.0
+"""A request without an answer is sent again after so long (plus the time it may wait for)."""
+
+TIMEOUT_S = 10.0
+"""A request without an answer for so long (plus the time it may wait for) is Unreachable."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One verb with its arguments, and how long the coordinator may wait before it answers."""
+
+    verb: str
+    args: Mapping[str, Any]
+    wait_s: float = 0.0
+
+
+T = TypeVar("T")
+Operation = Generator[Request, Any, T]
+"""A use of the protocol that needs several requests: yields each, is sent its value, returns T.
+
+Both faces of the client, blocking and asyncio, run the same operations."""
+
+Answer = Union[DroverError, Any]
+
+
+class Session:
+    """Numbers requests and matches answers. Answers to unknown numbers are dropped."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._open: Dict[int, Request] = {}
+
+    def send(self, request: Request) -> Tuple[int, bytes]:
+        """The request's number and its message."""
+        self._seq += 1
+        self._open[self._seq] = request
+        body = [request.verb, {k: v for k, v in request.args.items() if v is not None}]
+        message: bytes = msgpack.packb([VERSION, REQUEST, 0, 0, self._seq, 0, body],
+                                       use_bin_type=True)
+        return self._seq, message
+
+    def forget(self, seq: int) -> None:
+        """Gives a request up; a late answer is dropped."""
+        self._open.pop(seq, None)
+
+    def receive(self, message: bytes) -> Optional[Tuple[int, Answer]]:
+        """The number and the value, or the error (not raised), of a message; None for others."""
+        try:
+            frame = msgpack.unpackb(message, raw=False, strict_map_key=False)
+            version, kind, body = frame[0], frame[1], frame[6]
+            seq = body[0]
+            if kind == REPLY:
+                answer: Answer = body[1]
+            elif kind == ERROR:
+                answer = error_from_wire(body[2], body[3], body[4] or 0)
+            else:
+                return None
+        except (ValueError, IndexError, TypeError, msgpack.exceptions.UnpackException) as cause:
+            raise ProtocolMismatch(f"not a message of drover's protocol: {cause}") from None
+        if version != VERSION and kind == REPLY:
+            raise ProtocolMismatch(f"the coordinator speaks version {version}, this client {VERSION}")
+        if self._open.pop(seq, None) is None:
+            return None
+        return seq, answer

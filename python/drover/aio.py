@@ -1,0 +1,278 @@
+"""The asyncio client: the same operations and names as client.py, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import (
+    Any, AsyncIterator, Dict, List, Literal, Mapping, Optional, Type, TypeVar, Union, overload,
+)
+
+import zmq
+import zmq.asyncio
+
+from . import _operations as ops
+from ._batch import Row
+from ._config import Target, find_target
+from ._frames import to_frame
+from ._operations import DeadLetter, JobRef, JobStatus, Reject
+from ._progress import Progress
+from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
+from ._socket import connect, failure
+from .errors import DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .spec import Pipeline, Retry
+
+__all__ = ["AsyncClient", "AsyncJob"]
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """As Client, for asyncio: ``async with AsyncClient() as fleet``. Many calls may be under way at
+    once; the answers are told apart by their numbers."""
+
+    def __init__(self, url: Optional[str] = None, *, key_file: Optional[str] = None,
+                 server_key_file: Optional[str] = None, timeout: float = TIMEOUT_S,
+                 queue_timeout: float = 60.0) -> None:
+        self._target: Target = find_target(url, key_file, server_key_file)
+        self._timeout = timeout
+        self._queue_timeout = queue_timeout
+        self._session = Session()
+        self._context: Optional[zmq.asyncio.Context] = None
+        self._socket: Any = None
+        self._monitor: Any = None
+        self._reader: Optional["asyncio.Task[None]"] = None
+        self._answers: Dict[int, "asyncio.Future[Any]"] = {}
+        self._last_heard = 0.0
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                        trace: Optional[TracebackType]) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection. Jobs go on."""
+        await self._disconnect()
+        if self._context is not None:
+            self._context.destroy(linger=0)
+            self._context = None
+
+    async def _disconnect(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+            self._reader = None
+        for socket in (self._monitor, self._socket):
+            if socket is not None:
+                socket.close(linger=0)
+        self._monitor = self._socket = None
+
+    def _connected(self) -> Any:
+        if self._context is None:
+            self._context = zmq.asyncio.Context()
+        if self._socket is None:
+            self._socket, self._monitor = connect(self._context, self._target)
+            self._reader = asyncio.ensure_future(self._read(self._socket))
+        return self._socket
+
+    async def _read(self, socket: Any) -> None:
+        while True:
+            message = await socket.recv()
+            self._last_heard = time.monotonic()
+            answer = self._session.receive(message)
+            if answer is None:
+                continue
+            waiting = self._answers.pop(answer[0], None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(answer[1])
+
+    async def _call(self, request: Request) -> Any:
+        seq, message = self._session.send(request)
+        answer: "asyncio.Future[Any]" = asyncio.get_running_loop().create_future()
+        self._answers[seq] = answer
+        patience = request.wait_s + RESEND_S
+        deadline = time.monotonic() + request.wait_s + self._timeout
+        try:
+            while True:
+                until = min(deadline, time.monotonic() + patience)
+                value = await self._exchange(answer, message, until)
+                if answer.done():
+                    if isinstance(value, DroverError):
+                        raise value
+                    return value
+                if time.monotonic() >= deadline:
+                    raise self._failure()
+                if time.monotonic() - self._last_heard > patience:
+                    await self._disconnect()
+        finally:
+            self._answers.pop(seq, None)
+            self._session.forget(seq)
+
+    def _failure(self) -> DroverError:
+        monitor = None if self._monitor is None else zmq.Socket.shadow(self._monitor.underlying)
+        return failure(monitor, self._target, self._timeout)
+
+    async def _exchange(self, answer: "asyncio.Future[Any]", message: bytes, until: float) -> Any:
+        async def send_and_wait() -> Any:
+            await self._connected().send(message)
+            return await asyncio.shield(answer)
+
+        try:
+            return await asyncio.wait_for(send_and_wait(), max(0.0, until - time.monotonic()))
+        except asyncio.TimeoutError:
+            return None
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Runs an operation of drover._operations; waits where the queue is full."""
+        full_since: Optional[float] = None
+        try:
+            request = next(operation)
+            while True:
+                try:
+                    value = await self._call(request)
+                except QueueFull as full:
+                    full_since = full_since or time.monotonic()
+                    if time.monotonic() - full_since + full.retry_after > self._queue_timeout:
+                        raise
+                    await asyncio.sleep(full.retry_after)
+                    continue
+                full_since = None
+                request = operation.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def submit(self, job: Pipeline, *,
+                     sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]] = "store",
+                     table: Optional[str] = None, name: Optional[str] = None,
+                     priority: Optional[int] = None, retry: Optional[Retry] = None,
+                     idempotency_key: Optional[str] = None, result_ttl: Optional[float] = None,
+                     run_timeout: Optional[float] = None,
+                     task_items: Optional[int] = None) -> "AsyncJob":
+        """As Client.submit."""
+        submission = ops.prepare(
+            job, sink=sink, table=table, name=name, priority=priority, retry=retry,
+            idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
+            task_items=task_items)
+        return AsyncJob(self, await self.run(ops.submit(submission)))
+
+    async def job(self, ref: JobRef) -> "AsyncJob":
+        """A job by its id or name. NotFound."""
+        return AsyncJob(self, (await self.run(ops.status(ref))).id)
+
+    async def jobs(self, limit: int = 100) -> List[JobStatus]:
+        """The newest jobs."""
+        value = await self.run(ops.simple("job.ls", max=limit))
+        return [ops.status_from(one) for one in value["jobs"]]
+
+    async def status(self) -> Dict[str, Any]:
+        """As Client.status."""
+        value: Dict[str, Any] = await self.run(ops.simple("status"))
+        return value
+
+    async def workers(self) -> List[Dict[str, Any]]:
+        """As Client.workers."""
+        value: List[Dict[str, Any]] = (await self.run(ops.simple("worker.ls")))["workers"]
+        return value
+
+    async def info(self) -> Dict[str, Any]:
+        """As Client.info."""
+        value: Dict[str, Any] = await self.run(ops.simple("server.info"))
+        return value
+
+
+class AsyncJob:
+    """As Job, awaited."""
+
+    def __init__(self, client: AsyncClient, job_id: int) -> None:
+        self._client = client
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"<drover.AsyncJob {self.id}>"
+
+    async def status(self) -> JobStatus:
+        """The job as it is now."""
+        return await self._client.run(ops.status(self.id))
+
+    async def wait(self, timeout: Optional[float] = None, *, progress: bool = False,
+                   on_error: str = "raise") -> JobStatus:
+        """As Job.wait."""
+        if on_error not in ("raise", "return"):
+            raise InvalidArgument('on_error is "raise" or "return"')
+        deadline = None if timeout is None else time.monotonic() + timeout
+        shown = Progress(progress)
+        state: Optional[JobStatus] = None
+        try:
+            while state is None or not state.ended_at_all:
+                wait_s = ops.POLL_S
+                if deadline is not None:
+                    wait_s = min(wait_s, max(0.0, deadline - time.monotonic()))
+                state = await self._client.run(ops.news(self.id, state, wait_s))
+                shown.show(state)
+                if not state.ended_at_all and deadline is not None \
+                        and time.monotonic() >= deadline:
+                    raise WaitTimeout(f"job {self.id} has not ended within {timeout} s")
+        finally:
+            shown.close()
+        if on_error == "raise":
+            state.raise_for_state()
+        return state
+
+    @overload
+    def results(self, *, on_error: Literal["raise", "skip"] = "raise") -> AsyncIterator[Row]: ...
+
+    @overload
+    def results(self, *, on_error: Literal["return"]) -> AsyncIterator[Union[Row, Reject]]: ...
+
+    async def results(self, *, on_error: str = "raise") -> AsyncIterator[Any]:
+        """As Job.results: ``async for row in job.results()``."""
+        if on_error not in ("raise", "skip", "return"):
+            raise InvalidArgument('on_error is "raise", "skip" or "return"')
+        reader = ops.ResultReader(self.id)
+        end = False
+        while not end:
+            page = await self._client.run(reader.page())
+            for row in page.rows:
+                yield row
+            end = page.end
+        if on_error == "return":
+            async for reject in self.rejects():
+                yield reject
+        elif on_error == "raise":
+            (await self.status()).raise_for_state()
+
+    async def rejects(self) -> AsyncIterator[Reject]:
+        """As Job.rejects."""
+        reader = ops.RejectReader(self.id)
+        end = False
+        while not end:
+            rejects, end = await self._client.run(reader.page())
+            for reject in rejects:
+                yield reject
+
+    async def dead(self) -> List[DeadLetter]:
+        """As Job.dead."""
+        return await self._client.run(ops.dead_letters(self.id))
+
+    async def to_pandas(self) -> Any:
+        """As Job.to_pandas."""
+        reader = ops.ResultReader(self.id)
+        wires: List[bytes] = []
+        end = False
+        while not end:
+            some, end, _ = await self._client.run(reader.batches())
+            wires += some
+        (await self.status()).raise_for_state()
+        return to_frame(wires)
+
+    async def cancel(self) -> JobStatus:
+        """As Job.cancel."""
+        return ops.status_from(await self._client.run(ops.simple("job.cancel", job=self.id)))
+
+    async def retry(self) -> int:
+        """As Job.retry."""
+        return int((await self._client.run(ops.simple("job.retry", job=self.id)))["retried"])

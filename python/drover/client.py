@@ -1,0 +1,298 @@
+"""The blocking client. The asyncio one (aio.py) runs the same operations."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from types import TracebackType
+from typing import (
+    Any, Dict, Iterator, List, Literal, Mapping, Optional, Type, TypeVar, Union, overload,
+)
+
+import zmq
+
+from . import _operations as ops
+from ._config import Target, find_target
+from ._frames import to_frame
+from ._operations import DeadLetter, JobRef, JobStatus, Reject
+from ._batch import Row
+from ._progress import Progress
+from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
+from ._socket import connect, failure
+from .errors import DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .spec import Pipeline, Retry
+
+__all__ = ["Client", "Job"]
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to a coordinator. Use it from one thread; it is a context manager.
+
+    ``url`` is the coordinator's front, by default DROVER_URL, the configuration file, or
+    tcp://127.0.0.1:7700. ``key_file`` and ``server_key_file`` are made by ``drover key gen`` and needed
+    where the coordinator is not on loopback. ``timeout`` is how long a request may stay unanswered
+    before Unreachable; ``queue_timeout`` how long submit() waits for room in a full queue before
+    QueueFull. Nothing is sent before the first call.
+    """
+
+    def __init__(self, url: Optional[str] = None, *, key_file: Optional[str] = None,
+                 server_key_file: Optional[str] = None, timeout: float = TIMEOUT_S,
+                 queue_timeout: float = 60.0) -> None:
+        self._target: Target = find_target(url, key_file, server_key_file)
+        self._timeout = timeout
+        self._queue_timeout = queue_timeout
+        self._session = Session()
+        self._context: Optional[zmq.Context[Any]] = None
+        self._socket: Any = None
+        self._monitor: Any = None
+        self._pid = os.getpid()
+
+    # ---- connection ----
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection. Jobs go on."""
+        self._disconnect()
+        if self._context is not None and self._pid == os.getpid():
+            self._context.destroy(linger=0)
+        self._context = None
+
+    def _disconnect(self) -> None:
+        for socket in (self._monitor, self._socket):
+            if socket is not None and self._pid == os.getpid():
+                socket.close(linger=0)
+        self._monitor = self._socket = None
+
+    def _connected(self) -> Any:
+        if self._pid != os.getpid():
+            self._context = self._socket = self._monitor = None
+            self._pid = os.getpid()
+        if self._context is None:
+            self._context = zmq.Context()
+        if self._socket is None:
+            self._socket, self._monitor = connect(self._context, self._target)
+        return self._socket
+
+    def _call(self, request: Request) -> Any:
+        """One request and its value. Sends again until the time is over, on a new socket after a
+        silence, because a socket may have given up on its peer."""
+        seq, message = self._session.send(request)
+        patience = request.wait_s + RESEND_S
+        deadline = time.monotonic() + request.wait_s + self._timeout
+        try:
+            while True:
+                now = time.monotonic()
+                if now >= deadline:
+                    raise failure(self._monitor, self._target, self._timeout)
+                answer = self._exchange(seq, message, min(deadline, now + patience))
+                if answer is not None:
+                    if isinstance(answer[1], DroverError):
+                        raise answer[1]
+                    return answer[1]
+                if time.monotonic() >= deadline:
+                    raise failure(self._monitor, self._target, self._timeout)
+                self._disconnect()
+        finally:
+            self._session.forget(seq)
+
+    def _exchange(self, seq: int, message: bytes, until: float) -> Any:
+        socket = self._connected()
+        if not socket.poll(max(0, int((until - time.monotonic()) * 1000)), zmq.POLLOUT):
+            return None
+        socket.send(message, zmq.DONTWAIT)
+        while True:
+            left_ms = int((until - time.monotonic()) * 1000)
+            if left_ms <= 0 or not socket.poll(left_ms, zmq.POLLIN):
+                return None
+            answer = self._session.receive(socket.recv())
+            if answer is not None and answer[0] == seq:
+                return answer
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs an operation of drover._operations; waits where the queue is full."""
+        value: Any = None
+        full_since: Optional[float] = None
+        try:
+            request = next(operation)
+            while True:
+                try:
+                    value = self._call(request)
+                except QueueFull as full:
+                    full_since = full_since or time.monotonic()
+                    if time.monotonic() - full_since + full.retry_after > self._queue_timeout:
+                        raise
+                    time.sleep(full.retry_after)
+                    continue
+                full_since = None
+                request = operation.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    # ---- jobs ----
+
+    def submit(self, job: Pipeline, *,
+               sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]] = "store",
+               table: Optional[str] = None, name: Optional[str] = None,
+               priority: Optional[int] = None, retry: Optional[Retry] = None,
+               idempotency_key: Optional[str] = None, result_ttl: Optional[float] = None,
+               run_timeout: Optional[float] = None, task_items: Optional[int] = None) -> "Job":
+        """Submits a job and returns when it is on the coordinator's disk.
+
+        The input is read lazily and sent in chunks. With ``name`` (or ``idempotency_key``) the same
+        script can run again: it reattaches to the job and sends what is missing; another description
+        under that name is DuplicateJob. ``priority`` is 0 to 9, higher sooner. ``result_ttl`` and
+        ``run_timeout`` (of one attempt at a task) are seconds; ``task_items`` is the number of inputs
+        a task. Raises InvalidSpec with the path of what is wrong, QueueFull, Unreachable.
+        """
+        submission = ops.prepare(
+            job, sink=sink, table=table, name=name, priority=priority, retry=retry,
+            idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
+            task_items=task_items)
+        return Job(self, self.run(ops.submit(submission)))
+
+    def job(self, ref: JobRef) -> "Job":
+        """A job by its id or name. NotFound."""
+        return Job(self, self.run(ops.status(ref)).id)
+
+    def jobs(self, limit: int = 100) -> List[JobStatus]:
+        """The newest jobs."""
+        value = self.run(ops.simple("job.ls", max=limit))
+        return [ops.status_from(one) for one in value["jobs"]]
+
+    def status(self) -> Dict[str, Any]:
+        """The fleet at a glance: workers, slots, tasks, rates, problems."""
+        value: Dict[str, Any] = self.run(ops.simple("status"))
+        return value
+
+    def workers(self) -> List[Dict[str, Any]]:
+        """The workers with their state and figures."""
+        value: List[Dict[str, Any]] = self.run(ops.simple("worker.ls"))["workers"]
+        return value
+
+    def info(self) -> Dict[str, Any]:
+        """Version, protocol and role. The cheapest way to see whether the coordinator answers."""
+        value: Dict[str, Any] = self.run(ops.simple("server.info"))
+        return value
+
+
+class Job:
+    """A job on the coordinator. Dropping the handle changes nothing: the job goes on."""
+
+    def __init__(self, client: Client, job_id: int) -> None:
+        self._client = client
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"<drover.Job {self.id}>"
+
+    def status(self) -> JobStatus:
+        """The job as it is now."""
+        return self._client.run(ops.status(self.id))
+
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            print(f"\ndrover: job {self.id} goes on. Come back with Client().job({self.id}), stop it "
+                  f"with `drover job cancel {self.id}`.", file=sys.stderr)
+            raise
+
+    def wait(self, timeout: Optional[float] = None, *, progress: bool = False,
+             on_error: str = "raise") -> JobStatus:
+        """Waits for the end and returns the last state.
+
+        WaitTimeout after ``timeout`` seconds; the job goes on. JobFailed or JobCancelled when it ended
+        so, unless ``on_error`` is "return".
+        """
+        if on_error not in ("raise", "return"):
+            raise InvalidArgument('on_error is "raise" or "return"')
+        deadline = None if timeout is None else time.monotonic() + timeout
+        shown = Progress(progress)
+        state: Optional[JobStatus] = None
+        try:
+            with self._resumable():
+                while state is None or not state.ended_at_all:
+                    wait_s = ops.POLL_S
+                    if deadline is not None:
+                        wait_s = min(wait_s, max(0.0, deadline - time.monotonic()))
+                    state = self._client.run(ops.news(self.id, state, wait_s))
+                    shown.show(state)
+                    if not state.ended_at_all and deadline is not None \
+                            and time.monotonic() >= deadline:
+                        raise WaitTimeout(f"job {self.id} has not ended within {timeout} s")
+        finally:
+            shown.close()
+        if on_error == "raise":
+            state.raise_for_state()
+        return state
+
+    @overload
+    def results(self, *, on_error: Literal["raise", "skip"] = "raise") -> Iterator[Row]: ...
+
+    @overload
+    def results(self, *, on_error: Literal["return"]) -> Iterator[Union[Row, Reject]]: ...
+
+    def results(self, *, on_error: str = "raise") -> Iterator[Any]:
+        """The rows as dictionaries, as tasks finish, each exactly once, until the job ends.
+
+        At the end a failed or cancelled job raises, unless ``on_error`` is "skip", or "return", which
+        also yields what came to no row as Reject.
+        """
+        if on_error not in ("raise", "skip", "return"):
+            raise InvalidArgument('on_error is "raise", "skip" or "return"')
+        reader = ops.ResultReader(self.id)
+        with self._resumable():
+            while True:
+                page = self._client.run(reader.page())
+                yield from page.rows
+                if page.end:
+                    break
+        if on_error == "return":
+            yield from self.rejects()
+        elif on_error == "raise":
+            self.status().raise_for_state()
+
+    def rejects(self) -> Iterator[Reject]:
+        """The inputs that came to no row, with the reason, until the job ends."""
+        reader = ops.RejectReader(self.id)
+        with self._resumable():
+            end = False
+            while not end:
+                rejects, end = self._client.run(reader.page())
+                yield from rejects
+
+    def dead(self) -> List[DeadLetter]:
+        """The dead letters: inputs that used up their attempts. retry() runs them again."""
+        return self._client.run(ops.dead_letters(self.id))
+
+    def to_pandas(self) -> Any:
+        """All rows as a pandas.DataFrame, when the job has ended. Needs pandas."""
+        reader = ops.ResultReader(self.id)
+        wires: List[bytes] = []
+        with self._resumable():
+            end = False
+            while not end:
+                some, end, _ = self._client.run(reader.batches())
+                wires += some
+        self.status().raise_for_state()
+        return to_frame(wires)
+
+    def cancel(self) -> JobStatus:
+        """Asks to stop; what runs is told to stop too. Rows that are there stay."""
+        return ops.status_from(self._client.run(ops.simple("job.cancel", job=self.id)))
+
+    def retry(self) -> int:
+        """Runs the dead letters again; returns how many."""
+        return int(self._client.run(ops.simple("job.retry", job=self.id))["retried"])

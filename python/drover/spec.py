@@ -1,0 +1,118 @@
+"""Describing jobs: stages that are joined by ``|``, and their input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+
+__all__ = ["Pipeline", "Retry", "noop", "scrape"]
+
+Json = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a failing input is tried: ``attempts`` in all, waiting a random time of up to
+    ``backoff`` * 2**(n-1) seconds, at most ``backoff_max``, after the n-th."""
+
+    attempts: int = 4
+    backoff: float = 1.0
+    backoff_max: float = 60.0
+
+    def to_json(self) -> Json:
+        return {"attempts": self.attempts, "backoff_s": self.backoff,
+                "backoff_max_s": self.backoff_max}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One or more stages and the input of the first. Immutable: ``a | b`` makes a new one."""
+
+    stages: Sequence[Json]
+    items: Iterable[Any] = field(default=(), compare=False)
+
+    def __or__(self, other: "Pipeline") -> "Pipeline":
+        return Pipeline([*self.stages, *other.stages], self.items)
+
+    def to_json(self) -> Json:
+        """The description without the input, as ``job.json`` has it."""
+        return {"drover": 1, "stages": list(self.stages)}
+
+    def save(self, path: str, **options: Any) -> None:
+        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``.
+
+        ``options`` are further top-level keys, such as ``name`` or ``priority``."""
+        job = {**self.to_json(), **options, "input": {"urls": list(self.items)}}
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(job, file, indent=1)
+
+
+def _set(stage: Json, **options: Any) -> Json:
+    stage.update({key: value for key, value in options.items() if value is not None})
+    return stage
+
+
+def scrape(
+    urls: Union[str, Iterable[str]] = (),
+    extract: Optional[Mapping[str, Any]] = None,
+    *,
+    rows: Optional[str] = None,
+    follow: Union[bool, str, Mapping[str, Any], None] = None,
+    robots: Optional[bool] = None,
+    per_host: Optional[int] = None,
+    delay: Optional[float] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    user_agent: Optional[str] = None,
+    timeout: Optional[float] = None,
+    max_bytes: Optional[int] = None,
+    **options: Any,
+) -> Pipeline:
+    """Fetches pages and extracts a row from each.
+
+    ``urls``: one URL or an iterable of them, which is read lazily. ``extract``: field name to
+    selector, see docs/SCRAPE.md (``{"title": "h1::text", "price": {"css": ".price", "type":
+    "decimal"}}``). ``rows``: the list field of which each element becomes a row. ``follow``: True, a
+    CSS selector of links, or a mapping (``css``, ``depth``, ``domains``, ``allow``, ``deny``,
+    ``max_pages``, ``sitemap``) makes it a crawl. ``per_host``: concurrent requests to one host, over
+    the whole fleet; ``delay``: seconds between requests to one host. ``timeout`` in seconds for a
+    page; ``max_bytes`` of a page after decompression. Any further option goes into the stage as it
+    is; the coordinator refuses what it does not know, with its path.
+    """
+    if isinstance(urls, str):
+        urls = [urls]
+    politeness = _set({}, concurrency=per_host, delay_s=delay)
+    if follow is True:
+        follow = {}
+    elif follow is False:
+        follow = None
+    elif isinstance(follow, str):
+        follow = {"css": [follow]}
+    stage = _set(
+        {"kind": "scrape"},
+        extract=None if extract is None else dict(extract),
+        rows=rows,
+        follow=follow,
+        robots=robots,
+        per_host={**politeness, **options.pop("per_host_options", {})} or None,
+        headers=headers,
+        user_agent=user_agent,
+        timeout_s=timeout,
+        max_bytes=max_bytes,
+        **options,
+    )
+    return Pipeline([stage], urls)
+
+
+def noop(items: Iterable[Any] = (), *, rows: bool = False) -> Pipeline:
+    """Tasks that do nothing, to measure the queue. With ``rows`` each item comes back as a row."""
+    return Pipeline([_set({"kind": "noop"}, rows=rows or None)], items)
+
+
+def sinks_json(sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]], **options: Any) -> List[Json]:
+    """The ``sinks`` of a job from what the user passed as ``sink``."""
+    if isinstance(sink, str):
+        return [_set({"kind": sink}, **options)]
+    if isinstance(sink, Mapping):
+        return [_set(dict(sink), **options)]
+    return [dict(one) for one in sink]

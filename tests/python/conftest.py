@@ -1,0 +1,6 @@
+"""Makes the client importable from the tree, without an installation."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))

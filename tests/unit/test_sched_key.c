@@ -1,0 +1,204 @@
+/* test_sched_key.c: limits of keys: slots, first contact, delay, backoff, and who shares them. */
+#include "sched_fixture.h"
+
+#define TOKEN(e, n) ((struct token){(e), (n)})
+
+/* `workers` workers with much credit (sessions 10, 11, ...; workers 100, 101, ...). */
+static struct fix with_workers(uint64_t workers)
+{
+    struct fix f = fix_new();
+    for (uint64_t i = 0; i < workers; i++) {
+        fix_hello(&f, 10 + i, .worker = 100 + i);
+        fix_credit(&f, 10 + i, 1000);
+    }
+    return f;
+}
+
+static uint32_t grants(const struct fix *f)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < fix_count(f, SCHED_ACT_ASSIGN); i++)
+        sum += fix_act(f, SCHED_ACT_ASSIGN, i).u.assign.grant;
+    return sum;
+}
+
+static void keep_alive(struct fix *f, uint64_t workers)
+{
+    for (uint64_t i = 0; i < workers; i++)
+        fix_session(f, SCHED_EV_HEARTBEAT, 10 + i, false);
+}
+
+/* Finishes the first contact of key 7, so that its delay (0) is known. */
+static void contact(struct fix *f)
+{
+    struct sched_action a = fix_act(f, SCHED_ACT_ASSIGN, 0);
+    fix_result(f, a.session.v, a.task.v, a.token, SCHED_DONE);
+}
+
+static void grants_share_the_limit(void **state)
+{
+    (void)state;
+    const struct { uint32_t limit; uint64_t workers; size_t leases; uint32_t grant; } cases[] = {
+        {1, 1, 1, 1}, {1, 4, 1, 1}, {2, 4, 2, 1}, {4, 4, 4, 1}, {8, 4, 4, 2}, {5, 2, 2, 3}, {3, 1, 1, 3},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        print_message("limit %u, %u workers\n", cases[i].limit, (unsigned)cases[i].workers);
+        struct fix f = with_workers(cases[i].workers);
+        fix_open(&f, 1, .key_limit = cases[i].limit);
+        fix_tasks(&f, 1, 1, 50, 7);
+        assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1); /* first contact */
+        contact(&f);
+        assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), cases[i].leases);
+        assert_int_equal(fix_act(&f, SCHED_ACT_ASSIGN, 0).u.assign.grant, cases[i].grant);
+        assert_int_equal(grants(&f), cases[i].limit);
+        fix_done(&f);
+    }
+}
+
+static void an_unlimited_key_never_limits(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(2);
+    fix_open(&f, 1, .key_limit = 0);
+    fix_tasks(&f, 1, 1, 50, 7);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 50);
+    assert_int_equal(grants(&f), 0);
+    fix_done(&f);
+}
+
+static void jobs_share_a_key(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(4);
+    fix_open(&f, 1, .key_limit = 2);
+    fix_open(&f, 2, .key_limit = 3);
+    fix_tasks(&f, 1, 1, 10, 7);
+    fix_tasks(&f, 2, 101, 10, 7);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+    fix_result(&f, 10, 1, TOKEN(1, 1), SCHED_DONE); /* whoever sent it: the token counts */
+    assert_int_equal(grants(&f), 3);
+    /* Job 1 may not pass 2 on the key, whoever has them. */
+    size_t of_first = 0;
+    for (size_t i = 0; i < 3; i++)
+        of_first += fix_act(&f, SCHED_ACT_ASSIGN, i).job.v == 1;
+    assert_in_range(of_first, 1, 2);
+    fix_done(&f);
+}
+
+static void a_lost_first_contact_is_still_the_first(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(1);
+    fix_open(&f, 1, .key_limit = 4);
+    fix_tasks(&f, 1, 1, 10, 7);
+    fix_session(&f, SCHED_EV_LOST, 10, true);
+    fix_hello(&f, 20, .worker = 200);
+    fix_credit(&f, 20, 10);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1);
+    fix_done(&f);
+}
+
+static void a_delay_lets_one_at_a_time_through(void **state)
+{
+    (void)state;
+    const struct { const char *what; uint32_t job_ms, learned_ms, delay_ms; } cases[] = {
+        {"the job's", 2000, 0, 2000},
+        {"learned", 0, 3000, 3000},
+        {"the larger is learned", 1000, 3000, 3000},
+        {"the larger is the job's", 4000, 3000, 4000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        print_message("delay: %s\n", cases[i].what);
+        struct fix f = with_workers(3);
+        fix_open(&f, 1, .key_limit = 6, .key_delay_ms = cases[i].job_ms);
+        fix_tasks(&f, 1, 1, 10, 7);
+        struct sched_action a = fix_act(&f, SCHED_ACT_ASSIGN, 0);
+        for (uint64_t task = 2; task < 5; task++) {
+            fix_result(&f, a.session.v, a.task.v, a.token, SCHED_DONE,
+                       .key_delay_ms = cases[i].learned_ms);
+            assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+            assert_int_equal(sched_deadline(f.s), f.now + cases[i].delay_ms);
+            fix_tick(&f, f.now + cases[i].delay_ms);
+            assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1);
+            a = fix_act(&f, SCHED_ACT_ASSIGN, 0);
+            assert_int_equal(a.u.assign.grant, 1);
+            keep_alive(&f, 3);
+        }
+        fix_done(&f);
+    }
+}
+
+static void backoff_holds_every_job_on_the_key(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(1);
+    fix_open(&f, 1, .key_limit = 2);
+    fix_open(&f, 2, .key_limit = 0);
+    fix_tasks(&f, 1, 1, 2, 7);
+    struct sched_action a = fix_act(&f, SCHED_ACT_ASSIGN, 0);
+    fix_result(&f, 10, 1, a.token, SCHED_RETRY, .key_backoff_ms = 5000, .retry_after_ms = 9000);
+    fix_tasks(&f, 2, 11, 2, 7);
+    fix_tasks(&f, 2, 21, 2, 8);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 2); /* another key */
+    fix_tick(&f, f.now + 4999);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+    fix_tick(&f, f.now + 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 3);
+    fix_done(&f);
+}
+
+static void slots_come_back_when_a_worker_is_lost(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(2);
+    fix_open(&f, 1, .key_limit = 2);
+    fix_tasks(&f, 1, 1, 20, 7);
+    contact(&f);
+    assert_int_equal(grants(&f), 2); /* both to the owner of the key, which has credit */
+    fix_session(&f, SCHED_EV_LOST, fix_act(&f, SCHED_ACT_ASSIGN, 0).session.v, false);
+    assert_int_equal(grants(&f), 2);
+    fix_done(&f);
+}
+
+static void records_of_keys_are_freed(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(1);
+    fix_open(&f, 1, .key_limit = 2);
+    fix_tasks(&f, 1, 1, 1, 7);
+    fix_result(&f, 10, 1, TOKEN(1, 1), SCHED_DONE);
+    assert_int_equal(fix_stats(&f).keys, 1);
+    fix_completed(&f, 1, NULL, 0);
+    assert_int_equal(fix_stats(&f).keys, 0); /* nothing learned: first contact anew */
+    fix_tasks(&f, 1, 2, 1, 7);
+    fix_result(&f, 10, 2, TOKEN(1, 2), SCHED_DONE, .key_delay_ms = 1000);
+    fix_completed(&f, 2, NULL, 0);
+    assert_int_equal(fix_stats(&f).keys, 1); /* the delay is kept for the job */
+    fix_tick(&f, f.now + 1000);
+    assert_int_equal(fix_stats(&f).keys, 1);
+    fix_tasks(&f, 1, 3, 2, 7);
+    fix_result(&f, 10, 3, TOKEN(1, 3), SCHED_DONE);
+    assert_int_equal(sched_deadline(f.s), f.now + 1000);
+    fix_job(&f, SCHED_EV_JOB_CANCEL, 1);
+    fix_completed(&f, 3, NULL, 0);
+    assert_int_equal(fix_stats(&f).jobs, 0);
+    assert_int_equal(fix_stats(&f).keys, 1); /* the pause is kept for the host */
+    fix_tick(&f, f.now + 1000);
+    assert_int_equal(fix_stats(&f).keys, 0);
+    fix_done(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grants_share_the_limit),
+        cmocka_unit_test(an_unlimited_key_never_limits),
+        cmocka_unit_test(jobs_share_a_key),
+        cmocka_unit_test(a_lost_first_contact_is_still_the_first),
+        cmocka_unit_test(a_delay_lets_one_at_a_time_through),
+        cmocka_unit_test(backoff_holds_every_job_on_the_key),
+        cmocka_unit_test(slots_come_back_when_a_worker_is_lost),
+        cmocka_unit_test(records_of_keys_are_freed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
