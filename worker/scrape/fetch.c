@@ -153,8 +153,7 @@ static bool decide(struct fetch *f)
         snprintf(type, sizeof type, "%.*s", (int)MIN(value.len, sizeof type - 1), value.p);
         return stop(f, "TYPE", type) != 0;
     }
-    if (fetch_header(f, "content-encoding", &value) &&
-        decode_coding_of(value) == DECODE_UNKNOWN) {
+    if (fetch_header(f, "content-encoding", &value) && decode_coding_of(value) == DECODE_UNKNOWN) {
         char coding[128];
         snprintf(coding, sizeof coding, "Content-Encoding %.*s", (int)MIN(value.len, (size_t)100),
                  value.p);
