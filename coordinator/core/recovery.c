@@ -91,8 +91,7 @@ bool recovery_claim(struct sched *s, struct task_id id, struct group **ret_group
     *ret_group = item->group;
     *ret_task = item->task;
     item->group->n_parked--;
-    if (!CORE_BUG(6))
-        item->group = NULL;
+    item->group = NULL;
     return true;
 }
 

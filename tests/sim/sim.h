@@ -47,6 +47,31 @@ struct sim_spec {
     bool retry_dead;
 };
 
+/* Things that must happen in some seed, or the faults do not reach them. */
+#define SIM_SEEN_TABLE(X)                                                                          \
+    X(ADOPTED, "leases adopted after a restart")                                                   \
+    X(MOVED, "leases moved to a worker's next session")                                            \
+    X(STALE, "stale results discarded")                                                            \
+    X(REPEATED, "results repeated before their commit")                                            \
+    X(RETURNED, "tasks returned")                                                                  \
+    X(REVOKED, "held tasks refused")                                                               \
+    X(CANCELLED, "leases revoked by a cancel")                                                     \
+    X(TIMEOUT, "run timeouts")                                                                     \
+    X(WORKER_LOST, "tasks dead because they lost too many workers")                                \
+    X(EXHAUSTED, "tasks dead on arrival")                                                          \
+    X(EXPIRED, "sessions expired")                                                                 \
+    X(JOB_DONE, "jobs done")                                                                       \
+    X(JOB_FAILED, "jobs failed")                                                                   \
+    X(JOB_CANCELLED, "jobs cancelled")                                                             \
+    X(STEALS, "tasks stolen")
+
+enum sim_seen {
+#define SIM_SEEN_ENUM(name, text) SIM_SEEN_##name,
+    SIM_SEEN_TABLE(SIM_SEEN_ENUM)
+#undef SIM_SEEN_ENUM
+    SIM_SEEN_N
+};
+
 struct sim {
     uint64_t seed, now_ms, order, rng, trace;
     struct sim_event *queue;
@@ -57,6 +82,7 @@ struct sim {
     uint32_t workers, jobs;
     struct sim_spec specs[SIM_JOBS_MAX];
     char violation[256]; /* the first broken promise; empty: none */
+    uint64_t seen[SIM_SEEN_N];
     uint64_t n_messages, n_steps, n_restarts, n_worker_lives;
     struct sim_store *store;
     struct sim_coord *coord;

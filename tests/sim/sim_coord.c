@@ -22,7 +22,7 @@ struct peer {
 
 struct sim_coord {
     bool alive;
-    uint64_t life, frozen_until_ms, tick_at_ms, next_session;
+    uint64_t life, frozen_until_ms, tick_at_ms, next_session, steals;
     struct sched *sched;
     struct sched_actions actions;
     struct peer peers[SESSIONS_MAX];
@@ -192,6 +192,10 @@ static void coord_step(struct sim *sim, struct sched_event ev)
     for (size_t i = 0; i < SESSIONS_MAX; i++)
         if (c->peers[i].session)
             peer_flush(sim, &c->peers[i]);
+    struct sched_stats stats;
+    sched_stats(c->sched, sim->now_ms, &stats);
+    sim->seen[SIM_SEEN_STEALS] += stats.steals - c->steals;
+    c->steals = stats.steals;
     const char *broken = sim->invariants && sim->n_steps % 8 == 0 ? sched_invariant(c->sched) : NULL;
     if (broken)
         sim_violate(sim, "invariant: %s", broken);
@@ -475,6 +479,7 @@ void sim_coord_start(struct sim *sim)
     c->life++;
     c->frozen_until_ms = 0;
     c->tick_at_ms = UINT64_MAX;
+    c->steals = 0;
     c->next_session = config.epoch << 32;
     c->sched = sched_new(&config);
     assert(c->sched);

@@ -25,7 +25,7 @@ struct sim_oracle {
     size_t n_views;
     uint64_t epoch, counter;
     uint64_t acknowledged[SIM_JOBS_MAX + 1]; /* chunks of each job */
-    uint64_t released_ms[KEYS_MAX];          /* when a lease on the key last ended */
+    uint64_t released_ms[SIM_JOBS_MAX + 1][KEYS_MAX]; /* when a job's lease on the key last ended */
 };
 
 static bool same_token(struct token a, struct token b)
@@ -55,7 +55,7 @@ static const struct sim_spec *spec_of(const struct sim *sim, uint64_t task)
 static void view_release(struct sim *sim, uint64_t task, struct view *v)
 {
     if (v->state == VIEW_LEASED)
-        sim->oracle->released_ms[sim->store->tasks[task].key] = sim->now_ms;
+        sim->oracle->released_ms[sim->store->tasks[task].job][sim->store->tasks[task].key] = sim->now_ms;
     v->state = VIEW_FREE;
 }
 
@@ -85,6 +85,9 @@ static void check_key(struct sim *sim, const struct sched_action *a)
         return;
     if (leases > 0 || a->u.assign.grant != 1)
         sim_violate(sim, "key %llu has a delay and two uses at a time", (unsigned long long)key);
+    uint64_t released_ms = sim->oracle->released_ms[a->job.v][key];
+    if (released_ms > 0 && sim->now_ms < released_ms + spec->key_delay_ms)
+        sim_violate(sim, "key %llu is used again before its delay is over", (unsigned long long)key);
 }
 
 /* ---- leases ---- */
@@ -128,10 +131,12 @@ static void on_session_end(struct sim *sim, const struct sched_event *ev, uint64
         struct view *v = view_of(sim, id);
         if (v->state != VIEW_LEASED || v->session != session)
             continue;
-        if (hello_holds(ev, id, v->token))
+        if (hello_holds(ev, id, v->token)) {
             v->session = ev->session.v;
-        else
+            sim->seen[SIM_SEEN_MOVED]++;
+        } else {
             view_release(sim, id, v);
+        }
     }
 }
 
@@ -159,9 +164,28 @@ static void on_ack(struct sim *sim, const struct sched_action *a)
         sim_violate(sim, "task %llu is acknowledged before it is durable", (unsigned long long)a->task.v);
 }
 
+/* What happened at least once, so that main.c can tell when the faults no longer reach something. */
+static void on_seen(struct sim *sim, const struct sched_event *ev, const struct sched_action *a)
+{
+    bool died = a->type == SCHED_ACT_COMPLETE && a->u.complete.error;
+    sim->seen[SIM_SEEN_STALE] += a->type == SCHED_ACT_DISCARD && ev->u.result.outcome != SCHED_RETURNED;
+    sim->seen[SIM_SEEN_REPEATED] += a->type == SCHED_ACT_DISCARD && a->session.v == 0;
+    sim->seen[SIM_SEEN_RETURNED] += a->type == SCHED_ACT_DISCARD && ev->u.result.outcome == SCHED_RETURNED;
+    sim->seen[SIM_SEEN_REVOKED] += a->type == SCHED_ACT_REVOKE && ev->type == SCHED_EV_HELLO;
+    sim->seen[SIM_SEEN_CANCELLED] += a->type == SCHED_ACT_REVOKE && ev->type == SCHED_EV_JOB_CANCEL;
+    sim->seen[SIM_SEEN_TIMEOUT] += died && strcmp(a->u.complete.error, "RUN_TIMEOUT") == 0;
+    sim->seen[SIM_SEEN_WORKER_LOST] += died && strcmp(a->u.complete.error, "WORKER_LOST") == 0;
+    sim->seen[SIM_SEEN_EXHAUSTED] += died && strcmp(a->u.complete.error, "ATTEMPTS_EXHAUSTED") == 0;
+    sim->seen[SIM_SEEN_EXPIRED] += a->type == SCHED_ACT_SESSION_END && ev->type != SCHED_EV_HELLO &&
+                                   ev->type != SCHED_EV_LOST;
+    if (a->type == SCHED_ACT_JOB_END)
+        sim->seen[SIM_SEEN_JOB_DONE + a->u.end.how]++;
+}
+
 static void on_action(struct sim *sim, const struct sched_event *ev, const struct sched_action *a)
 {
     struct view *v;
+    on_seen(sim, ev, a);
     switch (a->type) {
     case SCHED_ACT_ASSIGN: on_assign(sim, a); break;
     case SCHED_ACT_COMPLETE: on_complete(sim, ev, a); break;
@@ -202,7 +226,10 @@ static void on_adopted(struct sim *sim, const struct sched_event *ev, const stru
         if (v->state != VIEW_FREE || sim->store->tasks[h->task.v].state != SIM_TASK_PENDING)
             sim_violate(sim, "task %llu is adopted although it has a lease or is over",
                         (unsigned long long)h->task.v);
-        *v = (struct view){VIEW_LEASED, h->token, ev->session.v, 0};
+        /* The grant of that lease is known here, though not to the scheduler after its restart. */
+        uint32_t grant = same_token(v->token, h->token) ? v->grant : 0;
+        *v = (struct view){VIEW_LEASED, h->token, ev->session.v, grant};
+        sim->seen[SIM_SEEN_ADOPTED]++;
     }
 }
 
@@ -270,8 +297,9 @@ void sim_oracle_end(struct sim *sim)
 void sim_oracle_restart(struct sim *sim)
 {
     struct sim_oracle *o = sim->oracle;
-    if (o->n_views > 0)
-        memset(o->views, 0, o->n_views * sizeof(*o->views));
+    for (size_t i = 0; i < o->n_views; i++)
+        o->views[i].state = VIEW_FREE; /* token and grant stay, for those that are adopted */
+    memset(o->released_ms, 0, sizeof(o->released_ms));
     o->epoch = o->counter = 0;
 }
 
