@@ -87,8 +87,9 @@ size_t config_list(const struct config *c, const char *key, const char *const **
  * cannot be read, is too large, or others may read it. *ret NULL: the option is not set. */
 int config_secret(const struct config *c, const char *key, char **ret, struct error *e) MUST_CHECK;
 
-/* The names of sections "section.NAME" that have any value, in order of first sight. */
-size_t config_names(const struct config *c, const char *section, const char *const **ret);
+/* The names of sections "section.NAME" that have any value, in order of first sight, at most max. They
+ * belong to the configuration. */
+size_t config_names(const struct config *c, const char *section, struct span *ret, size_t max);
 
 /* Every option with its value, for `config show`. False when there are no more. */
 struct config_entry {
@@ -100,9 +101,5 @@ bool config_entry(const struct config *c, size_t index, struct config_entry *ret
 
 /* The text of --help, made from the table. */
 void config_help(const struct config_program *program, struct buf *out);
-
-/* The parsers of values, for other users. False when the text is none. */
-bool config_parse_duration(const char *text, int64_t *ret_ms);
-bool config_parse_bytes(const char *text, int64_t *ret);
 
 #endif

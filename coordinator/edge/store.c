@@ -100,6 +100,11 @@ int store_job_stats(struct store *s, uint64_t job, struct arena *arena, struct s
     return s->ops->job_stats(s, job, arena, ret, ret_n, e);
 }
 
+int store_job_chunks(struct store *s, uint64_t job, uint64_t *ret, struct error *e)
+{
+    return s->ops->job_chunks(s, job, ret, e);
+}
+
 int store_replay(struct store *s, store_replay_fn *fn, void *user, struct error *e)
 {
     return s->ops->replay(s, fn, user, e);

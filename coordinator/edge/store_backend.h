@@ -36,6 +36,7 @@ struct store_ops {
                     struct store_job **ret, size_t *ret_n, struct error *e);
     int (*job_stats)(struct store *s, uint64_t job, struct arena *arena, struct store_stat **ret,
                      size_t *ret_n, struct error *e);
+    int (*job_chunks)(struct store *s, uint64_t job, uint64_t *ret, struct error *e);
     int (*replay)(struct store *s, store_replay_fn *fn, void *user, struct error *e);
     int (*results)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                    struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e);

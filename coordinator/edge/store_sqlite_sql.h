@@ -63,6 +63,9 @@
     X(SPEC_DELETE, "DELETE FROM job_spec WHERE job=?")                                             \
     X(CHUNK_INSERT, "INSERT OR IGNORE INTO chunk(job,no) VALUES(?,?)")                             \
     X(CHUNK_GET, "SELECT 1 FROM chunk WHERE job=? AND no=?")                                       \
+    X(CHUNK_COUNT, "SELECT CASE WHEN EXISTS(SELECT 1 FROM chunk WHERE job=?1 AND no=0) THEN "      \
+                   "(SELECT MIN(c.no)+1 FROM chunk c WHERE c.job=?1 AND NOT EXISTS"                \
+                   "(SELECT 1 FROM chunk d WHERE d.job=?1 AND d.no=c.no+1)) ELSE 0 END")           \
     X(TASK_INSERT, "INSERT INTO task(id,job,key,attempt,after_ms,error,input) "                    \
                    "VALUES(?,?,?,?,?,?,?)")                                                        \
     X(TASK_DELETE, "DELETE FROM task WHERE id=? AND job=?")                                        \
@@ -104,15 +107,15 @@
     X(DRAIN_ADD, "INSERT OR IGNORE INTO drain(worker) VALUES(?)")                                  \
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
     X(DRAIN_LIST, "SELECT worker FROM drain ORDER BY worker")                                      \
-    X(PAGES, "SELECT page_count,freelist_count,page_size "                                         \
-             "FROM pragma_page_count,pragma_freelist_count,pragma_page_size")
+    X(DEAD_COUNT, "SELECT count(*) FROM (SELECT 1 FROM dead LIMIT 100000)")                        \
+    X(UNUSED, "SELECT freelist_count,page_size FROM pragma_freelist_count,pragma_page_size")
 /* clang-format on */
 
 enum store_sqlite_statement {
 #define STORE_SQLITE_ENUM(name, sql) SQ_##name,
     STORE_SQLITE_SQL(STORE_SQLITE_ENUM)
 #undef STORE_SQLITE_ENUM
-    SQ_STATEMENTS
+        SQ_STATEMENTS
 };
 
 extern const char *const store_sqlite_sql[SQ_STATEMENTS];
@@ -129,8 +132,7 @@ static inline void sq_done(struct sq *q)
 }
 
 /* Declares query `var` over the statement of that name; it is reset at the end of the scope. */
-#define SQ(var, store, name)                                                                       \
-    CLEANUP(sq_done) struct sq var = {(store)->statements[SQ_##name], 0, 0}
+#define SQ(var, store, name) CLEANUP(sq_done) struct sq var = {(store)->statements[SQ_##name], 0, 0}
 
 static inline void sq_keep(struct sq *q, int rc)
 {

@@ -1,0 +1,218 @@
+#include "http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+enum { READY_TEXT_MAX = 200, REQUEST_SECONDS_MAX = 10 };
+
+struct http {
+    struct MHD_Daemon *daemon;
+    char url[80];
+    _Atomic uint64_t alive_ms;
+    pthread_mutex_t lock; /* of what follows */
+    struct buf metrics;
+    char not_ready[READY_TEXT_MAX]; /* empty: ready */
+};
+
+/* ---- answers, on the thread of libmicrohttpd ---- */
+
+static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, const char *type,
+                             struct span text)
+{
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(text.len, (void *)(uintptr_t)text.p, MHD_RESPMEM_MUST_COPY);
+    if (!r) return MHD_NO;
+    enum MHD_Result ok = MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (ok == MHD_YES) ok = MHD_queue_response(connection, status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+static enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+    return reply(connection, status, "text/plain; charset=utf-8", span_str(text));
+}
+
+static enum MHD_Result serve_metrics(struct http *h, struct MHD_Connection *connection)
+{
+    pthread_mutex_lock(&h->lock);
+    enum MHD_Result ok = reply(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
+                               buf_span(&h->metrics));
+    pthread_mutex_unlock(&h->lock);
+    return ok;
+}
+
+static enum MHD_Result serve_health(struct http *h, struct MHD_Connection *connection)
+{
+    uint64_t alive_ms = atomic_load(&h->alive_ms), now_ms = clock_ms();
+    if (now_ms <= alive_ms + HTTP_ALIVE_MS) return reply_text(connection, MHD_HTTP_OK, "ok\n");
+    return reply_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the loop has not turned for 2 seconds\n");
+}
+
+static enum MHD_Result serve_ready(struct http *h, struct MHD_Connection *connection)
+{
+    char text[READY_TEXT_MAX + 2];
+    pthread_mutex_lock(&h->lock);
+    bool ready = h->not_ready[0] == 0;
+    snprintf(text, sizeof(text), "%s\n", ready ? "ok" : h->not_ready);
+    pthread_mutex_unlock(&h->lock);
+    return reply_text(connection, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, text);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **state)
+{
+    static const struct {
+        const char *path;
+        enum MHD_Result (*serve)(struct http *, struct MHD_Connection *);
+    } pages[] = {
+        {"/metrics", serve_metrics},
+        {"/healthz", serve_health},
+        {"/readyz", serve_ready},
+    };
+    (void)version;
+    (void)upload;
+    (void)state;
+    if (*upload_size) return MHD_NO; /* nobody has a reason to send anything */
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return reply_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+        if (strcmp(url, pages[i].path) == 0) return pages[i].serve(user, connection);
+    return reply_text(connection, MHD_HTTP_NOT_FOUND, "/metrics, /healthz and /readyz are here\n");
+}
+
+/* ---- start and end ---- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static bool parse_host(const char *host, uint16_t port, union address *ret, bool *ret_loopback)
+{
+    *ret = (union address){0};
+    if (inet_pton(AF_INET, host, &ret->v4.sin_addr) == 1) {
+        ret->v4.sin_family = AF_INET;
+        ret->v4.sin_port = htons(port);
+        *ret_loopback = ntohl(ret->v4.sin_addr.s_addr) >> 24 == 127;
+        return true;
+    }
+    if (inet_pton(AF_INET6, host, &ret->v6.sin6_addr) != 1) return false;
+    ret->v6.sin6_family = AF_INET6;
+    ret->v6.sin6_port = htons(port);
+    *ret_loopback = IN6_IS_ADDR_LOOPBACK(&ret->v6.sin6_addr);
+    return true;
+}
+
+/* "http://HOST:PORT" with a numeric host; IPv6 in brackets. */
+static int parse_url(const char *url, union address *ret, bool *ret_loopback, struct error *e)
+{
+    char host[64];
+    unsigned port = 0;
+    char rest = 0;
+    int n = sscanf(url, "http://[%63[0-9a-fA-F:.]]:%u%c", host, &port, &rest);
+    if (n != 2) n = sscanf(url, "http://%63[0-9.]:%u%c", host, &port, &rest);
+    if (n == 2 && port <= 65535 && parse_host(host, (uint16_t)port, ret, ret_loopback)) return 0;
+    return error_set(e, ERR_INVALID_ARGUMENT, "listen.http: \"%s\" is not like http://127.0.0.1:7702", url);
+}
+
+static int listen_on(const union address *address, int *ret_fd, struct error *e)
+{
+    socklen_t len = address->any.sa_family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
+    int on = 1;
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        bind(fd, &address->any, len) == 0 && listen(fd, HTTP_CONNECTIONS_MAX) == 0) {
+        *ret_fd = fd;
+        return 0;
+    }
+    int saved = errno;
+    if (fd >= 0) close(fd);
+    return error_set(e, ERR_IO, "%s", strerror(saved));
+}
+
+static void write_url(struct http *h, int fd)
+{
+    union address real = {0};
+    char host[INET6_ADDRSTRLEN] = "?";
+    socklen_t len = sizeof(real);
+    if (getsockname(fd, &real.any, &len)) return;
+    bool v4 = real.any.sa_family == AF_INET;
+    inet_ntop(real.any.sa_family, v4 ? (void *)&real.v4.sin_addr : (void *)&real.v6.sin6_addr, host, sizeof(host));
+    snprintf(h->url, sizeof(h->url), v4 ? "http://%s:%u" : "http://[%s]:%u", host,
+             ntohs(v4 ? real.v4.sin_port : real.v6.sin6_port));
+}
+
+int http_new(const char *url, bool anywhere, struct http **ret, struct error *e)
+{
+    union address address;
+    bool loopback = false;
+    int fd = -1;
+    int rc = parse_url(url, &address, &loopback, e);
+    if (rc) return rc;
+    if (!loopback && !anywhere)
+        return error_set(e, ERR_AUTH, "%s can be reached by others; set http.anywhere to allow that", url);
+    struct error why = {0};
+    rc = listen_on(&address, &fd, &why);
+    if (rc) return error_set(e, ERR_IO, "%s cannot be bound: %s", url, why.detail);
+    struct http *h = calloc(1, sizeof(*h));
+    if (!h) {
+        close(fd);
+        return error_set(e, ERR_NOMEM, "no memory for the HTTP server");
+    }
+    pthread_mutex_init(&h->lock, NULL);
+    buf_init(&h->metrics, 0);
+    snprintf(h->not_ready, sizeof(h->not_ready), "starting");
+    write_url(h, fd);
+    http_alive(h);
+    h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, on_request, h,
+                                 MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                                 (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 (unsigned)REQUEST_SECONDS_MAX, MHD_OPTION_END);
+    if (!h->daemon) {
+        close(fd);
+        http_free(h);
+        return error_set(e, ERR_IO, "the HTTP server did not start on %s", url);
+    }
+    *ret = h;
+    return 0;
+}
+
+void http_free(struct http *h)
+{
+    if (!h) return;
+    if (h->daemon) MHD_stop_daemon(h->daemon);
+    pthread_mutex_destroy(&h->lock);
+    buf_done(&h->metrics);
+    free(h);
+}
+
+const char *http_url(const struct http *h)
+{
+    return h->url;
+}
+
+void http_alive(struct http *h)
+{
+    atomic_store(&h->alive_ms, clock_ms());
+}
+
+void http_publish(struct http *h, struct span metrics, const char *not_ready)
+{
+    pthread_mutex_lock(&h->lock);
+    buf_clear(&h->metrics);
+    buf_append(&h->metrics, metrics.p, metrics.len);
+    snprintf(h->not_ready, sizeof(h->not_ready), "%s", not_ready ? not_ready : "");
+    pthread_mutex_unlock(&h->lock);
+}

@@ -1,0 +1,275 @@
+#include "jobs.h"
+
+#include "common/log.h"
+#include "coordinator/edge/inputs.h"
+#include "coordinator/edge/map64.h"
+#include "coordinator/edge/waiters.h"
+
+struct jobs {
+    struct edge *edge;
+    const struct spec_engine *engines;
+    size_t n_engines;
+    struct map64 open;
+    uint64_t version; /* the last one given */
+};
+
+/* The tasks of one answer of the store, copied: they came while their job was ending. */
+struct tasks_made {
+    struct tasks_made *next;
+    size_t n;
+    struct sched_task tasks[];
+};
+
+struct jobs *jobs_new(struct edge *e, const struct spec_engine *engines, size_t n)
+{
+    struct jobs *j = calloc(1, sizeof(*j));
+    if (!j) return NULL;
+    *j = (struct jobs){.edge = e, .engines = engines, .n_engines = n};
+    /* Versions must differ from those that a client saw before a restart. */
+    j->version = e->epoch << 32;
+    return j;
+}
+
+static void job_free(struct job *job)
+{
+    if (!job) return;
+    while (job->late) {
+        struct tasks_made *t = job->late;
+        job->late = t->next;
+        free(t);
+    }
+    spec_free(job->spec);
+    free((char *)(uintptr_t)job->spec_text.p);
+    free(job);
+}
+
+void jobs_free(struct jobs *j)
+{
+    if (!j) return;
+    size_t at = 0;
+    for (struct map64_entry *m; (m = map64_next(&j->open, &at));)
+        job_free(m->value);
+    map64_done(&j->open);
+    free(j);
+}
+
+struct job *jobs_get(const struct jobs *j, struct job_id id)
+{
+    return map64_get(&j->open, id.v);
+}
+
+size_t jobs_count(const struct jobs *j)
+{
+    return j->open.n;
+}
+
+int jobs_parse(const struct jobs *j, struct span text, struct spec **ret, struct error *error)
+{
+    return spec_parse(text, j->engines, j->n_engines, false, ret, error);
+}
+
+static void tell_open(struct jobs *j, const struct job *job, const struct store_job *stored)
+{
+    const struct spec *s = job->spec;
+    struct sched_event ev = {.type = SCHED_EV_JOB_OPEN, .job = {job->id}};
+    ev.u.open.priority = s->priority;
+    ev.u.open.attempts_max = s->attempts;
+    ev.u.open.backoff_ms = s->backoff_ms;
+    ev.u.open.backoff_max_ms = s->backoff_max_ms;
+    ev.u.open.key_limit = s->key_limit;
+    ev.u.open.key_delay_ms = s->key_delay_ms;
+    ev.u.open.run_timeout_ms = s->run_timeout_ms;
+    ev.u.open.kinds = s->kinds;
+    ev.u.open.sealed = stored->sealed;
+    ev.u.open.cancelled = stored->cancelling;
+    ev.u.open.paused = stored->paused;
+    edge_event(j->edge, &ev);
+}
+
+static struct job *job_make(const struct jobs *j, const struct store_job *stored,
+                            struct spec **spec_take, struct error *error)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    char *text = malloc(stored->spec.len + 1);
+    if (!job || !text) {
+        free(job);
+        free(text);
+        error_set(error, ERR_NOMEM, "no memory for a job");
+        return NULL;
+    }
+    if (stored->spec.len) memcpy(text, stored->spec.p, stored->spec.len);
+    job->id = stored->id;
+    job->spec_text = (struct span){text, stored->spec.len};
+    if (*spec_take) {
+        job->spec = TAKE_PTR(*spec_take);
+    } else if (jobs_parse(j, job->spec_text, &job->spec, error)) {
+        job_free(job);
+        return NULL;
+    }
+    return job;
+}
+
+int jobs_open(struct jobs *j, const struct store_job *stored, struct spec **spec_take,
+              struct error *error)
+{
+    if (jobs_get(j, (struct job_id){stored->id})) return 0;
+    struct job *job = job_make(j, stored, spec_take, error);
+    if (!job) return (int)error->code;
+    if (!map64_put(&j->open, job->id, job)) {
+        job_free(job);
+        return error_set(error, ERR_NOMEM, "no memory for a job");
+    }
+    job->version = ++j->version;
+    tell_open(j, job, stored);
+    return 0;
+}
+
+static void keep_late(struct job *job, const struct store_task *tasks, size_t n)
+{
+    struct tasks_made *t = malloc(sizeof(*t) + n * sizeof(t->tasks[0]));
+    if (!t) return; /* they are in the store: the next start finds them */
+    t->n = n;
+    for (size_t i = 0; i < n; i++)
+        t->tasks[i] = tasks[i].sched;
+    t->next = job->late;
+    job->late = t;
+}
+
+static void tell_tasks(struct jobs *j, struct job_id id, const struct sched_task *tasks, size_t n)
+{
+    struct sched_event ev = {.type = SCHED_EV_TASKS, .job = id};
+    ev.u.tasks.tasks = tasks;
+    ev.u.tasks.n = n;
+    edge_event(j->edge, &ev);
+}
+
+void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct store_task *tasks, size_t n)
+{
+    enum { STEP = 512 };
+    struct job_id id = {stored->id};
+    struct job *job = jobs_get(j, id);
+    if (n == 0) return;
+    if (job && job->ending) return keep_late(job, tasks, n);
+    if (!job) {
+        struct error error = {0};
+        struct spec *none = NULL;
+        if (jobs_open(j, stored, &none, &error)) {
+            LOG_ERROR("a job cannot be opened again", log_u64("job", id.v), log_err(&error));
+            return;
+        }
+    }
+    struct sched_task sched[STEP];
+    struct task_id ids[STEP];
+    struct span inputs[STEP];
+    for (size_t from = 0; from < n; from += STEP) {
+        size_t m = MIN(n - from, (size_t)STEP);
+        for (size_t i = 0; i < m; i++) {
+            sched[i] = tasks[from + i].sched;
+            ids[i] = sched[i].id;
+            inputs[i] = tasks[from + i].input;
+        }
+        inputs_put(j->edge->inputs, ids, inputs, m);
+        tell_tasks(j, id, sched, m);
+    }
+    job = jobs_get(j, id);
+    if (job) jobs_changed(j, job, false);
+}
+
+void jobs_changed(struct jobs *j, struct job *job, bool results)
+{
+    job->version = ++j->version;
+    if (results) job->results++;
+    waiters_wake(j->edge->waiters, job->id, false);
+}
+
+/* ---- the end ---- */
+
+struct end {
+    struct store_request request; /* first: what comes back is cast */
+    uint64_t job;
+    enum sched_job_end how;
+    int64_t wall_ms;
+    bool has_tasks; /* letters were retried just before: it does not end */
+    struct store_job stored;
+};
+
+static int end_run(struct store *store, struct store_request *r)
+{
+    struct end *end = (struct end *)r;
+    static const enum store_job_state states[] = {
+        [SCHED_JOB_DONE] = STORE_JOB_DONE,
+        [SCHED_JOB_FAILED] = STORE_JOB_FAILED,
+        [SCHED_JOB_CANCELLED] = STORE_JOB_CANCELLED,
+    };
+    arena_clear(&r->arena);
+    int rc = store_job_get(store, end->job, &r->arena, &end->stored, &r->error);
+    if (rc) return rc;
+    end->has_tasks = end->how != SCHED_JOB_CANCELLED && end->stored.tasks_pending > 0;
+    if (end->has_tasks) return 0;
+    return store_job_end(store, end->job, states[end->how], end->wall_ms, &r->error);
+}
+
+static void end_free(struct end *end)
+{
+    arena_done(&end->request.arena);
+    free(end);
+}
+
+static void drop(struct jobs *j, struct job *job)
+{
+    map64_take(&j->open, job->id);
+    job_free(job);
+}
+
+/* Letters were retried while the job was ending: it is opened again with them. */
+static void reopen(struct jobs *j, const struct end *end, struct job *job)
+{
+    job->ending = false;
+    tell_open(j, job, &end->stored);
+    while (job->late) {
+        struct tasks_made *t = job->late;
+        job->late = t->next;
+        tell_tasks(j, (struct job_id){job->id}, t->tasks, t->n);
+        free(t);
+    }
+    jobs_changed(j, job, false);
+}
+
+static void end_done(struct store_request *r, void *user)
+{
+    struct end *end = (struct end *)r;
+    struct edge *e = user;
+    struct job *job = jobs_get(e->jobs, (struct job_id){end->job});
+    edge_store_result(e, r->rc);
+    if (edge_again(e, r)) return;
+    if (r->rc && r->rc != ERR_NOT_FOUND)
+        LOG_ERROR("the end of a job was not stored", log_u64("job", end->job), log_err(&r->error));
+    if (job && end->has_tasks && r->rc == 0) {
+        reopen(e->jobs, end, job);
+    } else if (job) {
+        static const char *const names[] = {"done", "failed", "cancelled"};
+        LOG_INFO("job ended", log_u64("job", end->job), log_str("state", names[end->how]));
+        e->counts.jobs_finished[end->how]++;
+        drop(e->jobs, job);
+        waiters_wake(e->waiters, end->job, true);
+    }
+    end_free(end);
+}
+
+void jobs_end(struct jobs *j, struct job_id id, enum sched_job_end how)
+{
+    struct job *job = jobs_get(j, id);
+    if (!job) return;
+    job->ending = true;
+    struct end *end = calloc(1, sizeof(*end));
+    if (!end) abort(); /* as sched_step does: the store has the truth */
+    end->job = id.v;
+    end->how = how;
+    end->wall_ms = j->edge->wall_ms;
+    arena_init(&end->request.arena, 0);
+    end->request.write = true;
+    end->request.bytes = sizeof(*end);
+    end->request.run = end_run;
+    end->request.done = end_done;
+    store_thread_submit(j->edge->store, &end->request);
+}

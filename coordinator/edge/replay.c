@@ -1,0 +1,61 @@
+#include "replay.h"
+
+#include <inttypes.h>
+
+#include "common/log.h"
+#include "coordinator/edge/jobs.h"
+#include "coordinator/edge/sessions.h"
+
+struct replay {
+    struct edge *edge;
+    uint64_t job; /* the last one */
+    bool skip;    /* its description cannot be read */
+    uint64_t n_jobs, n_tasks;
+};
+
+static int replay_job(void *user, const struct store_job *job, const struct sched_task *tasks, size_t n)
+{
+    struct replay *r = user;
+    if (job->id != r->job) {
+        struct error error = {0};
+        struct spec *none = NULL;
+        r->job = job->id;
+        r->skip = jobs_open(r->edge->jobs, job, &none, &error) != 0;
+        r->n_jobs++;
+        if (r->skip) LOG_ERROR("a job cannot be resumed", log_u64("job", job->id), log_err(&error));
+    }
+    if (r->skip || n == 0) return 0;
+    struct sched_event ev = {.type = SCHED_EV_TASKS, .job = {job->id}};
+    ev.u.tasks.tasks = tasks;
+    ev.u.tasks.n = n;
+    ev.u.tasks.replay = true;
+    edge_event(r->edge, &ev);
+    r->n_tasks += n;
+    return 0;
+}
+
+static int replay_drains(struct edge *e, struct store *store, struct error *error)
+{
+    struct span *workers;
+    size_t n = 0;
+    int rc = store_drain_list(store, &e->scratch, &workers, &n, error);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = sessions_drain(e->sessions, workers[i], true, error);
+    arena_clear(&e->scratch);
+    return rc;
+}
+
+int replay_store(struct edge *e, struct store *store, struct error *error)
+{
+    struct replay r = {.edge = e};
+    edge_clock(e);
+    uint64_t from_ms = e->now_ms;
+    int rc = replay_drains(e, store, error);
+    if (rc == 0) rc = store_replay(store, replay_job, &r, error);
+    if (rc) return rc;
+    edge_clock(e);
+    edge_event(e, &(struct sched_event){.type = SCHED_EV_REPLAYED});
+    LOG_INFO("store replayed", log_u64("epoch", e->epoch), log_u64("jobs", r.n_jobs),
+             log_u64("tasks", r.n_tasks), log_u64("ms", e->now_ms - from_ms));
+    return 0;
+}
