@@ -194,36 +194,37 @@ int keys_save(const char *path, const struct keys_pair *pair, struct error *e)
         return error_set(e, ERR_INVALID_ARGUMENT, "the path is too long");
     if (access(public_path, F_OK) == 0)
         return error_set(e, ERR_WRONG_STATE, "%s exists; it is not overwritten", public_path);
-    snprintf(text, sizeof text, "# drover: secret key, for its owner alone\npublic %s\nsecret %s\n",
+    snprintf(text, sizeof text, "# drover: secret key, for its owner alone\npublic = %s\nsecret = %s\n",
              pair->public_z85, pair->secret_z85);
     int rc = write_new(path, 0600, span_str(text), e);
     explicit_bzero(text, sizeof text);
     if (rc)
         return rc;
-    snprintf(text, sizeof text, "# drover: public key\npublic %s\n", pair->public_z85);
+    snprintf(text, sizeof text, "# drover: public key\npublic = %s\n", pair->public_z85);
     rc = write_new(public_path, 0644, span_str(text), e);
     if (rc == ERR_OK && sync_folder(path) < 0)
         rc = error_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     return rc;
 }
 
-/* Reads "public" and "secret" lines; what is missing stays empty. False: something else is there. */
+/* Reads "public = Z85" and "secret = Z85" lines; what is missing stays empty. False: something else
+ * is there. (A key may hold "=" itself, but no blank.) */
 static bool parse_pair(struct span text, struct keys_pair *ret)
 {
-    struct span line, words[2];
+    struct span line, words[3];
     memset(ret, 0, sizeof *ret);
     while (next_line(&text, &line)) {
         if (line.len && line.p[0] == '#')
             continue;
-        size_t n = split(line, words, 2);
+        size_t n = split(line, words, 3);
         if (n == 0)
             continue;
-        if (n != 2 || !keys_public_valid(words[1]))
+        if (n != 3 || !span_eq(words[1], SPAN("=")) || !keys_public_valid(words[2]))
             return false;
         if (span_eq(words[0], SPAN("public")))
-            memcpy(ret->public_z85, words[1].p, KEYS_Z85_LEN);
+            memcpy(ret->public_z85, words[2].p, KEYS_Z85_LEN);
         else if (span_eq(words[0], SPAN("secret")))
-            memcpy(ret->secret_z85, words[1].p, KEYS_Z85_LEN);
+            memcpy(ret->secret_z85, words[2].p, KEYS_Z85_LEN);
         else
             return false;
     }

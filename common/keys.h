@@ -1,7 +1,7 @@
 /*
  * keys.h: CURVE key pairs in files, and the list of keys that are allowed in.
  *
- * A secret key file (mode 0600) has the lines "public Z85" and "secret Z85"; beside it PATH.pub has
+ * A secret key file (mode 0600) has the lines "public = Z85" and "secret = Z85"; beside it PATH.pub has
  * the first alone. The list of authorized keys is a text file with lines "role name public-key".
  * Lines that begin with # are comments. Secrets are never logged or sent.
  *

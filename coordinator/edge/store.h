@@ -23,9 +23,10 @@ struct store;
 
 enum {
     STORE_TASK_ITEMS_MAX = 65536,
-    STORE_TASK_BYTES_MAX = 1 << 20, /* of packed input: a task is closed before it; one item alone may
+    STORE_TASK_BYTES_MAX =
+        1 << 20,                  /* of packed input: a task is closed before it; one item alone may
                                        be as large, a larger one is PAYLOAD_TOO_LARGE */
-    STORE_DEAD_RETRY_MAX = 10000,   /* dead letters that one call takes up */
+    STORE_DEAD_RETRY_MAX = 10000, /* dead letters that one call takes up */
 };
 
 /* A job's row with its statistics stays so long after its results expired. */
@@ -51,12 +52,12 @@ struct store_submit {
     struct span name;     /* empty: none */
     struct span spec;     /* checked JSON without the input */
     uint8_t priority;
-    bool unique;          /* drop inputs whose `unique` was seen in this job (crawls) */
-    uint32_t task_items;  /* items a task at most; 1 to STORE_TASK_ITEMS_MAX */
-    uint64_t items_max;   /* found items that would pass it are dropped and counted in the stat
+    bool unique;         /* drop inputs whose `unique` was seen in this job (crawls) */
+    uint32_t task_items; /* items a task at most; 1 to STORE_TASK_ITEMS_MAX */
+    uint64_t items_max;  /* found items that would pass it are dropped and counted in the stat
                              "dropped.LIMIT"; the client's own inputs never are. 0: no limit */
     int64_t now_ms;
-    int64_t ttl_ms;       /* results live so long after the job's end */
+    int64_t ttl_ms; /* results live so long after the job's end */
 };
 
 /* A task as the scheduler needs it, plus what the edge may keep in its cache of inputs. */
@@ -72,7 +73,7 @@ struct store_job {
     uint8_t priority;
     bool sealed, cancelling, paused, unique, results_expired;
     int64_t created_ms, ended_ms, expires_ms; /* 0: not yet */
-    uint64_t items, duplicates; /* inputs accepted; dropped as seen before */
+    uint64_t items, duplicates;               /* inputs accepted; dropped as seen before */
     uint64_t tasks, tasks_done, tasks_pending, dead, rows, rejects;
 };
 
@@ -81,26 +82,32 @@ struct store_complete {
     struct job_id job;
     enum sched_write write; /* as the scheduler decided */
     uint32_t attempt, kills;
-    struct span error;      /* reason and detail, for ATTEMPT and DEAD */
+    struct span error; /* reason and detail, for ATTEMPT and DEAD */
     int64_t now_ms;
     /* with WRITE_DONE: */
-    struct span rows;       /* wire form of a batch; empty: none go to the store */
-    uint32_t n_rows;        /* rows that the task made, wherever they went */
-    const struct store_stat { struct span name; int64_t value; } *stats;
+    struct span rows; /* wire form of a batch; empty: none go to the store */
+    uint32_t n_rows;  /* rows that the task made, wherever they went */
+    const struct store_stat {
+        struct span name;
+        int64_t value;
+    } * stats;
     size_t n_stats;
-    struct span rejects;    /* msgpack array of [input, reason, detail] */
+    struct span rejects; /* msgpack array of [input, reason, detail] */
     uint32_t n_rejects;
     const struct store_item *found; /* new inputs, de-duplicated here when the job is unique */
     size_t n_found;
-    const struct store_retry { struct store_item item; struct span error; } *retries;
-    size_t n_retries;       /* become tasks with attempt + 1 (below), never de-duplicated */
+    const struct store_retry {
+        struct store_item item;
+        struct span error;
+    } * retries;
+    size_t n_retries; /* become tasks with attempt + 1 (below), never de-duplicated */
     uint32_t retry_after_ms;
 };
 
 /* What was found or is to be retried becomes tasks only while the job is not being cancelled. An
  * empty error leaves the one that the task has from before. */
 struct store_complete_ret {
-    bool duplicate; /* the task was not pending: nothing was written */
+    bool duplicate;           /* the task was not pending: nothing was written */
     struct store_task *tasks; /* new, in the arena */
     size_t n_tasks;
 };
@@ -134,7 +141,8 @@ int store_job_input(struct store *s, uint64_t job, uint64_t chunk, const struct 
                     size_t n, struct arena *arena, struct store_task **ret, size_t *ret_n,
                     struct error *e) MUST_CHECK;
 int store_job_seal(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
-int store_job_cancel(struct store *s, uint64_t job, int64_t now_ms, struct error *e) MUST_CHECK; /* asks */
+int store_job_cancel(struct store *s, uint64_t job, int64_t now_ms,
+                     struct error *e) MUST_CHECK; /* asks */
 int store_job_pause(struct store *s, uint64_t job, bool on, struct error *e) MUST_CHECK;
 /* The end: for CANCELLED the job's pending tasks are deleted in the same transaction; DONE and FAILED
  * with pending tasks: WRONG_STATE. The same end again changes nothing. */
@@ -212,8 +220,8 @@ int store_drain_list(struct store *s, struct arena *arena, struct span **ret, si
 int store_expire(struct store *s, int64_t now_ms, bool *ret_more, struct error *e) MUST_CHECK;
 
 struct store_sizes {
-    uint64_t bytes;      /* of the store's files */
-    uint64_t free_bytes; /* within them, to be used again */
+    uint64_t bytes;           /* of the store's files */
+    uint64_t free_bytes;      /* within them, to be used again */
     uint64_t disk_free_bytes; /* of the file system, for this user */
     uint64_t jobs_open, tasks_pending, results;
     uint64_t dead; /* letters; counted up to 100000 */

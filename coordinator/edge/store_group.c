@@ -84,6 +84,8 @@ int store_group_cut(struct store_group *g, uint32_t task_items, struct error *e)
 {
     if (task_items == 0)
         return error_set(e, ERR_INVALID_ARGUMENT, "task_items is 0");
+    if (g->n_items == 0)
+        return 0;
     size_t mask = table_size(g->n_items) - 1;
     memset(g->table, 0, (mask + 1) * sizeof *g->table);
     for (size_t i = 0; i < g->n_items; i++) {

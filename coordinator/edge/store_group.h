@@ -14,9 +14,9 @@
 
 struct store_group_item {
     const struct store_item *item;
-    struct span error;  /* of a retry; empty for others */
-    uint64_t group;     /* items with equal `group` and key go together */
-    uint32_t next;      /* of its task, index + 1; 0: the last. Set by store_group_cut */
+    struct span error; /* of a retry; empty for others */
+    uint64_t group;    /* items with equal `group` and key go together */
+    uint32_t next;     /* of its task, index + 1; 0: the last. Set by store_group_cut */
 };
 
 struct store_group_task {
@@ -30,7 +30,7 @@ struct store_group {
     struct store_group_item *items;
     size_t n_items, items_cap;
     struct store_group_task *tasks;
-    size_t n_tasks; /* as many as items at most */
+    size_t n_tasks;  /* as many as items at most */
     uint32_t *table; /* task index + 1 by group; 0: empty */
     size_t table_cap;
 };

@@ -71,7 +71,9 @@ struct store_sqlite {
     struct {
         int fd;              /* of the reserve file; -1: none */
         uint64_t goal_bytes; /* its size when there is room; 0: the file system is too small */
-        bool refusing;       /* it was given up to a full disk */
+        int log_pages; /* of log between two checkpoints, so few that the reserve holds them */
+        bool refusing; /* it was given up to a full disk */
+        bool full;     /* a write of the transaction found the disk full */
     } space;
 };
 
@@ -83,7 +85,8 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 /* ---- store_sqlite.c ---- */
 
 /* Translates the last error of the connection, with `doing` in the text; fatal ones stick. */
-int store_sqlite_error(struct store_sqlite *s, int rc, const char *doing, struct error *e) MUST_CHECK;
+int store_sqlite_error(struct store_sqlite *s, int rc, const char *doing,
+                       struct error *e) MUST_CHECK;
 /* Runs SQL text without results. */
 int store_sqlite_exec(struct store_sqlite *s, const char *sql, const char *doing,
                       struct error *e) MUST_CHECK;
@@ -124,8 +127,7 @@ struct store_sqlite_op {
 };
 /* savepoint false: at most one statement writes, so that the statement's own atomicity is enough. */
 int store_sqlite_op_begin(struct store_sqlite_op *op, struct store_sqlite *s,
-                          struct store_sqlite_job *job, bool savepoint,
-                          struct error *e) MUST_CHECK;
+                          struct store_sqlite_job *job, bool savepoint, struct error *e) MUST_CHECK;
 /* Ends it as rc says and returns rc, or what went wrong at ending it. */
 int store_sqlite_op_end(struct store_sqlite_op *op, int rc, struct error *e) MUST_CHECK;
 
@@ -198,6 +200,7 @@ void store_sqlite_space_close(struct store_sqlite *s);
 void store_sqlite_space_full(struct store_sqlite *s);
 /* STORE_FULL while inputs are refused; looks whether there is room again. */
 int store_sqlite_space_check(struct store_sqlite *s, struct error *e) MUST_CHECK;
+uint64_t store_sqlite_space_unused(struct store_sqlite *s);     /* bytes within the database */
 uint64_t store_sqlite_space_free(const struct store_sqlite *s); /* bytes of the file system */
 
 #endif

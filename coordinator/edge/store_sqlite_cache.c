@@ -246,8 +246,7 @@ static void undo(struct store_sqlite_op *op, const struct error *why)
     s->meta = op->saved_meta;
     if (s->lost.code || !op->savepoint)
         return;
-    if (step_one(s, SQ_UNDO) == SQLITE_DONE &&
-        step_one(s, SQ_RELEASE) == SQLITE_DONE)
+    if (step_one(s, SQ_UNDO) == SQLITE_DONE && step_one(s, SQ_RELEASE) == SQLITE_DONE)
         return;
     if (!sqlite3_get_autocommit(s->db))
         (void)step_one(s, SQ_ROLLBACK);

@@ -1,6 +1,8 @@
 #include "store_sqlite.h"
 
-enum { CANCEL_DELETES = 10000 /* tasks deleted at once with a cancelled job; expire does the rest */ };
+enum {
+    CANCEL_DELETES = 10000 /* tasks deleted at once with a cancelled job; expire does the rest */
+};
 
 static int done_or(struct store_sqlite *s, int rc, const char *doing, struct error *e)
 {
@@ -56,8 +58,7 @@ static int same_spec(struct store_sqlite *s, uint64_t job, struct span spec, str
         return store_sqlite_no_memory(e);
     if (span_eq(there, spec))
         return 0;
-    return error_set(e, ERR_DUPLICATE_JOB,
-                     "job %llu has that name or key and another description",
+    return error_set(e, ERR_DUPLICATE_JOB, "job %llu has that name or key and another description",
                      (unsigned long long)job);
 }
 
@@ -345,8 +346,7 @@ int store_sqlite_job_seal(struct store *base, uint64_t id, struct error *e)
     return 0;
 }
 
-int store_sqlite_job_cancel(struct store *base, uint64_t id, int64_t now_ms UNUSED,
-                            struct error *e)
+int store_sqlite_job_cancel(struct store *base, uint64_t id, int64_t now_ms UNUSED, struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     struct store_sqlite_job *job = NULL;
@@ -376,8 +376,6 @@ int store_sqlite_job_pause(struct store *base, uint64_t id, bool on, struct erro
 
 static int can_end(const struct store_sqlite_job *job, enum store_job_state state, struct error *e)
 {
-    if (state != STORE_JOB_DONE && state != STORE_JOB_FAILED && state != STORE_JOB_CANCELLED)
-        return error_set(e, ERR_INVALID_ARGUMENT, "%d is not an end of a job", (int)state);
     if (job->state != STORE_JOB_OPEN)
         return wrong_end(job, e);
     if (state != STORE_JOB_CANCELLED && job->tasks_pending > 0)
@@ -391,6 +389,8 @@ int store_sqlite_job_end(struct store *base, uint64_t id, enum store_job_state s
 {
     struct store_sqlite *s = store_sqlite_of(base);
     struct store_sqlite_job *job = NULL;
+    if (state != STORE_JOB_DONE && state != STORE_JOB_FAILED && state != STORE_JOB_CANCELLED)
+        return error_set(e, ERR_INVALID_ARGUMENT, "%d is not an end of a job", (int)state);
     int code = enter_job(s, id, &job, e);
     if (code || job->state == state)
         return code;

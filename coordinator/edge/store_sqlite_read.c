@@ -102,8 +102,7 @@ int store_sqlite_read_job_get(struct store *base, uint64_t job, struct arena *ar
     return 0;
 }
 
-int store_sqlite_read_job_find(struct store *base, struct span name, uint64_t *ret,
-                               struct error *e)
+int store_sqlite_read_job_find(struct store *base, struct span name, uint64_t *ret, struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     int code = store_sqlite_enter(s, false, e);
@@ -113,17 +112,16 @@ int store_sqlite_read_job_find(struct store *base, struct span name, uint64_t *r
     sq_text(&q, name);
     int rc = sq_step(&q);
     if (rc == SQLITE_DONE)
-        return error_set(e, ERR_NOT_FOUND, "no job has the name %.*s", (int)MIN(name.len, (size_t)200),
-                         name.p ? name.p : "");
+        return error_set(e, ERR_NOT_FOUND, "no job has the name %.*s",
+                         (int)MIN(name.len, (size_t)200), name.p ? name.p : "");
     if (rc != SQLITE_ROW)
         return failed(s, rc, "find a job", e);
     *ret = sq_get_u64(&q);
     return 0;
 }
 
-int store_sqlite_read_job_list(struct store *base, uint64_t before, size_t max,
-                               struct arena *arena, struct store_job **ret, size_t *ret_n,
-                               struct error *e)
+int store_sqlite_read_job_list(struct store *base, uint64_t before, size_t max, struct arena *arena,
+                               struct store_job **ret, size_t *ret_n, struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     int code = store_sqlite_enter(s, false, e);
@@ -218,8 +216,8 @@ static int read_tasks(struct store_sqlite *s, uint64_t job, uint64_t after,
     return rc == SQLITE_DONE ? 0 : failed(s, rc, "read tasks", e);
 }
 
-static int replay_job(struct store_sqlite *s, const struct store_job *job,
-                      struct sched_task *tasks, store_replay_fn *fn, void *user, struct error *e)
+static int replay_job(struct store_sqlite *s, const struct store_job *job, struct sched_task *tasks,
+                      store_replay_fn *fn, void *user, struct error *e)
 {
     uint64_t after = 0;
     for (bool first = true;; first = false) {
@@ -306,8 +304,9 @@ static int read_rows(struct store *base, enum store_sqlite_statement which, uint
     if (code)
         return code;
     if (record->expired)
-        return error_set(e, ERR_RESULT_EXPIRED, "the rows of job %llu were kept until their time "
-                                                "was over",
+        return error_set(e, ERR_RESULT_EXPIRED,
+                         "the rows of job %llu were kept until their time "
+                         "was over",
                          (unsigned long long)job);
     CLEANUP(sq_done) struct sq q = {s->statements[which], 0, 0};
     return read_output(s, &q, job, cursor, max_bytes, arena, ret, ret_n, e);
@@ -412,21 +411,14 @@ int store_sqlite_read_sizes(struct store *base, struct store_sizes *ret, struct 
     int code = store_sqlite_enter(s, false, e);
     if (code)
         return code;
-    SQ(q, s, PAGES);
-    int rc = sq_step(&q);
-    if (rc != SQLITE_ROW)
-        return failed(s, rc, "read the sizes", e);
-    q.column = 1;
-    uint64_t unused = sq_get_u64(&q);
-    unused *= sq_get_u64(&q);
     SQ(dead, s, DEAD_COUNT);
-    rc = sq_step(&dead);
+    int rc = sq_step(&dead);
     if (rc != SQLITE_ROW)
         return failed(s, rc, "count dead letters", e);
     struct error full = {0};
     *ret = (struct store_sizes){
         .bytes = file_bytes(s, "") + file_bytes(s, "-wal"),
-        .free_bytes = unused,
+        .free_bytes = store_sqlite_space_unused(s),
         .disk_free_bytes = store_sqlite_space_free(s),
         .jobs_open = s->meta.jobs_open,
         .tasks_pending = s->meta.tasks_pending,

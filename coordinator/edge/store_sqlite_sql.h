@@ -108,15 +108,14 @@
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
     X(DRAIN_LIST, "SELECT worker FROM drain ORDER BY worker")                                      \
     X(DEAD_COUNT, "SELECT count(*) FROM (SELECT 1 FROM dead LIMIT 100000)")                        \
-    X(PAGES, "SELECT page_count,freelist_count,page_size "                                         \
-             "FROM pragma_page_count,pragma_freelist_count,pragma_page_size")
+    X(UNUSED, "SELECT freelist_count,page_size FROM pragma_freelist_count,pragma_page_size")
 /* clang-format on */
 
 enum store_sqlite_statement {
 #define STORE_SQLITE_ENUM(name, sql) SQ_##name,
     STORE_SQLITE_SQL(STORE_SQLITE_ENUM)
 #undef STORE_SQLITE_ENUM
-    SQ_STATEMENTS
+        SQ_STATEMENTS
 };
 
 extern const char *const store_sqlite_sql[SQ_STATEMENTS];
@@ -133,8 +132,7 @@ static inline void sq_done(struct sq *q)
 }
 
 /* Declares query `var` over the statement of that name; it is reset at the end of the scope. */
-#define SQ(var, store, name)                                                                       \
-    CLEANUP(sq_done) struct sq var = {(store)->statements[SQ_##name], 0, 0}
+#define SQ(var, store, name) CLEANUP(sq_done) struct sq var = {(store)->statements[SQ_##name], 0, 0}
 
 static inline void sq_keep(struct sq *q, int rc)
 {

@@ -132,8 +132,7 @@ static int write_outputs(struct store_sqlite *s, struct store_sqlite_job *job,
 /* ---- the task itself ---- */
 
 /* Runs a statement over (task, job); whether it met a row. */
-static int change_task(struct store_sqlite *s, struct sq *q,
-                       bool *ret_there, struct error *e)
+static int change_task(struct store_sqlite *s, struct sq *q, bool *ret_there, struct error *e)
 {
     int code = done_or(s, sq_step(q), "change a task", e);
     *ret_there = code == 0 && sqlite3_changes(s->db) > 0;
@@ -217,8 +216,7 @@ static bool needs_savepoint(const struct store_complete *in)
 }
 
 int store_sqlite_task_complete(struct store *base, const struct store_complete *in,
-                               struct arena *arena, struct store_complete_ret *ret,
-                               struct error *e)
+                               struct arena *arena, struct store_complete_ret *ret, struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     struct store_sqlite_job *job = NULL;
@@ -325,15 +323,16 @@ static void reopen(struct store_sqlite *s, struct store_sqlite_job *job)
     store_sqlite_job_state(s, job, STORE_JOB_OPEN);
 }
 
-static int revive(struct store_sqlite *s, struct store_sqlite_job *job,
-                  const struct dead_letter *d, struct store_task *ret, struct error *e)
+static int revive(struct store_sqlite *s, struct store_sqlite_job *job, const struct dead_letter *d,
+                  struct store_task *ret, struct error *e)
 {
     int code = delete_dead(s, job, d->task, e);
     if (code)
         return code;
-    *ret = (struct store_task){
-        .sched = {.id = {d->task}, .key = d->key, .input_bytes = (uint32_t)d->input.len},
-        .input = d->input};
+    *ret = (struct store_task){.sched = {.id = {d->task},
+                                         .key = d->key,
+                                         .input_bytes = (uint32_t)d->input.len},
+                               .input = d->input};
     SQ(q, s, TASK_INSERT);
     sq_u64(&q, d->task);
     sq_u64(&q, d->job);
@@ -440,8 +439,8 @@ static int discard_all(struct store_sqlite *s, uint64_t job_id, uint64_t task, u
     return 0;
 }
 
-int store_sqlite_task_dead_discard(struct store *base, uint64_t job, uint64_t task,
-                                   uint64_t *ret_n, struct error *e)
+int store_sqlite_task_dead_discard(struct store *base, uint64_t job, uint64_t task, uint64_t *ret_n,
+                                   struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     struct store_sqlite_op op;

@@ -29,8 +29,9 @@ struct store_request {
     struct store_request *next; /* the queue's */
     bool write;
     size_t bytes; /* for the queue's budget; counted from submission until polled */
-    int (*run)(struct store *s, struct store_request *r); /* store thread; fills the caller's struct */
-    void (*done)(struct store_request *r, void *user);    /* loop thread; owns r again */
+    int (*run)(struct store *s,
+               struct store_request *r);               /* store thread; fills the caller's struct */
+    void (*done)(struct store_request *r, void *user); /* loop thread; owns r again */
     int rc;
     struct error error;
     struct arena arena; /* for what the store returns; cleared by the owner */
@@ -55,7 +56,7 @@ bool store_thread_failed(const struct store_thread *t, struct error *ret);
 
 struct store_thread_stats {
     uint64_t commits, ops;
-    double commit_seconds; /* summed */
+    double commit_seconds;       /* summed */
     uint64_t commit_buckets[16]; /* bucket i: at most 2^i * 0.1 ms; the last: everything longer */
     size_t queued_bytes;
 };

@@ -52,16 +52,16 @@ def _file_values() -> Dict[str, str]:
 
 
 def read_keys(path: str) -> Dict[str, bytes]:
-    """The ``public KEY`` and ``secret KEY`` lines (Z85) of a key file."""
+    """The ``public = KEY`` and ``secret = KEY`` lines (Z85) of a key file."""
     keys: Dict[str, bytes] = {}
     try:
         text = Path(path).expanduser().read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as cause:
         raise AuthError(f"cannot read the key file {path}: {cause}") from None
     for line in text.splitlines():
-        words = line.split()
-        if len(words) == 2 and words[0] in ("public", "secret") and _Z85_KEY.match(words[1]):
-            keys[words[0]] = words[1].encode("ascii")
+        name, separator, value = (part.strip() for part in line.partition("="))
+        if separator and name in ("public", "secret") and _Z85_KEY.match(value):
+            keys[name] = value.encode("ascii")
     return keys
 
 

@@ -95,11 +95,11 @@ def test_key_without_server_key(tmp_path, monkeypatch):
 
 def test_key_files(tmp_path):
     own, server = tmp_path / "key", tmp_path / "server.pub"
-    own.write_text("# a pair\npublic " + "#" * 40 + "\nsecret " + "s" * 40 + "\n")
-    server.write_text("public " + "p" * 40 + "\n")
+    own.write_text("# a pair\npublic = " + "#" * 40 + "\nsecret = " + "s" * 40 + "\n")
+    server.write_text("public = " + "p" * 40 + "\n")
     target = drover.Client(key_file=str(own), server_key_file=str(server))._target
     assert (target.public, target.secret, target.server) == (b"#" * 40, b"s" * 40, b"p" * 40)
-    server.write_text("public too-short\n")
+    server.write_text("public = too-short\n")
     with pytest.raises(drover.AuthError, match="no public key"):
         drover.Client(key_file=str(own), server_key_file=str(server))
 

@@ -53,4 +53,4 @@ def test_messages_that_are_not_for_clients_are_left_alone():
 def test_rows_of_a_result():
     rows = msgpack.unpackb(raw("result"))[6][0][5]
     assert list(_batch.decode_rows(msgpack.packb(rows, use_bin_type=True))) == [
-        {"title": "ab", "price": 1.5}, {"title": "\u00e9", "price": None}]
+        {"title": "a", "price": 1.5}, {"title": "b\u00e9", "price": None}]

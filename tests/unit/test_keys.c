@@ -70,7 +70,7 @@ static void pairs_are_saved_and_loaded(void **state)
 
 static void bad_key_files_are_refused(void **state)
 {
-    static const char *const good = "public %s\nsecret %s\n";
+    static const char *const good = "public = %s\nsecret = %s\n";
     struct keys_pair a, b, got;
     char text[300], mixed[300];
     struct error e = {0};
@@ -91,7 +91,7 @@ static void bad_key_files_are_refused(void **state)
         {"halves of two pairs", mixed, 0600, ERR_CONFIG},
         {"empty", "", 0600, ERR_CONFIG},
         {"something else", "-----BEGIN RSA PRIVATE KEY-----\n", 0600, ERR_CONFIG},
-        {"short key", "public abc\nsecret abc\n", 0600, ERR_CONFIG},
+        {"short key", "public = abc\nsecret = abc\n", 0600, ERR_CONFIG},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const char *path = in_folder("b.key");

@@ -85,7 +85,8 @@ static const lxb_encoding_data_t *by_meta(struct charset_ctx *c, struct span byt
         const lxb_html_encoding_entry_t *entry = lxb_html_encoding_meta_entry(&c->prescan, i);
         struct span name = {(const char *)entry->name, (size_t)(entry->end - entry->name)};
         const lxb_encoding_data_t *data = by_name(name);
-        if (data && (data->encoding == LXB_ENCODING_UTF_16BE || data->encoding == LXB_ENCODING_UTF_16LE))
+        if (data &&
+            (data->encoding == LXB_ENCODING_UTF_16BE || data->encoding == LXB_ENCODING_UTF_16LE))
             return lxb_encoding_data(LXB_ENCODING_UTF_8);
         if (data)
             return data;
@@ -173,7 +174,8 @@ static bool decode_all(struct charset_ctx *c, const lxb_encoding_data_t *data, s
     return buf_ok(&c->out);
 }
 
-bool charset_decode(struct charset_ctx *c, struct span bytes, struct span content_type, struct span *ret)
+bool charset_decode(struct charset_ctx *c, struct span bytes, struct span content_type,
+                    struct span *ret)
 {
     if (!bytes.p)
         bytes = SPAN("");

@@ -15,7 +15,8 @@ struct charset_ctx;
 
 struct charset_ctx *charset_ctx_new(void) MUST_CHECK; /* NULL: no memory */
 void charset_ctx_free(struct charset_ctx *c);
-void charset_ctx_trim(struct charset_ctx *c, size_t bytes); /* gives back a scratch buffer above it */
+void charset_ctx_trim(struct charset_ctx *c,
+                      size_t bytes); /* gives back a scratch buffer above it */
 
 /* *ret points into bytes when they need no change, else into memory of c until the next call.
  * False: no memory. */

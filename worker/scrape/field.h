@@ -43,15 +43,15 @@ struct source {
 
 struct field {
     const char *name;
-    const char *path;      /* "products.price", for messages and counters */
-    uint32_t id;           /* below spec->n_fields */
-    enum value_type type;  /* of an element of a list too; JSON for a field with sub-fields */
-    enum col_type column;  /* of the batch */
+    const char *path;     /* "products.price", for messages and counters */
+    uint32_t id;          /* below spec->n_fields */
+    enum value_type type; /* of an element of a list too; JSON for a field with sub-fields */
+    enum col_type column; /* of the batch */
     struct value_options options;
     struct source source;
     bool list;
     const char *join; /* not NULL: the matches make one text */
-    uint32_t max;     /* of elements of a list or join; of characters of a single text; 0: no limit */
+    uint32_t max; /* of elements of a list or join; of characters of a single text; 0: no limit */
     bool required;
     bool has_default;
     struct span default_text; /* as a page would have it (JSON for lists and JSON) */

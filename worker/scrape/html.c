@@ -4,13 +4,17 @@
 
 #include "value.h"
 
-enum { ERRORS_KEPT = 64 }; /* lexbor keeps a record of every parse error; nobody reads them */
+enum {
+    ERRORS_KEPT = 64,     /* lexbor keeps a record of every parse error; nobody reads them */
+    TOKENS_PER_CHECK = 16 /* of the memory in use: one token makes 512 elements at most */
+};
 
 struct html {
     lxb_html_document_t *document;
     lxb_html_tokenizer_token_f build; /* the tree builder's own callback */
     void *build_user;
     bool truncated, full;
+    uint32_t tokens;
 };
 
 /* At most so many attributes stay with the token. Looking for duplicates takes time quadratic in
@@ -37,12 +41,14 @@ static size_t memory_used(const lxb_html_document_t *d)
 }
 
 /* Stands between the tokenizer and the tree builder. */
-static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_token_t *token, void *user)
+static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_token_t *token,
+                                  void *user)
 {
     struct html *h = user;
     lxb_html_tree_t *tree = tokenizer->tree;
     if (token->tag_id != LXB_TAG__END_OF_FILE) {
-        bool start_tag = token->tag_id > LXB_TAG__EM_DOCTYPE && !(token->type & LXB_HTML_TOKEN_TYPE_CLOSE);
+        bool start_tag =
+            token->tag_id > LXB_TAG__EM_DOCTYPE && !(token->type & LXB_HTML_TOKEN_TYPE_CLOSE);
         bool too_deep = start_tag && lexbor_array_length(tree->open_elements) >= HTML_DEPTH_MAX;
         if (h->full || too_deep) {
             h->truncated = true;
@@ -56,7 +62,8 @@ static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_toke
         lexbor_array_obj_clean(tree->parse_errors);
     if (tokenizer->parse_errors && lexbor_array_obj_length(tokenizer->parse_errors) > ERRORS_KEPT)
         lexbor_array_obj_clean(tokenizer->parse_errors);
-    if (memory_used(h->document) > (size_t)HTML_MEMORY_MAX_MIB << 20)
+    if (++h->tokens % TOKENS_PER_CHECK == 0 &&
+        memory_used(h->document) > (size_t)HTML_MEMORY_MAX_MIB << 20)
         h->full = true;
     return token;
 }
@@ -74,6 +81,7 @@ struct html *html_new(void)
         return NULL;
     }
     h->document->dom_document.parser = parser; /* the document keeps and frees it */
+    h->document->dom_document.options = LXB_DOM_DOCUMENT_OPT_WO_EVENTS; /* nobody listens to them */
     lxb_html_tokenizer_t *tokenizer = lxb_html_parser_tokenizer(parser);
     h->build = tokenizer->callback_token_done;
     h->build_user = tokenizer->callback_token_ctx;
@@ -94,7 +102,8 @@ bool html_parse(struct html *h, struct span text)
 {
     h->truncated = h->full = false;
     lxb_html_document_clean(h->document);
-    return lxb_html_document_parse(h->document, (const lxb_char_t *)text.p, text.len) == LXB_STATUS_OK;
+    return lxb_html_document_parse(h->document, (const lxb_char_t *)text.p, text.len) ==
+           LXB_STATUS_OK;
 }
 
 bool html_truncated(const struct html *h)
@@ -117,38 +126,26 @@ lxb_dom_node_t *html_body(struct html *h)
     return (lxb_dom_node_t *)lxb_html_document_body_element(h->document);
 }
 
-lxb_dom_node_t *html_next_skip(lxb_dom_node_t *root, lxb_dom_node_t *n)
-{
-    while (n != root && !n->next)
-        n = n->parent;
-    return n == root ? NULL : n->next;
-}
-
-lxb_dom_node_t *html_next(lxb_dom_node_t *root, lxb_dom_node_t *n)
-{
-    return n->first_child ? n->first_child : html_next_skip(root, n);
-}
-
 /* ---- text ---- */
 
 /* Elements whose borders separate words as a reader sees them. */
 static const bool separates[LXB_TAG__LAST_ENTRY] = {
-    [LXB_TAG_ADDRESS] = true,    [LXB_TAG_ARTICLE] = true, [LXB_TAG_ASIDE] = true,
-    [LXB_TAG_BLOCKQUOTE] = true, [LXB_TAG_BODY] = true,    [LXB_TAG_BR] = true,
-    [LXB_TAG_BUTTON] = true,     [LXB_TAG_CAPTION] = true, [LXB_TAG_CENTER] = true,
-    [LXB_TAG_DD] = true,         [LXB_TAG_DETAILS] = true, [LXB_TAG_DIALOG] = true,
-    [LXB_TAG_DIV] = true,        [LXB_TAG_DL] = true,      [LXB_TAG_DT] = true,
+    [LXB_TAG_ADDRESS] = true,    [LXB_TAG_ARTICLE] = true,    [LXB_TAG_ASIDE] = true,
+    [LXB_TAG_BLOCKQUOTE] = true, [LXB_TAG_BODY] = true,       [LXB_TAG_BR] = true,
+    [LXB_TAG_BUTTON] = true,     [LXB_TAG_CAPTION] = true,    [LXB_TAG_CENTER] = true,
+    [LXB_TAG_DD] = true,         [LXB_TAG_DETAILS] = true,    [LXB_TAG_DIALOG] = true,
+    [LXB_TAG_DIV] = true,        [LXB_TAG_DL] = true,         [LXB_TAG_DT] = true,
     [LXB_TAG_FIELDSET] = true,   [LXB_TAG_FIGCAPTION] = true, [LXB_TAG_FIGURE] = true,
-    [LXB_TAG_FOOTER] = true,     [LXB_TAG_FORM] = true,    [LXB_TAG_H1] = true,
-    [LXB_TAG_H2] = true,         [LXB_TAG_H3] = true,      [LXB_TAG_H4] = true,
-    [LXB_TAG_H5] = true,         [LXB_TAG_H6] = true,      [LXB_TAG_HEAD] = true,
-    [LXB_TAG_HEADER] = true,     [LXB_TAG_HR] = true,      [LXB_TAG_LEGEND] = true,
-    [LXB_TAG_LI] = true,         [LXB_TAG_MAIN] = true,    [LXB_TAG_MENU] = true,
-    [LXB_TAG_NAV] = true,        [LXB_TAG_OL] = true,      [LXB_TAG_OPTION] = true,
-    [LXB_TAG_P] = true,          [LXB_TAG_PRE] = true,     [LXB_TAG_SECTION] = true,
-    [LXB_TAG_SUMMARY] = true,    [LXB_TAG_TABLE] = true,   [LXB_TAG_TBODY] = true,
-    [LXB_TAG_TD] = true,         [LXB_TAG_TEXTAREA] = true, [LXB_TAG_TFOOT] = true,
-    [LXB_TAG_TH] = true,         [LXB_TAG_THEAD] = true,   [LXB_TAG_TITLE] = true,
+    [LXB_TAG_FOOTER] = true,     [LXB_TAG_FORM] = true,       [LXB_TAG_H1] = true,
+    [LXB_TAG_H2] = true,         [LXB_TAG_H3] = true,         [LXB_TAG_H4] = true,
+    [LXB_TAG_H5] = true,         [LXB_TAG_H6] = true,         [LXB_TAG_HEAD] = true,
+    [LXB_TAG_HEADER] = true,     [LXB_TAG_HR] = true,         [LXB_TAG_LEGEND] = true,
+    [LXB_TAG_LI] = true,         [LXB_TAG_MAIN] = true,       [LXB_TAG_MENU] = true,
+    [LXB_TAG_NAV] = true,        [LXB_TAG_OL] = true,         [LXB_TAG_OPTION] = true,
+    [LXB_TAG_P] = true,          [LXB_TAG_PRE] = true,        [LXB_TAG_SECTION] = true,
+    [LXB_TAG_SUMMARY] = true,    [LXB_TAG_TABLE] = true,      [LXB_TAG_TBODY] = true,
+    [LXB_TAG_TD] = true,         [LXB_TAG_TEXTAREA] = true,   [LXB_TAG_TFOOT] = true,
+    [LXB_TAG_TH] = true,         [LXB_TAG_THEAD] = true,      [LXB_TAG_TITLE] = true,
     [LXB_TAG_TR] = true,         [LXB_TAG_UL] = true,
 };
 
@@ -177,7 +174,8 @@ static void fold_text(struct span s, size_t start_len, bool *gap, struct buf *ou
         size_t from = i, n = 0;
         while (i < s.len) {
             unsigned char c = (unsigned char)s.p[i];
-            if (c < 0x80 ? ascii_space(c) : (n = value_space((struct span){s.p + i, s.len - i})) > 0)
+            if (c < 0x80 ? ascii_space(c)
+                         : (n = value_space((struct span){s.p + i, s.len - i})) > 0)
                 break;
             i++;
         }

@@ -31,11 +31,6 @@ lxb_dom_node_t *html_document(struct html *h);
 lxb_dom_node_t *html_head(struct html *h); /* NULL: there is none */
 lxb_dom_node_t *html_body(struct html *h); /* likewise (a frameset) */
 
-/* The next node in document order in the subtree of root (without it), or NULL. */
-lxb_dom_node_t *html_next(lxb_dom_node_t *root, lxb_dom_node_t *n);
-/* The same, but not into the children of n. */
-lxb_dom_node_t *html_next_skip(lxb_dom_node_t *root, lxb_dom_node_t *n);
-
 /* Appends the text below n. Folded: runs of white space become one space, the borders of blocks,
  * cells and <br> count as white space, script and style are left out unless n is one, no space at
  * the ends. Not folded: as it stands. own: only the text nodes that are children of n. */

@@ -8,13 +8,38 @@
 
 enum { SET_START = 1024 };
 
+/* What became of each link; the names are those of the counters. */
+#define LINK_FATES(X)                                                                              \
+    X(FOLLOWED, "links")                                                                           \
+    X(INVALID, "links_invalid")                                                                    \
+    X(NOT_HTTP, "links_not_http")                                                                  \
+    X(OFF_HOST, "links_off_host")                                                                  \
+    X(EXTENSION, "links_extension")                                                                \
+    X(DENIED, "links_denied")                                                                      \
+    X(NOFOLLOW, "links_nofollow")                                                                  \
+    X(TOO_DEEP, "links_too_deep")                                                                  \
+    X(OVER_LIMIT, "links_over_limit")
+
+enum fate {
+#define FATE_ENUM(name, counter) FATE_##name,
+    LINK_FATES(FATE_ENUM)
+#undef FATE_ENUM
+        N_FATES
+};
+
+static const char *const fate_counters[] = {
+#define FATE_COUNTER(name, counter) counter,
+    LINK_FATES(FATE_COUNTER)
+#undef FATE_COUNTER
+};
+
 struct links {
     struct url_ctx *url;
     struct pattern_run *patterns;
     struct links_page page;
     uint64_t *set; /* hashes of the canonical URLs seen in this page; 0: free */
     size_t cap, n;
-    uint32_t followed;
+    uint32_t counts[N_FATES];
 };
 
 struct links *links_new(struct url_ctx *url, struct pattern_run *patterns)
@@ -44,7 +69,7 @@ void links_free(struct links *l)
 void links_begin(struct links *l, const struct links_page *page)
 {
     l->page = *page;
-    l->followed = 0;
+    memset(l->counts, 0, sizeof l->counts);
     if (l->cap > 16 * SET_START) { /* after a huge page */
         uint64_t *small = calloc(SET_START, sizeof *small);
         if (small) {
@@ -100,7 +125,8 @@ static bool first_time(struct links *l, struct span url)
 
 static struct span without_www(struct span host)
 {
-    return host.len > 4 && memcmp(host.p, "www.", 4) == 0 ? (struct span){host.p + 4, host.len - 4} : host;
+    return host.len > 4 && memcmp(host.p, "www.", 4) == 0 ? (struct span){host.p + 4, host.len - 4}
+                                                          : host;
 }
 
 /* The port as text, empty for the default one of the scheme. */
@@ -115,7 +141,8 @@ static struct span port_of(struct span url)
 /* "www." and the step from http to https do not make another host; a port does. */
 static bool same_host(struct span a, struct span b)
 {
-    return span_eq(without_www(url_host(a)), without_www(url_host(b))) && span_eq(port_of(a), port_of(b));
+    return span_eq(without_www(url_host(a)), without_www(url_host(b))) &&
+           span_eq(port_of(a), port_of(b));
 }
 
 bool links_same_place(const struct links_page *page, struct span to)
@@ -147,13 +174,16 @@ bool links_allowed(struct links *l, const struct scrape_spec *s, struct span url
 /* What browsers show or download rather than open as a page. */
 static bool skipped_extension(struct span url)
 {
-    static const char *const extensions[] = {
-        "7z",   "aac",  "apk",  "avi",  "avif", "bin", "bmp",  "bz2",  "css",  "csv",  "deb",   "dmg",
-        "doc",  "docx", "eot",  "epub", "exe",  "flac", "flv", "gif",  "gz",   "ico",  "iso",   "jar",
-        "jpeg", "jpg",  "js",   "json", "m4a",  "m4v", "mkv",  "mov",  "mp3",  "mp4",  "mpeg",  "mpg",
-        "msi",  "odp",  "ods",  "odt",  "ogg",  "ogv", "otf",  "pdf",  "png",  "ppt",  "pptx",  "ps",
-        "rar",  "rpm",  "rss",  "svg",  "swf",  "tar", "tgz",  "tif",  "tiff", "ttf",  "wav",   "webm",
-        "webp", "wma",  "wmv",  "woff", "woff2", "xls", "xlsx", "xz",  "zip",  "zst"};
+    static const char *const extensions[] = {"7z",   "aac",   "apk", "avi",  "avif", "bin", "bmp",
+                                             "bz2",  "css",   "csv", "deb",  "dmg",  "doc", "docx",
+                                             "eot",  "epub",  "exe", "flac", "flv",  "gif", "gz",
+                                             "ico",  "iso",   "jar", "jpeg", "jpg",  "js",  "json",
+                                             "m4a",  "m4v",   "mkv", "mov",  "mp3",  "mp4", "mpeg",
+                                             "mpg",  "msi",   "odp", "ods",  "odt",  "ogg", "ogv",
+                                             "otf",  "pdf",   "png", "ppt",  "pptx", "ps",  "rar",
+                                             "rpm",  "rss",   "svg", "swf",  "tar",  "tgz", "tif",
+                                             "tiff", "ttf",   "wav", "webm", "webp", "wma", "wmv",
+                                             "woff", "woff2", "xls", "xlsx", "xz",   "zip", "zst"};
     struct span path = url_path_and_query(url);
     const char *query = memchr(path.p, '?', path.len);
     const char *end = query ? query : path.p + path.len, *dot = end;
@@ -170,16 +200,20 @@ static bool skipped_extension(struct span url)
 
 /* ---- one link ---- */
 
-static const char *refusal(struct links *l, struct span url, bool any_place)
+static enum fate fate_of(struct links *l, struct span url, uint32_t depth, bool any_place)
 {
     const struct scrape_spec *s = l->page.spec;
-    if (any_place)
-        return NULL;
-    if (!links_same_place(&l->page, url))
-        return "links_off_host";
-    if (s->follow.skip_extensions && skipped_extension(url))
-        return "links_extension";
-    return links_allowed(l, s, url) ? NULL : "links_denied";
+    if (!any_place) {
+        if (!links_same_place(&l->page, url))
+            return FATE_OFF_HOST;
+        if (s->follow.skip_extensions && skipped_extension(url))
+            return FATE_EXTENSION;
+        if (!links_allowed(l, s, url))
+            return FATE_DENIED;
+    }
+    if (depth > s->follow.depth_max)
+        return FATE_TOO_DEEP;
+    return l->counts[FATE_FOLLOWED] < l->page.links_max ? FATE_FOLLOWED : FATE_OVER_LIMIT;
 }
 
 void links_add(struct links *l, struct span reference, uint32_t depth, bool any_place,
@@ -188,31 +222,30 @@ void links_add(struct links *l, struct span reference, uint32_t depth, bool any_
     struct span url;
     size_t key_len;
     if (!url_resolve(l->url, reference, false, &url)) {
-        output_stat(out, "links_invalid", 1);
+        l->counts[FATE_INVALID]++;
         return;
     }
     if (url_key_len(url) == 0) { /* mailto:, javascript:, tel: ... */
-        output_stat(out, "links_not_http", 1);
+        l->counts[FATE_NOT_HTTP]++;
         return;
     }
     if (memchr(url.p, '@', url_key_len(url)) && url_canonical(l->url, url, &url, &key_len, NULL)) {
-        output_stat(out, "links_invalid", 1);
+        l->counts[FATE_INVALID]++;
         return;
     }
     if (!first_time(l, url))
         return; /* a link to a page that is linked already is nothing lost */
-    const char *why = refusal(l, url, any_place);
-    if (!why && depth > l->page.spec->follow.depth_max)
-        why = "links_too_deep";
-    if (!why && l->followed >= l->page.links_max)
-        why = "links_over_limit";
-    if (why) {
-        output_stat(out, why, 1);
-        return;
-    }
-    l->followed++;
-    output_stat(out, "links", 1);
-    output_found(out, url, depth);
+    enum fate fate = fate_of(l, url, depth, any_place);
+    l->counts[fate]++;
+    if (fate == FATE_FOLLOWED)
+        output_found(out, url, depth);
+}
+
+void links_end(struct links *l, struct output *out)
+{
+    for (size_t i = 0; i < N_FATES; i++)
+        if (l->counts[i] > 0)
+            output_stat(out, fate_counters[i], l->counts[i]);
 }
 
 /* ---- the links of a document ---- */
@@ -235,7 +268,8 @@ static bool page_says_nofollow(lxb_dom_node_t *head)
     for (lxb_dom_node_t *n = head ? head->first_child : NULL; n; n = n->next) {
         if (n->type != LXB_DOM_NODE_TYPE_ELEMENT || n->local_name != LXB_TAG_META)
             continue;
-        struct span name = select_attribute(n, SPAN("name")), content = select_attribute(n, SPAN("content"));
+        struct span name = select_attribute(n, SPAN("name")),
+                    content = select_attribute(n, SPAN("content"));
         if (name.p && content.p && (has_word(name, "robots") || has_word(name, "drover")) &&
             (has_word(content, "nofollow") || has_word(content, "none")))
             return true;
@@ -265,7 +299,7 @@ void links_of_document(struct links *l, lxb_dom_node_t *document, lxb_dom_node_t
             if (!reference.p)
                 continue;
             if (f->nofollow && has_word(select_attribute(n, SPAN("rel")), "nofollow"))
-                output_stat(out, "links_nofollow", 1);
+                l->counts[FATE_NOFOLLOW]++;
             else
                 links_add(l, reference, l->page.depth + 1, false, out);
         }

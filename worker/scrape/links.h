@@ -22,12 +22,14 @@ enum { LINKS_PER_PAGE_MAX = 10000, LINKS_PER_SITEMAP_MAX = 50000 /* sitemaps.org
 /* Where a link was found. */
 struct links_page {
     const struct scrape_spec *spec;
-    struct span url, requested_url; /* canonical; a link to the host of either is of the same host */
+    struct span url,
+        requested_url; /* canonical; a link to the host of either is of the same host */
     uint32_t depth;
     uint32_t links_max;
 };
 
-struct links *links_new(struct url_ctx *url, struct pattern_run *patterns) MUST_CHECK; /* borrowed */
+struct links *links_new(struct url_ctx *url,
+                        struct pattern_run *patterns) MUST_CHECK; /* borrowed */
 void links_free(struct links *l);
 
 /* Begins a page: forgets the URLs seen. The base of url_ctx must be set by the caller. */
@@ -41,6 +43,9 @@ void links_of_document(struct links *l, lxb_dom_node_t *document, lxb_dom_node_t
  * asked (a sitemap, which is read but makes no row). */
 void links_add(struct links *l, struct span reference, uint32_t depth, bool any_place,
                struct output *out);
+
+/* Ends a page: adds the counts of what became of its links. */
+void links_end(struct links *l, struct output *out);
 
 /* Whether to, both canonical, is on a host that a crawl from the page's may visit. */
 bool links_same_place(const struct links_page *page, struct span to);

@@ -25,7 +25,8 @@ enum {
 struct path;
 
 /* Compiles into the arena. INVALID_SPEC with "character N: ...", or NOMEM. */
-int path_compile(struct arena *a, struct span text, const struct path **ret, struct error *e) MUST_CHECK;
+int path_compile(struct arena *a, struct span text, const struct path **ret,
+                 struct error *e) MUST_CHECK;
 
 /* Calls found for each value, in document order, until it returns false. */
 void path_walk(const struct path *p, const json_t *root, bool (*found)(const json_t *v, void *user),

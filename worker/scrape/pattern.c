@@ -88,8 +88,8 @@ bool pattern_find(struct pattern_run *r, const struct pattern *p, struct span su
                   struct span *ret, bool *ret_limit)
 {
     const char *text = subject.p ? subject.p : "";
-    int n = pcre2_match(p->code, (PCRE2_SPTR)text, searched(subject), 0, PCRE2_NO_UTF_CHECK, r->data,
-                        r->context);
+    int n = pcre2_match(p->code, (PCRE2_SPTR)text, searched(subject), 0, PCRE2_NO_UTF_CHECK,
+                        r->data, r->context);
     if (n < 0) {
         if (n != PCRE2_ERROR_NOMATCH && ret_limit)
             *ret_limit = true;

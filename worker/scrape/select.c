@@ -53,7 +53,7 @@ static bool spend(struct select_run *run, uint64_t steps)
     return run->steps_left > 0;
 }
 
-/* The next element in document order below root. */
+/* The next element in document order below root (for :has, whose candidates are few). */
 static lxb_dom_node_t *next_below(lxb_dom_node_t *root, lxb_dom_node_t *n)
 {
     do {
@@ -178,7 +178,8 @@ static bool match_any(struct match *m, lxb_dom_node_t *n, const struct selector 
     return false;
 }
 
-static bool counts(struct match *m, lxb_dom_node_t *n, lxb_dom_node_t *sibling, const struct simple *s)
+static bool counts(struct match *m, lxb_dom_node_t *n, lxb_dom_node_t *sibling,
+                   const struct simple *s)
 {
     if (s->of_type)
         return sibling->local_name == n->local_name && sibling->ns == n->ns;
@@ -191,7 +192,8 @@ static bool match_nth(struct match *m, lxb_dom_node_t *n, const struct simple *s
     if (s->inner && !match_any(m, n, s->inner))
         return false;
     long place = 1, place_max = s->a > 0 ? LONG_MAX : s->b;
-    for (lxb_dom_node_t *o = s->last ? next_of(n) : prev_of(n); o; o = s->last ? next_of(o) : prev_of(o)) {
+    for (lxb_dom_node_t *o = s->last ? next_of(n) : prev_of(n); o;
+         o = s->last ? next_of(o) : prev_of(o)) {
         if (!spend(m->run, 1))
             return false;
         if (counts(m, n, o, s) && ++place > place_max)
@@ -210,7 +212,8 @@ static bool match_has(struct match *m, lxb_dom_node_t *n, const struct selector 
             c = c->left;
         struct match in = {m->run, n};
         bool siblings = c->relation == RELATION_NEXT || c->relation == RELATION_LATER;
-        for (lxb_dom_node_t *top = siblings ? next_of(n) : n; top; top = siblings ? next_of(top) : NULL) {
+        for (lxb_dom_node_t *top = siblings ? next_of(n) : n; top;
+             top = siblings ? next_of(top) : NULL) {
             lxb_dom_node_t *d = siblings ? top : next_below(top, top);
             for (; d; d = next_below(top, d)) {
                 if (match_compound(&in, d, s->right) == MATCHES)
@@ -257,8 +260,8 @@ static bool match_empty(const lxb_dom_node_t *n)
 
 static bool can_be_disabled(const lxb_dom_node_t *n)
 {
-    static const lxb_tag_id_t tags[] = {LXB_TAG_BUTTON,   LXB_TAG_INPUT,    LXB_TAG_SELECT,
-                                        LXB_TAG_TEXTAREA, LXB_TAG_OPTION,   LXB_TAG_OPTGROUP,
+    static const lxb_tag_id_t tags[] = {LXB_TAG_BUTTON,   LXB_TAG_INPUT,  LXB_TAG_SELECT,
+                                        LXB_TAG_TEXTAREA, LXB_TAG_OPTION, LXB_TAG_OPTGROUP,
                                         LXB_TAG_FIELDSET};
     for (size_t i = 0; i < ARRAY_LEN(tags); i++)
         if (n->local_name == tags[i])
@@ -402,13 +405,85 @@ static enum outcome match_compound(struct match *m, lxb_dom_node_t *n, const str
     }
 }
 
+/* ---- looking for elements ---- */
+
+static bool index_append(struct select_index *index, lxb_dom_node_t *n)
+{
+    if (index->n == index->cap) {
+        size_t cap = index->cap ? index->cap * 2 : 1024;
+        struct select_entry *more =
+            cap < UINT32_MAX / 2 ? realloc(index->entries, cap * sizeof *more) : NULL;
+        if (!more)
+            return false;
+        index->entries = more;
+        index->cap = cap;
+    }
+    struct select_entry *e = &index->entries[index->n++];
+    e->node = n;
+    e->tag = n->local_name < LXB_TAG__LAST_ENTRY ? (uint32_t)n->local_name : UINT32_MAX;
+    e->has_class = lxb_dom_element_class_attribute(lxb_dom_interface_element(n)) != NULL;
+    n->user = (void *)(uintptr_t)index->n;
+    return true;
+}
+
+static size_t place_of(const lxb_dom_node_t *n)
+{
+    return (size_t)(uintptr_t)n->user - 1;
+}
+
+static void subtree_end(struct select_index *index, const lxb_dom_node_t *n)
+{
+    if (n->type == LXB_DOM_NODE_TYPE_ELEMENT)
+        index->entries[place_of(n)].end = (uint32_t)index->n & INT32_MAX;
+}
+
+bool select_index_fill(struct select_index *index, lxb_dom_node_t *document)
+{
+    index->n = 0;
+    for (lxb_dom_node_t *n = document->first_child; n;) {
+        if (n->type == LXB_DOM_NODE_TYPE_ELEMENT && !index_append(index, n))
+            return false;
+        if (n->first_child) {
+            n = n->first_child;
+            continue;
+        }
+        for (;;) {
+            subtree_end(index, n);
+            if (n->next || n->parent == document)
+                break;
+            n = n->parent;
+        }
+        n = n->next;
+    }
+    return true;
+}
+
+void select_index_done(struct select_index *index)
+{
+    free(index->entries);
+    *index = (struct select_index){0};
+}
+
+static bool candidate(const struct select_entry *e, const struct selector *s)
+{
+    return (s->tag == 0 || s->tag == e->tag) && (!s->needs_class || e->has_class);
+}
+
 lxb_dom_node_t *select_next(struct select_run *run, const struct selector *s, lxb_dom_node_t *scope,
                             lxb_dom_node_t *after)
 {
+    const struct select_entry *entries = run->index->entries;
     struct match m = {run, scope};
-    lxb_dom_node_t *n = after ? after : scope;
-    while ((n = next_below(scope, n)) && run->steps_left > 0)
-        if (match_any(&m, n, s) && run->steps_left > 0)
-            return n;
+    bool whole = scope->type == LXB_DOM_NODE_TYPE_DOCUMENT;
+    size_t start = after ? place_of(after) + 1 : whole ? 0 : place_of(scope) + 1;
+    size_t end = whole ? run->index->n : entries[place_of(scope)].end;
+    for (size_t i = start; i < end; i++)
+        for (const struct selector *one = s; one; one = one->next)
+            if (candidate(&entries[i], one) &&
+                match_compound(&m, entries[i].node, one->right) == MATCHES) {
+                (void)spend(run, i - start);
+                return run->steps_left > 0 ? entries[i].node : NULL;
+            }
+    (void)spend(run, end - start);
     return NULL;
 }

@@ -51,6 +51,8 @@ struct compound {
 /* One alternative of a list: "a > b" in "a > b, c". */
 struct selector {
     const struct compound *right;
+    uint32_t tag;     /* that the element must have; 0: any */
+    bool needs_class; /* the element must have a class attribute */
     const struct selector *next;
 };
 

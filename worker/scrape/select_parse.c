@@ -164,7 +164,8 @@ static void compile_function(struct parse *p, const lxb_css_selector_t *from, st
         compile_nth(p, data, to);
         return;
     default:
-        refuse(p, "the pseudo-class", (struct span){(const char *)from->name.data, from->name.length});
+        refuse(p, "the pseudo-class",
+               (struct span){(const char *)from->name.data, from->name.length});
     }
 }
 
@@ -269,7 +270,7 @@ static const struct compound *compile_complex(struct parse *p, const lxb_css_sel
             continue;
         *tail = simple;
         while (*tail)
-            tail = (const struct simple **)(uintptr_t)&(*tail)->next;
+            tail = (const struct simple **)(uintptr_t) & (*tail)->next;
     }
     return compound;
 }
@@ -285,6 +286,12 @@ static const struct selector *compile_list(struct parse *p, const lxb_css_select
         if (!one)
             break;
         one->right = compile_complex(p, list->first, leading);
+        for (const struct simple *simple = one->right ? one->right->simples : NULL; simple;
+             simple = simple->next) {
+            if (simple->kind == SIMPLE_TAG_ID)
+                one->tag = (uint32_t)simple->id;
+            one->needs_class |= simple->kind == SIMPLE_CLASS;
+        }
         *tail = one;
         tail = &one->next;
     }
@@ -383,7 +390,8 @@ static int syntax_error(struct lexbor_css *l, struct span text, struct error *e)
         size_t at = n;
         while (at > 1 && name_char(text.p[at - 1]) && name_char(text.p[at - 2]))
             at--;
-        return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", at, (int)message.len, message.p);
+        return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", at, (int)message.len,
+                         message.p);
     }
     bool whole = lexbor_parse(l, text) != NULL;
     struct span message = whole ? SPAN("syntax error") : lexbor_message(l);
@@ -393,8 +401,8 @@ static int syntax_error(struct lexbor_css *l, struct span text, struct error *e)
     size_t at = text.len;
     while (at > 1 && name_char(text.p[at - 1]) && name_char(text.p[at - 2]))
         at--;
-    return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", MAX(at, (size_t)1), (int)message.len,
-                     message.p);
+    return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", MAX(at, (size_t)1),
+                     (int)message.len, message.p);
 }
 
 int select_compile(struct arena *a, struct span text, const struct selector **ret, struct error *e)

@@ -189,7 +189,8 @@ static const char *read_loc(struct loc *l, const char *p, const char *end)
     while (p < end) {
         if (starts(p, end, "<![CDATA[")) {
             const char *after = skip(p, end, "<![CDATA[", "]]>");
-            const char *close = after >= p + 12 && memcmp(after - 3, "]]>", 3) == 0 ? after - 3 : after;
+            const char *close =
+                after >= p + 12 && memcmp(after - 3, "]]>", 3) == 0 ? after - 3 : after;
             put(l, p + 9, (size_t)(close - p - 9));
             p = after;
         } else if (starts(p, end, "<!--")) {
@@ -219,8 +220,8 @@ static void each_line(struct span text, bool (*found)(struct span loc, void *use
     }
 }
 
-void sitemap_each(struct span text, enum sitemap_kind kind, bool (*found)(struct span loc, void *user),
-                  void *user)
+void sitemap_each(struct span text, enum sitemap_kind kind,
+                  bool (*found)(struct span loc, void *user), void *user)
 {
     if (kind == SITEMAP_TEXT)
         return each_line(text, found, user);

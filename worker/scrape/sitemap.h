@@ -20,7 +20,7 @@ enum { SITEMAP_LOC_BYTES_MAX = 8192 }; /* a longer one is left out, like a URL a
 enum sitemap_kind sitemap_detect(struct span text, bool plain_text);
 
 /* Calls found for each URL until it returns false. loc lives during the call. */
-void sitemap_each(struct span text, enum sitemap_kind kind, bool (*found)(struct span loc, void *user),
-                  void *user);
+void sitemap_each(struct span text, enum sitemap_kind kind,
+                  bool (*found)(struct span loc, void *user), void *user);
 
 #endif

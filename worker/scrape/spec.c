@@ -97,7 +97,8 @@ static int read_domains(struct spec_reader *r, const json_t *v, void *target)
         size_t mark = spec_push_index(r, i);
         char url[400];
         if (strlen(names[i]) > 300 || !names[i][0] || strpbrk(names[i], "/:@?#* \\"))
-            return spec_refuse(r, "expected a domain like \"example.com\", got \"%.60s\"", names[i]);
+            return spec_refuse(r, "expected a domain like \"example.com\", got \"%.60s\"",
+                               names[i]);
         snprintf(url, sizeof url, "http://%s/", names[i]);
         err = canonical(r, url, true, &names[i]);
         if (!err)
@@ -177,7 +178,7 @@ static bool token_char(char c)
 
 static int check_header(struct spec_reader *r, const char *name, const char *value)
 {
-    static const char *const ours[] = {"host",       "content-length", "transfer-encoding",
+    static const char *const ours[] = {"host",       "content-length",  "transfer-encoding",
                                        "connection", "accept-encoding", "te"};
     if (!name[0])
         return spec_refuse(r, "the name is empty");
@@ -193,7 +194,8 @@ static int check_header(struct spec_reader *r, const char *name, const char *val
     return ERR_OK;
 }
 
-static int read_pairs(struct spec_reader *r, const json_t *v, const struct spec_pair **ret, size_t *ret_n)
+static int read_pairs(struct spec_reader *r, const json_t *v, const struct spec_pair **ret,
+                      size_t *ret_n)
 {
     size_t n = json_object_size(v), i = 0;
     if (!json_is_object(v))
@@ -306,7 +308,8 @@ static int read_statuses(struct spec_reader *r, const json_t *v, void *target)
     for (size_t i = 0; i < n; i++) {
         const json_t *status = json_array_get(v, i);
         size_t mark = spec_push_index(r, i);
-        if (!json_is_integer(status) || json_integer_value(status) < 400 || json_integer_value(status) > 599)
+        if (!json_is_integer(status) || json_integer_value(status) < 400 ||
+            json_integer_value(status) > 599)
             return spec_refuse(r, "expected a status from 400 to 599");
         statuses[i] = (uint16_t)json_integer_value(status);
         spec_pop(r, mark);

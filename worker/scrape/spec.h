@@ -16,11 +16,11 @@ struct selector; /* a compiled CSS selector: select.h */
 
 /* Limits of a stage. One that is passed is an INVALID_SPEC that names it. */
 enum {
-    SPEC_FIELDS_MAX = 1600,       /* of all levels together; also the columns of a batch */
-    SPEC_NAME_BYTES_MAX = 128,    /* of a field's name */
-    SPEC_DEPTH_MAX = 8,           /* "fields" in "fields" */
+    SPEC_FIELDS_MAX = 1600,    /* of all levels together; also the columns of a batch */
+    SPEC_NAME_BYTES_MAX = 128, /* of a field's name */
+    SPEC_DEPTH_MAX = 8,        /* "fields" in "fields" */
     SPEC_SELECTOR_BYTES_MAX = 4096,
-    SPEC_COMPOUNDS_MAX = 16,      /* compound selectors in one complex selector */
+    SPEC_COMPOUNDS_MAX = 16, /* compound selectors in one complex selector */
     SPEC_REGEX_BYTES_MAX = 4096,
     SPEC_REGEXES_MAX = 256,
     SPEC_LIST_MAX = 10000,        /* entries of any array or object in the stage */
@@ -37,15 +37,15 @@ struct scrape_http_options {
     const char *proxy;      /* NULL: the loop's */
     const struct spec_pair *headers;
     size_t n_headers;
-    bool cookies;                    /* keep what servers set, per job */
+    bool cookies;                        /* keep what servers set, per job */
     const struct spec_pair *cookie_list; /* sent from the first request on */
     size_t n_cookies;
-    bool robots;     /* obey robots.txt */
+    bool robots; /* obey robots.txt */
     bool tls_verify;
     bool autothrottle;
-    uint32_t concurrency;       /* requests under way per host */
-    uint32_t delay_ms;          /* between the starts of two requests to one host */
-    uint32_t timeout_ms;        /* of one request, all of it */
+    uint32_t concurrency; /* requests under way per host */
+    uint32_t delay_ms;    /* between the starts of two requests to one host */
+    uint32_t timeout_ms;  /* of one request, all of it */
     uint32_t connect_timeout_ms;
     uint32_t redirects_max;     /* 0: a redirect is not followed */
     uint32_t min_speed_bytes_s; /* 0: no lower limit */
@@ -68,22 +68,24 @@ struct spec_follow {
     bool same_host;
     bool nofollow;        /* heed rel=nofollow and <meta name=robots content=nofollow> */
     bool skip_extensions; /* leave out links to images, archives, ... by their file extension */
-    const char *const *domains; /* lower case, punycode; NULL-terminated or NULL */
+    const char *const *domains;                 /* lower case, punycode; NULL-terminated or NULL */
     struct pattern *const *allow, *const *deny; /* NULL-terminated or NULL */
-    bool sitemap;                  /* read sitemaps */
-    const char *const *sitemap_urls; /* NULL-terminated, canonical; NULL: robots.txt or /sitemap.xml */
+    bool sitemap;                               /* read sitemaps */
+    const char *const
+        *sitemap_urls; /* NULL-terminated, canonical; NULL: robots.txt or /sitemap.xml */
 };
 
 struct scrape_spec {
     struct arena arena;
     const struct field *fields; /* "extract" */
     size_t n_top_fields;
-    const struct field *rows;   /* the field that gives one row for each element, or NULL */
+    const struct field *rows; /* the field that gives one row for each element, or NULL */
     size_t n_columns;
     uint32_t n_fields; /* of all levels; field->id is below it */
     struct spec_follow follow;
     struct scrape_http_options http;
-    const char *const *types; /* accepted media types, lower case, NULL-terminated; "x/" for "x/<any>" */
+    const char *const
+        *types; /* accepted media types, lower case, NULL-terminated; "x/" for "x/<any>" */
     struct pattern *patterns[SPEC_REGEXES_MAX]; /* owned */
     size_t n_patterns;
 };

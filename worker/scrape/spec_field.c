@@ -125,8 +125,10 @@ static int set_at(struct spec_reader *r, const char *at, struct source *s)
     static const struct {
         const char *name;
         enum source_kind kind;
-    } sources[] = {{"@url", SOURCE_URL},           {"@requested_url", SOURCE_REQUESTED_URL},
-                   {"@status", SOURCE_STATUS},     {"@depth", SOURCE_DEPTH},
+    } sources[] = {{"@url", SOURCE_URL},
+                   {"@requested_url", SOURCE_REQUESTED_URL},
+                   {"@status", SOURCE_STATUS},
+                   {"@depth", SOURCE_DEPTH},
                    {"@fetched_at", SOURCE_FETCHED_AT}};
     for (size_t i = 0; i < ARRAY_LEN(sources); i++)
         if (strcmp(sources[i].name, at) == 0) {
@@ -137,8 +139,10 @@ static int set_at(struct spec_reader *r, const char *at, struct source *s)
         s->kind = SOURCE_HEADER;
         return set_name(r, span_str(at + 9), &s->name);
     }
-    return spec_refuse(r, "unknown source \"%.60s\"; there are @url @requested_url @status @depth "
-                          "@fetched_at @headers.NAME", at);
+    return spec_refuse(r,
+                       "unknown source \"%.60s\"; there are @url @requested_url @status @depth "
+                       "@fetched_at @headers.NAME",
+                       at);
 }
 
 static int set_shorthand(struct spec_reader *r, const json_t *v, struct source *s)
@@ -219,7 +223,7 @@ static int compile_path(struct spec_reader *r, const char *text, struct source *
     struct error inner = {0};
     s->kind = SOURCE_JSONLD;
     return path_compile(r->arena, span_str(text), &s->path, &inner) ? spec_refuse_inner(r, &inner)
-                                                                   : (int)ERR_OK;
+                                                                    : (int)ERR_OK;
 }
 
 static int compile_meta(struct spec_reader *r, const char *name, struct source *s)
@@ -241,7 +245,8 @@ static int compile_origin(struct spec_reader *r, const struct written *w, struct
                    {"source", offsetof(struct written, source), set_at}};
     const char *used = NULL;
     for (size_t i = 0; i < ARRAY_LEN(origins); i++) {
-        const char *text = *(const char *const *)(const void *)((const char *)w + origins[i].offset);
+        const char *text =
+            *(const char *const *)(const void *)((const char *)w + origins[i].offset);
         if (!text)
             continue;
         if (used)
@@ -345,8 +350,10 @@ static int compile_type(struct spec_reader *r, const struct written *w, struct f
             return ERR_OK;
         }
     spec_push(r, "type");
-    return spec_refuse(r, "unknown type \"%.40s\"; there are str int float decimal bool date datetime "
-                          "url json", w->type);
+    return spec_refuse(r,
+                       "unknown type \"%.40s\"; there are str int float decimal bool date datetime "
+                       "url json",
+                       w->type);
 }
 
 static int compile_options(struct spec_reader *r, const struct written *w, struct field *f)
@@ -357,8 +364,10 @@ static int compile_options(struct spec_reader *r, const struct written *w, struc
         if (f->type != VALUE_DATE && f->type != VALUE_DATETIME)
             return spec_refuse(r, "needs type date or datetime");
         if (!value_format_ok(w->format, &at))
-            return spec_refuse(r, "character %zu: unknown %%; there are %%Y %%y %%m %%d %%e %%b %%B "
-                                  "%%a %%A %%H %%I %%M %%S %%f %%p %%z %%Z %%%%", at + 1);
+            return spec_refuse(r,
+                               "character %zu: unknown %%; there are %%Y %%y %%m %%d %%e %%b %%B "
+                               "%%a %%A %%H %%I %%M %%S %%f %%p %%z %%Z %%%%",
+                               at + 1);
         f->options.format = w->format;
         spec_pop(r, mark);
     }
@@ -544,7 +553,8 @@ static int compile_fields(struct spec_reader *r, const json_t *v, unsigned depth
     for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it), i++) {
         size_t mark = spec_push(r, json_object_iter_key(it));
         int err = check_name(r, json_object_iter_key(it));
-        fields[i].name = arena_strndup(r->arena, json_object_iter_key(it), strlen(json_object_iter_key(it)));
+        fields[i].name =
+            arena_strndup(r->arena, json_object_iter_key(it), strlen(json_object_iter_key(it)));
         if (!err && !fields[i].name)
             err = spec_no_memory(r);
         if (!err)
@@ -560,8 +570,9 @@ static int compile_fields(struct spec_reader *r, const json_t *v, unsigned depth
 
 int spec_field_compile_all(struct spec_reader *r, const json_t *v)
 {
-    json_t *standard = v ? NULL : json_pack("{s:s,s:s,s:s}", "url", "@url", "status", "@status", "title",
-                                            "title::text");
+    json_t *standard =
+        v ? NULL
+          : json_pack("{s:s,s:s,s:s}", "url", "@url", "status", "@status", "title", "title::text");
     if (!v && !standard)
         return spec_no_memory(r);
     size_t mark = spec_push(r, "extract");
@@ -583,13 +594,18 @@ int spec_field_set_rows(struct spec_reader *r, const char *name)
         return spec_refuse(r, "there is no field \"%.60s\" in extract", name);
     if (!s->rows->list)
         return spec_refuse(r, "the field \"%.60s\" is not a list", name);
+    if (s->rows->source.kind != SOURCE_CSS || !s->rows->source.css)
+        return spec_refuse(r, "the field \"%.60s\" has no css of its own", name);
     if (s->rows->has_default)
         return spec_refuse(r, "the field \"%.60s\" has a default", name);
     for (size_t i = 0; i < s->rows->n_fields; i++)
         for (size_t k = 0; k < s->n_top_fields; k++)
             if (&s->fields[k] != s->rows && strcmp(s->fields[k].name, s->rows->fields[i].name) == 0)
-                return spec_refuse(r, "\"%.60s\" is the name of two columns: one in extract, one in its "
-                                      "\"%.60s\"", s->fields[k].name, name);
+                return spec_refuse(
+                    r,
+                    "\"%.60s\" is the name of two columns: one in extract, one in its "
+                    "\"%.60s\"",
+                    s->fields[k].name, name);
     for (size_t i = 0; i < s->rows->n_fields; i++) { /* as columns they are counted by their name */
         struct field *column = (struct field *)(uintptr_t)&s->rows->fields[i];
         int err = set_stat(r, "fill", column->name, &column->stat_fill);

@@ -13,7 +13,8 @@ int spec_field_compile_all(struct spec_reader *r, const json_t *v) MUST_CHECK;
 /* Marks the top-level field of that name as the one that makes the rows. */
 int spec_field_set_rows(struct spec_reader *r, const char *name) MUST_CHECK;
 
-int spec_field_selector(struct spec_reader *r, struct span text, const struct selector **ret) MUST_CHECK;
+int spec_field_selector(struct spec_reader *r, struct span text,
+                        const struct selector **ret) MUST_CHECK;
 int spec_field_pattern(struct spec_reader *r, const char *text, struct pattern **ret) MUST_CHECK;
 
 #endif

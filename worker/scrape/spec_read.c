@@ -108,7 +108,8 @@ static size_t distance(const char *a, const char *b)
     return row[m];
 }
 
-static int refuse_key(struct spec_reader *r, const char *name, const struct key *keys, size_t n_keys)
+static int refuse_key(struct spec_reader *r, const char *name, const struct key *keys,
+                      size_t n_keys)
 {
     const char *nearest = NULL;
     size_t best = 3 + strlen(name) / 6;
@@ -136,7 +137,8 @@ static int check_range(struct spec_reader *r, double v, const struct key *key)
     return spec_refuse(r, "must be between %.15g and %.15g, not %.15g", key->min, key->max, v);
 }
 
-static int read_integer(struct spec_reader *r, const json_t *v, const struct key *key, uint64_t *ret)
+static int read_integer(struct spec_reader *r, const json_t *v, const struct key *key,
+                        uint64_t *ret)
 {
     if (!json_is_integer(v))
         return spec_refuse_type(r, "an integer", v);
@@ -146,7 +148,8 @@ static int read_integer(struct spec_reader *r, const json_t *v, const struct key
     return err;
 }
 
-static int read_seconds(struct spec_reader *r, const json_t *v, const struct key *key, uint32_t *ret_ms)
+static int read_seconds(struct spec_reader *r, const json_t *v, const struct key *key,
+                        uint32_t *ret_ms)
 {
     if (!json_is_number(v))
         return spec_refuse_type(r, "a number of seconds", v);

@@ -14,10 +14,10 @@
 #include "common/err.h"
 
 struct spec_reader {
-    struct arena *arena;    /* everything that is compiled lives here */
+    struct arena *arena; /* everything that is compiled lives here */
     struct scrape_spec *spec;
     struct error *e;
-    struct buf path;        /* of the value that is being read: "extract.price.regex" */
+    struct buf path; /* of the value that is being read: "extract.price.regex" */
 };
 
 enum key_kind { KEY_BOOL, KEY_U32, KEY_U64, KEY_SECONDS, KEY_STRING, KEY_CUSTOM };
@@ -51,7 +51,8 @@ void spec_pop(struct spec_reader *r, size_t mark);
 
 int spec_read_string(struct spec_reader *r, const json_t *v, const char **ret) MUST_CHECK;
 /* A string or a list of strings; *ret is NULL-terminated and has *ret_n strings. */
-int spec_read_strings(struct spec_reader *r, const json_t *v, const char ***ret, size_t *ret_n) MUST_CHECK;
+int spec_read_strings(struct spec_reader *r, const json_t *v, const char ***ret,
+                      size_t *ret_n) MUST_CHECK;
 
 void *spec_alloc(struct spec_reader *r, size_t n, size_t size); /* cleared; NULL: no memory */
 

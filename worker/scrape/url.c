@@ -251,7 +251,8 @@ bool url_resolve(struct url_ctx *u, struct span reference, bool keep_fragment, s
     if (reference.len > URL_BYTES_MAX)
         return false;
     bool fragment = keep_fragment && memchr(reference.p ? reference.p : "", '#', reference.len);
-    if (!fragment && (canonical_fast(reference, &u->text, &key_len) || resolve_fast(u, reference))) {
+    if (!fragment &&
+        (canonical_fast(reference, &u->text, &key_len) || resolve_fast(u, reference))) {
         *ret = buf_span(&u->text);
         return true;
     }
@@ -330,7 +331,8 @@ struct span url_host(struct span canonical)
         from = close ? (size_t)(close - canonical.p) : start;
     }
     const char *colon = memchr(canonical.p + from, ':', end - from);
-    return (struct span){canonical.p + start, (colon ? (size_t)(colon - canonical.p) : end) - start};
+    return (struct span){canonical.p + start,
+                         (colon ? (size_t)(colon - canonical.p) : end) - start};
 }
 
 struct span url_path_and_query(struct span canonical)

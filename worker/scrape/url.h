@@ -22,7 +22,8 @@ bool url_base_set(struct url_ctx *u, struct span absolute);
 
 /* Resolves reference against the base. The result is serialised with its fragment when keep_fragment
  * is set, and lives until the next call on u. False: it does not parse. */
-bool url_resolve(struct url_ctx *u, struct span reference, bool keep_fragment, struct span *ret) MUST_CHECK;
+bool url_resolve(struct url_ctx *u, struct span reference, bool keep_fragment,
+                 struct span *ret) MUST_CHECK;
 
 /* scrape_url_canonical with a context: the result lives until the next call on u. */
 int url_canonical(struct url_ctx *u, struct span url, struct span *ret, size_t *ret_key_len,

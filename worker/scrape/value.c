@@ -11,9 +11,9 @@ const char *const value_type_names[] = {"str",  "int",      "float", "decimal", 
 enum col_type value_column(enum value_type type)
 {
     static const enum col_type columns[] = {
-        [VALUE_STR] = COL_TEXT,         [VALUE_INT] = COL_INT64,   [VALUE_FLOAT] = COL_FLOAT64,
-        [VALUE_DECIMAL] = COL_DECIMAL,  [VALUE_BOOL] = COL_BOOL,   [VALUE_DATE] = COL_DATE,
-        [VALUE_DATETIME] = COL_TIMESTAMP, [VALUE_URL] = COL_TEXT, [VALUE_JSON] = COL_JSON,
+        [VALUE_STR] = COL_TEXT,           [VALUE_INT] = COL_INT64, [VALUE_FLOAT] = COL_FLOAT64,
+        [VALUE_DECIMAL] = COL_DECIMAL,    [VALUE_BOOL] = COL_BOOL, [VALUE_DATE] = COL_DATE,
+        [VALUE_DATETIME] = COL_TIMESTAMP, [VALUE_URL] = COL_TEXT,  [VALUE_JSON] = COL_JSON,
     };
     return columns[type];
 }
@@ -33,7 +33,8 @@ size_t value_space(struct span s)
         return 0;
     uint32_t c = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
     bool space = (c >= 0xE28080 && c <= 0xE2808B) || /* U+2000 to U+200B */
-                 c == 0xE280A8 || c == 0xE280A9 || c == 0xE280AF || c == 0xE2819F || /* 2028 2029 202F 205F */
+                 c == 0xE280A8 || c == 0xE280A9 || c == 0xE280AF ||
+                 c == 0xE2819F ||                                 /* 2028 2029 202F 205F */
                  c == 0xE38080 || c == 0xEFBBBF || c == 0xE19A80; /* 3000 FEFF 1680 */
     return space ? 3 : 0;
 }
@@ -88,7 +89,8 @@ static bool drop_end(struct span *s, const char *suffix)
 /* One currency sign before or after the number says nothing about its value. */
 static struct span drop_currency(struct span s)
 {
-    static const char *const signs[] = {"$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "฿", "₫", "₪"};
+    static const char *const signs[] = {"$", "€", "£", "¥", "₹", "₽",
+                                        "₩", "₺", "₴", "฿", "₫", "₪"};
     for (size_t i = 0; i < ARRAY_LEN(signs); i++)
         if (drop(&s, signs[i]) || drop_end(&s, signs[i]))
             break;

@@ -51,7 +51,8 @@ bool value_parse(enum value_type type, const struct value_options *options, stru
 
 /* A date or time by the format (see value_options), or by the known forms when format is NULL.
  * date_only: the result is in days. */
-bool value_parse_date(struct span text, const char *format, bool date_only, int64_t *ret) MUST_CHECK;
+bool value_parse_date(struct span text, const char *format, bool date_only,
+                      int64_t *ret) MUST_CHECK;
 
 /* Whether value_parse_date understands each % of the format. On failure *ret_at is its offset. */
 bool value_format_ok(const char *format, size_t *ret_at);

@@ -61,7 +61,8 @@ static bool finish(struct parts *p, bool date_only, int64_t *ret)
         p->hour = p->hour % 12 + (p->pm ? 12 : 0);
     }
     if (p->year < 1 || p->year > 9999 || p->month < 1 || p->month > 12 || p->day < 1 ||
-        p->day > days_in_month(p->year, p->month) || p->hour > 23 || p->minute > 59 || p->second > 60)
+        p->day > days_in_month(p->year, p->month) || p->hour > 23 || p->minute > 59 ||
+        p->second > 60)
         return false;
     int64_t days = days_of(p->year, p->month, p->day);
     if (date_only) {

@@ -1,0 +1,445 @@
+#include "spec.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "suggest.h"
+#include "utf8.h"
+
+enum { PATH_LEN = 200 };
+
+/* ---- reading values, with the path in every error ---- */
+
+static const char *type_name(const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a text";
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return "a number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "true or false";
+    default:
+        return "null";
+    }
+}
+
+static int wrong_type(const char *path, const json_t *v, const char *want, struct error *e)
+{
+    return error_set(e, ERR_INVALID_SPEC, "%s: %s is wanted here, and it is %s", path, want,
+                     type_name(v));
+}
+
+int spec_check_keys(const json_t *object, const char *path, const char *const *keys, size_t n,
+                    struct error *e)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        char hint[SUGGEST_TEXT_LEN];
+        bool known = false;
+        for (size_t i = 0; i < n && !known; i++)
+            known = strcmp(keys[i], key) == 0;
+        if (!known)
+            return error_set(e, ERR_INVALID_SPEC, "%s%s%.60s: unknown key%s", path,
+                             path[0] ? "." : "", key, suggest_text(key, keys, n, hint));
+    }
+    return ERR_OK;
+}
+
+/* A whole number within limits, both inclusive; absent: *ret stays. */
+static int read_int(const json_t *object, const char *prefix, const char *key, int64_t min,
+                    int64_t max, int64_t *ret, struct error *e)
+{
+    char path[PATH_LEN];
+    const json_t *v = json_object_get(object, key);
+    if (!v)
+        return ERR_OK;
+    snprintf(path, sizeof path, "%s%s", prefix, key);
+    if (!json_is_integer(v))
+        return wrong_type(path, v, "a whole number", e);
+    int64_t n = json_integer_value(v);
+    if (n < min || n > max)
+        return error_set(e, ERR_INVALID_SPEC, "%s: %lld is outside its limits, %lld to %lld", path,
+                         (long long)n, (long long)min, (long long)max);
+    *ret = n;
+    return ERR_OK;
+}
+
+/* Seconds, which may have a fraction, into milliseconds; absent: *ret_ms stays. */
+static int read_seconds(const json_t *object, const char *prefix, const char *key, double max_s,
+                        uint64_t *ret_ms, struct error *e)
+{
+    char path[PATH_LEN];
+    const json_t *v = json_object_get(object, key);
+    if (!v)
+        return ERR_OK;
+    snprintf(path, sizeof path, "%s%s", prefix, key);
+    if (!json_is_number(v))
+        return wrong_type(path, v, "a number of seconds", e);
+    double s = json_number_value(v);
+    if (!(s >= 0 && s <= max_s))
+        return error_set(e, ERR_INVALID_SPEC, "%s: %g is outside its limits, 0 to %.0f seconds",
+                         path, s, max_s);
+    *ret_ms = (uint64_t)llround(s * 1e3);
+    return ERR_OK;
+}
+
+/* ---- the text ---- */
+
+/* The deepest nesting, before the parser recurses. Brackets inside texts do not count. */
+static unsigned depth_of(struct span text)
+{
+    unsigned depth = 0, deepest = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.p[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '{' || c == '['))
+            deepest = MAX(deepest, ++depth);
+        else if (!quoted && (c == '}' || c == ']') && depth > 0)
+            depth--;
+    }
+    return deepest;
+}
+
+static int parse_text(struct span text, bool with_input, json_t **ret, struct error *e)
+{
+    size_t max = with_input ? SPEC_TEXT_INPUT_MAX : SPEC_TEXT_MAX;
+    json_error_t why;
+    if (text.len > max)
+        return error_set(e, ERR_INVALID_SPEC, "the description has %zu bytes; the limit is %zu",
+                         text.len, max);
+    if (depth_of(text) > SPEC_DEPTH_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "the description is nested deeper than %d levels",
+                         SPEC_DEPTH_MAX);
+    json_t *root = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, &why);
+    if (!root)
+        return error_set(e, ERR_INVALID_SPEC, "line %d, column %d: not JSON: %.200s", why.line,
+                         why.column, why.text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return error_set(e, ERR_INVALID_SPEC, "a job description is a JSON object");
+    }
+    *ret = root;
+    return ERR_OK;
+}
+
+/* ---- the parts ---- */
+
+static bool name_valid(const char *name, size_t len)
+{
+    if (len == 0 || len > SPEC_NAME_MAX || strcmp(name, "last") == 0)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = name[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool later = (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == ':';
+        if (!letter && !(i > 0 && later))
+            return false;
+    }
+    return true;
+}
+
+static int read_name(struct spec *s, struct error *e)
+{
+    const json_t *v = json_object_get(s->root, "name");
+    if (!v || json_is_null(v))
+        return ERR_OK;
+    if (!json_is_string(v))
+        return wrong_type("name", v, "a text", e);
+    if (!name_valid(json_string_value(v), json_string_length(v)))
+        return error_set(
+            e, ERR_INVALID_SPEC,
+            "name: a letter and then up to %d of A-Z a-z 0-9 . _ : - (and not \"last\")",
+            SPEC_NAME_MAX - 1);
+    s->name = strdup(json_string_value(v));
+    return s->name ? ERR_OK : error_set(e, ERR_NOMEM, "job description");
+}
+
+static int read_retry(struct spec *s, struct error *e)
+{
+    static const char *const keys[] = {"attempts", "backoff_s", "backoff_max_s"};
+    const json_t *retry = json_object_get(s->root, "retry");
+    int64_t attempts = 4;
+    uint64_t backoff_ms = 1000, backoff_max_ms = 60000;
+    int rc = ERR_OK;
+    if (retry && !json_is_object(retry))
+        return wrong_type("retry", retry, "an object", e);
+    if (retry)
+        rc = spec_check_keys(retry, "retry", keys, ARRAY_LEN(keys), e);
+    if (rc == ERR_OK)
+        rc = read_int(retry, "retry.", "attempts", 1, 100, &attempts, e);
+    if (rc == ERR_OK)
+        rc = read_seconds(retry, "retry.", "backoff_s", 86400, &backoff_ms, e);
+    if (backoff_max_ms < backoff_ms)
+        backoff_max_ms = backoff_ms; /* a base above the default cap lifts the cap */
+    if (rc == ERR_OK)
+        rc = read_seconds(retry, "retry.", "backoff_max_s", 86400, &backoff_max_ms, e);
+    if (rc == ERR_OK && backoff_max_ms < backoff_ms)
+        rc = error_set(e, ERR_INVALID_SPEC, "retry.backoff_max_s: less than retry.backoff_s");
+    s->attempts = (uint32_t)attempts;
+    s->backoff_ms = (uint32_t)backoff_ms;
+    s->backoff_max_ms = (uint32_t)backoff_max_ms;
+    return rc;
+}
+
+static int read_numbers(struct spec *s, struct error *e)
+{
+    int64_t version = 1, priority = 5, task_items = 64, items_max = 0;
+    uint64_t run_timeout_ms = 0, ttl_ms = UINT64_C(604800000);
+    int rc = read_int(s->root, "", "drover", 1, 1, &version, e);
+    if (rc == ERR_OK)
+        rc = read_int(s->root, "", "priority", 0, 9, &priority, e);
+    if (rc == ERR_OK)
+        rc = read_int(s->root, "", "task_items", 1, 10000, &task_items, e);
+    if (rc == ERR_OK)
+        rc = read_int(s->root, "", "items_max", 0, INT64_C(1000000000000), &items_max, e);
+    if (rc == ERR_OK)
+        rc = read_seconds(s->root, "", "run_timeout_s", 7 * 86400, &run_timeout_ms, e);
+    if (rc == ERR_OK)
+        rc = read_seconds(s->root, "", "result_ttl_s", 3650.0 * 86400, &ttl_ms, e);
+    s->priority = (uint8_t)priority;
+    s->task_items = (uint32_t)task_items;
+    s->items_max = (uint64_t)items_max;
+    s->run_timeout_ms = (uint32_t)run_timeout_ms;
+    s->ttl_ms = ttl_ms;
+    return rc;
+}
+
+static const struct spec_engine *find_engine(const struct spec_engine *engines, size_t n,
+                                             const char *kind)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(engines[i].name, kind) == 0)
+            return &engines[i];
+    return NULL;
+}
+
+static int unknown_engine(const struct spec_engine *engines, size_t n, size_t index,
+                          const char *kind, struct error *e)
+{
+    char known[200] = "", hint[SUGGEST_TEXT_LEN];
+    const char *names[16];
+    size_t n_names = 0, at = 0;
+    for (; n_names < n && n_names < ARRAY_LEN(names); n_names++) {
+        names[n_names] = engines[n_names].name;
+        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", at ? ", " : "",
+                               engines[n_names].name);
+        at = MIN(at, sizeof known - 1);
+    }
+    return error_set(e, ERR_INVALID_SPEC,
+                     "stages[%zu].kind: there is no engine \"%.60s\"%s; known: %s", index, kind,
+                     suggest_text(kind, names, n_names, hint), known);
+}
+
+static int read_stage(struct spec *s, const json_t *stage, size_t index,
+                      const struct spec_engine *engines, size_t n_engines, struct error *e)
+{
+    char path[PATH_LEN];
+    struct error inner = {0};
+    void *compiled = NULL;
+    snprintf(path, sizeof path, "stages[%zu]", index);
+    if (!json_is_object(stage))
+        return wrong_type(path, stage, "an object", e);
+    const json_t *kind = json_object_get(stage, "kind");
+    if (!kind)
+        return error_set(e, ERR_INVALID_SPEC, "%s.kind: missing", path);
+    if (!json_is_string(kind))
+        return error_set(e, ERR_INVALID_SPEC, "%s.kind: a text is wanted here", path);
+    const struct spec_engine *engine = find_engine(engines, n_engines, json_string_value(kind));
+    if (!engine)
+        return unknown_engine(engines, n_engines, index, json_string_value(kind), e);
+    if (engine->source != (index == 0))
+        return error_set(e, ERR_INVALID_SPEC, "%s.kind: \"%s\" can%s be the first stage", path,
+                         engine->name, engine->source ? " only" : "not");
+    int rc = engine->compile(stage, &compiled, &inner);
+    if (rc)
+        return error_set(e, (enum err)rc, "%s%s%.450s", path, inner.detail[0] == '[' ? "" : ".",
+                         inner.detail);
+    s->stages[s->n_stages++] = (struct spec_stage){engine, compiled};
+    s->kinds |= engine->kind;
+    return ERR_OK;
+}
+
+static int read_stages(struct spec *s, const struct spec_engine *engines, size_t n_engines,
+                       struct error *e)
+{
+    const json_t *stages = json_object_get(s->root, "stages");
+    if (!stages)
+        return error_set(e, ERR_INVALID_SPEC, "stages: missing");
+    if (!json_is_array(stages))
+        return wrong_type("stages", stages, "an array", e);
+    size_t n = json_array_size(stages);
+    if (n < 1 || n > SPEC_STAGES_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "stages: %zu of them; 1 to %d are possible", n,
+                         SPEC_STAGES_MAX);
+    s->stages = calloc(n, sizeof *s->stages);
+    if (!s->stages)
+        return error_set(e, ERR_NOMEM, "job description");
+    for (size_t i = 0; i < n; i++) {
+        int rc = read_stage(s, json_array_get(stages, i), i, engines, n_engines, e);
+        if (rc)
+            return rc;
+    }
+    const struct spec_stage *first = &s->stages[0];
+    s->unique = first->engine->unique && first->engine->unique(first->compiled);
+    s->key_limit = first->engine->key_limit ? first->engine->key_limit(first->compiled) : 0;
+    s->key_delay_ms =
+        first->engine->key_delay_ms ? first->engine->key_delay_ms(first->compiled) : 0;
+    return ERR_OK;
+}
+
+static int read_sink(struct spec *s, const json_t *sink, size_t index, struct error *e)
+{
+    static const char *const keys[] = {"kind"}, *const kinds[] = {"store"};
+    char path[PATH_LEN], hint[SUGGEST_TEXT_LEN];
+    snprintf(path, sizeof path, "sinks[%zu]", index);
+    if (!json_is_object(sink))
+        return wrong_type(path, sink, "an object", e);
+    const char *kind = json_string_value(json_object_get(sink, "kind"));
+    if (!kind)
+        return error_set(e, ERR_INVALID_SPEC, "%s.kind: missing, or not a text", path);
+    if (strcmp(kind, "store") != 0)
+        return error_set(e, ERR_INVALID_SPEC, "%s.kind: there is no sink \"%.60s\"%s; known: store",
+                         path, kind, suggest_text(kind, kinds, ARRAY_LEN(kinds), hint));
+    s->sinks[s->n_sinks++] = (struct spec_sink){.kind = SPEC_SINK_STORE};
+    return spec_check_keys(sink, path, keys, ARRAY_LEN(keys), e);
+}
+
+static int read_sinks(struct spec *s, struct error *e)
+{
+    const json_t *sinks = json_object_get(s->root, "sinks");
+    if (sinks && !json_is_array(sinks))
+        return wrong_type("sinks", sinks, "an array", e);
+    size_t n = sinks ? json_array_size(sinks) : 0;
+    if (sinks && (n < 1 || n > SPEC_SINKS_MAX))
+        return error_set(e, ERR_INVALID_SPEC, "sinks: %zu of them; 1 to %d are possible", n,
+                         SPEC_SINKS_MAX);
+    s->sinks = calloc(MAX(n, (size_t)1), sizeof *s->sinks);
+    if (!s->sinks)
+        return error_set(e, ERR_NOMEM, "job description");
+    if (!sinks)
+        s->sinks[s->n_sinks++] = (struct spec_sink){.kind = SPEC_SINK_STORE};
+    for (size_t i = 0; i < n; i++) {
+        int rc = read_sink(s, json_array_get(sinks, i), i, e);
+        if (rc)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+static int read_input(struct spec *s, bool with_input, struct error *e)
+{
+    static const char *const keys[] = {"urls", "items"};
+    const json_t *input = json_object_get(s->root, "input");
+    char path[PATH_LEN];
+    if (!input)
+        return ERR_OK;
+    if (!with_input)
+        return error_set(e, ERR_INVALID_SPEC,
+                         "input: it is sent apart from the description (job.input)");
+    if (!json_is_object(input))
+        return wrong_type("input", input, "an object", e);
+    int rc = spec_check_keys(input, "input", keys, ARRAY_LEN(keys), e);
+    if (rc)
+        return rc;
+    if (json_object_size(input) != 1)
+        return error_set(e, ERR_INVALID_SPEC,
+                         "input: one of \"urls\" and \"items\" is wanted here");
+    const char *key = json_object_get(input, "urls") ? "urls" : "items";
+    const json_t *items = json_object_get(input, key);
+    snprintf(path, sizeof path, "input.%s", key);
+    if (!json_is_array(items))
+        return wrong_type(path, items, "an array", e);
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        snprintf(path, sizeof path, "input.%s[%zu]", key, i);
+        if (!json_is_string(json_array_get(items, i)))
+            return wrong_type(path, json_array_get(items, i), "a text", e);
+    }
+    s->input = items;
+    return ERR_OK;
+}
+
+/* ---- the whole ---- */
+
+static int read_spec(struct spec *s, const struct spec_engine *engines, size_t n_engines,
+                     bool with_input, struct error *e)
+{
+    static const char *const keys[] = {"drover",    "name",          "priority",    "stages",
+                                       "input",     "sinks",         "retry",       "task_items",
+                                       "items_max", "run_timeout_s", "result_ttl_s"};
+    int rc = spec_check_keys(s->root, "", keys, ARRAY_LEN(keys), e);
+    if (rc == ERR_OK)
+        rc = read_name(s, e);
+    if (rc == ERR_OK)
+        rc = read_numbers(s, e);
+    if (rc == ERR_OK)
+        rc = read_retry(s, e);
+    if (rc == ERR_OK)
+        rc = read_stages(s, engines, n_engines, e);
+    if (rc == ERR_OK)
+        rc = read_sinks(s, e);
+    if (rc == ERR_OK)
+        rc = read_input(s, with_input, e);
+    return rc;
+}
+
+int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
+               bool with_input, struct spec **ret, struct error *e)
+{
+    struct spec *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(e, ERR_NOMEM, "job description");
+    int rc = parse_text(text, with_input, &s->root, e);
+    if (rc == ERR_OK)
+        rc = read_spec(s, engines, n_engines, with_input, e);
+    if (rc) {
+        spec_free(s);
+        return rc;
+    }
+    *ret = s;
+    return ERR_OK;
+}
+
+void spec_free(struct spec *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_stages; i++)
+        if (s->stages[i].engine->free)
+            s->stages[i].engine->free(s->stages[i].compiled);
+    free(s->stages);
+    free(s->sinks);
+    free(s->name);
+    json_decref(s->root);
+    free(s);
+}
+
+int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf *out,
+              uint64_t *ret_key, struct hash128 *ret_unique, struct error *e)
+{
+    const struct spec_stage *first = &s->stages[0];
+    size_t before = out->len;
+    if (utf8_valid_prefix(text) != text.len)
+        return error_set(e, ERR_INVALID_ARGUMENT, "an input that is not UTF-8");
+    int rc = first->engine->item(first->compiled, text, depth, out, ret_key, ret_unique, e);
+    if (rc == ERR_OK && !buf_ok(out))
+        rc = error_set(e, ERR_NOMEM, "input");
+    else if (rc == ERR_OK && out->len - before > SPEC_ITEM_MAX)
+        rc = error_set(e, ERR_LIMIT, "an input of %zu bytes; the limit is %d", out->len - before,
+                       SPEC_ITEM_MAX);
+    if (rc && buf_ok(out))
+        out->len = before;
+    return rc;
+}

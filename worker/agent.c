@@ -1,0 +1,479 @@
+#include "agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/credit.h"
+#include "worker/notify.h"
+#include "worker/uplink.h"
+
+enum {
+    ACK_WAIT_MS = 10000, /* after the drain's end, for the acknowledgement of what was given back */
+    READS_IN_A_ROW = 64, /* messages read before results are sent */
+    LOG_REFUSED_EVERY_MS = 60000
+};
+
+/*      SIGTERM                 nothing held, or the time is over        second signal
+ *  SERVING -----> DRAINING -----------------------------------> ENDED <--------------- any
+ */
+enum agent_state { AGENT_SERVING, AGENT_DRAINING, AGENT_ENDED };
+
+struct agent {
+    const struct agent_config *config;
+    enum agent_state state;
+    struct uplink uplink;
+    struct workload work;
+    struct credit credit;
+    struct transport_context *context;
+    struct transport *transport;
+    int signal_fd;
+    struct arena arena; /* of one message */
+    struct buf out;     /* the message that is being made */
+    bool told_to_drain; /* by the coordinator */
+    bool frozen;
+    bool cancelled;          /* running tasks, because the drain's time is over */
+    uint64_t drain_until_ms; /* when DRAINING */
+    uint64_t watchdog_ms, watchdog_at_ms;
+    uint64_t problem_logged_ms;
+    bool ever_up;
+};
+
+/* Milliseconds that go on while the machine sleeps or the process is stopped. */
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void fill_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+}
+
+void agent_block_signals(void)
+{
+    sigset_t set;
+    fill_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- sending ---- */
+
+static void lost(struct agent *a, const char *why)
+{
+    if (a->uplink.state == UPLINK_UP) {
+        LOG_WARN("session lost", log_str("err", why));
+        notify_status("no session with %s: %s", a->config->coordinator, why);
+    }
+    uplink_down(&a->uplink, true, now_ms());
+}
+
+/* Begins a message in a->out; send_message sends it. */
+static struct buf *begin_message(struct agent *a, enum wire_type type)
+{
+    buf_clear(&a->out);
+    uplink_begin(&a->uplink, type, &a->out);
+    return &a->out;
+}
+
+static bool send_message(struct agent *a, enum wire_type type)
+{
+    struct error e = {0};
+    const int rc = buf_ok(&a->out) ? transport_send(a->transport, NULL, buf_span(&a->out), &e)
+                                   : error_set(&e, ERR_NOMEM, "no memory for a message");
+    if (rc != ERR_OK) {
+        lost(a, e.detail[0] ? e.detail : err_text((enum err)rc));
+        return false;
+    }
+    uplink_sent(&a->uplink, type, now_ms());
+    return true;
+}
+
+static void send_hello(struct agent *a)
+{
+    struct error e = {0};
+    size_t n;
+    struct wire_token *tokens = held_tokens(&a->work.held, &n);
+    int rc = ERR_OK;
+    if (!tokens && n > 0)
+        rc = error_set(&e, ERR_NOMEM, "no memory for HELLO");
+    if (rc == ERR_OK) {
+        buf_clear(&a->out);
+        uplink_hello(&a->uplink, tokens, n, &a->out);
+        rc = transport_send(a->transport, NULL, buf_span(&a->out), &e);
+    }
+    free(tokens);
+    if (rc == ERR_OK)
+        uplink_greeted(&a->uplink, now_ms());
+    else
+        uplink_unsent(&a->uplink, now_ms());
+}
+
+static void send_heartbeat(struct agent *a)
+{
+    struct wire_heartbeat m;
+    struct rusage u;
+    workload_heartbeat(&a->work, &m);
+    getrusage(RUSAGE_SELF, &u);
+    m.cpu_s = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+              (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f) {
+        if (fscanf(f, "%*u %lu", &pages) != 1)
+            pages = 0;
+        fclose(f);
+    }
+    m.rss_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    wire_heartbeat_pack(begin_message(a, WIRE_HEARTBEAT), &m);
+    send_message(a, WIRE_HEARTBEAT);
+}
+
+static void send_results(struct agent *a)
+{
+    while (a->uplink.state == UPLINK_UP && held_count(&a->work.held, HELD_READY) > 0) {
+        struct buf *out = begin_message(a, WIRE_RESULT);
+        if (workload_results(&a->work, out) == 0 || !send_message(a, WIRE_RESULT))
+            return;
+    }
+}
+
+static void send_credit(struct agent *a)
+{
+    if (a->uplink.state != UPLINK_UP)
+        return;
+    struct credit_state state;
+    struct wire_credit m;
+    const uint64_t now = now_ms();
+    workload_state(&a->work, &state);
+    state.closed =
+        a->state != AGENT_SERVING || a->told_to_drain || !uplink_lease_holds(&a->uplink, now);
+    credit_measure(&a->credit, &state, now);
+    if (!credit_due(&a->credit, &state, &m))
+        return;
+    wire_credit_pack(begin_message(a, WIRE_CREDIT), &m);
+    if (send_message(a, WIRE_CREDIT))
+        a->credit.announced = m;
+}
+
+/* ---- what the coordinator says ---- */
+
+static void set_returning(struct agent *a)
+{
+    workload_return(&a->work, a->state != AGENT_SERVING || a->told_to_drain);
+}
+
+static void told_to_drain(struct agent *a, bool on)
+{
+    if (on != a->told_to_drain) {
+        if (on)
+            LOG_INFO("draining, as the coordinator says");
+        else
+            LOG_INFO("serving again, as the coordinator says");
+    }
+    a->told_to_drain = on;
+    set_returning(a);
+}
+
+static void welcomed(struct agent *a, const struct uplink_event *ev)
+{
+    LOG_INFO("session up", log_str("coordinator", a->config->coordinator),
+             log_u64("session", a->uplink.id), log_u64("epoch", a->uplink.epoch),
+             log_u64("held", a->work.held.n));
+    notify_status("serving %s as %s", a->config->coordinator, a->config->id);
+    a->ever_up = true;
+    credit_session(&a->credit);
+    workload_session(&a->work);
+    told_to_drain(a, ev->on);
+}
+
+static void assigned(struct agent *a, const struct uplink_event *ev)
+{
+    struct error e = {0};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < ev->assign.n_tasks; i++)
+        bytes += ev->assign.tasks[i].input.len;
+    credit_assigned(&a->credit, ev->assign.n_tasks, bytes);
+    if (workload_assign(&a->work, ev->epoch, &ev->assign, &e) != ERR_OK)
+        lost(a, e.detail);
+    else if (catalog_full(&a->work.catalog))
+        lost(a, "more job descriptions than fit in memory: beginning anew");
+}
+
+static void handle(struct agent *a, const struct uplink_event *ev)
+{
+    switch (ev->type) {
+    case UPLINK_EV_NONE:
+        break;
+    case UPLINK_EV_WELCOME:
+        welcomed(a, ev);
+        break;
+    case UPLINK_EV_REFUSED:
+        LOG_ERROR("the coordinator refuses this worker",
+                  log_str("code", err_name((enum err)ev->code)), log_span("err", ev->reason));
+        notify_status("refused by %s: %.*s", a->config->coordinator, (int)ev->reason.len,
+                      ev->reason.p ? ev->reason.p : "");
+        break;
+    case UPLINK_EV_ASSIGN:
+        assigned(a, ev);
+        break;
+    case UPLINK_EV_ACK:
+    case UPLINK_EV_REVOKE:
+        workload_settle(&a->work, ev->verdicts, ev->n_verdicts);
+        break;
+    case UPLINK_EV_DRAIN:
+        told_to_drain(a, ev->on);
+        break;
+    case UPLINK_EV_DOWN:
+        LOG_WARN("session lost", log_span("err", ev->reason));
+        notify_status("no session with %s: %.*s", a->config->coordinator, (int)ev->reason.len,
+                      ev->reason.p ? ev->reason.p : "");
+        break;
+    }
+}
+
+static void read_messages(struct agent *a)
+{
+    for (int i = 0; i < READS_IN_A_ROW; i++) {
+        struct transport_message m;
+        struct uplink_event ev;
+        struct error e = {0};
+        if (transport_recv(a->transport, &m, &e) != ERR_OK)
+            return;
+        arena_clear(&a->arena);
+        const int rc = uplink_receive(&a->uplink, m.data, now_ms(), &a->arena, &ev, &e);
+        if (rc != ERR_OK)
+            LOG_WARN("a message of the coordinator cannot be read", log_err(&e));
+        handle(a, &ev);
+        transport_message_done(&m);
+    }
+}
+
+/* ---- time ---- */
+
+static void log_problem(struct agent *a, uint64_t now)
+{
+    struct error e = {0};
+    if (transport_problem(a->transport, &e) == ERR_OK)
+        error_set(&e, ERR_UNREACHABLE, "%s answers no HELLO", a->config->coordinator);
+    if (a->problem_logged_ms != 0 && now < a->problem_logged_ms + LOG_REFUSED_EVERY_MS)
+        return;
+    a->problem_logged_ms = now;
+    LOG_WARN("no coordinator", log_err(&e));
+    notify_status("no coordinator: %s", e.detail);
+}
+
+static void relink(struct agent *a, uint64_t now)
+{
+    struct error e = {0};
+    log_problem(a, now);
+    if (transport_reconnect(a->transport, &e) != ERR_OK)
+        LOG_WARN("cannot make a socket", log_err(&e));
+    uplink_relinked(&a->uplink, now);
+}
+
+static void uplink_timers(struct agent *a)
+{
+    const uint64_t now = now_ms();
+    switch (uplink_due(&a->uplink, now)) {
+    case UPLINK_DUE_NOTHING:
+        break;
+    case UPLINK_DUE_HELLO:
+        send_hello(a);
+        break;
+    case UPLINK_DUE_RELINK:
+        relink(a, now);
+        break;
+    case UPLINK_DUE_HEARTBEAT:
+        send_heartbeat(a);
+        break;
+    case UPLINK_DUE_SILENCE:
+        LOG_WARN("session lost", log_str("err", "the coordinator is silent"));
+        notify_status("no session with %s: it is silent", a->config->coordinator);
+        break;
+    }
+}
+
+/* Loops begin no request that another worker may have been given in the meantime. */
+static void check_lease(struct agent *a)
+{
+    const bool frozen = a->ever_up && now_ms() >= uplink_lease_end(&a->uplink);
+    if (frozen == a->frozen)
+        return;
+    a->frozen = frozen;
+    runner_freeze(a->work.runner, frozen);
+    if (frozen)
+        LOG_WARN("the lease is in doubt: no new requests");
+    else
+        LOG_INFO("the lease holds again");
+}
+
+static bool may_start(void *user)
+{
+    const struct agent *a = user;
+    return uplink_lease_holds(&a->uplink, now_ms());
+}
+
+static void drain_timers(struct agent *a)
+{
+    if (a->state != AGENT_DRAINING)
+        return;
+    const uint64_t now = now_ms();
+    if (!a->cancelled && now >= a->drain_until_ms) {
+        a->cancelled = true;
+        LOG_WARN("the time to drain is over: giving back what runs",
+                 log_u64("tasks", held_count(&a->work.held, HELD_RUNNING)));
+        workload_cancel_running(&a->work);
+    }
+    if (a->work.held.n == 0 || now >= a->drain_until_ms + ACK_WAIT_MS)
+        a->state = AGENT_ENDED;
+}
+
+static void watchdog(struct agent *a)
+{
+    const uint64_t now = now_ms();
+    if (a->watchdog_ms == 0 || now < a->watchdog_at_ms)
+        return;
+    notify_send("WATCHDOG=1");
+    a->watchdog_at_ms = now + a->watchdog_ms;
+}
+
+static int64_t time_to_wait(const struct agent *a)
+{
+    const uint64_t now = now_ms();
+    uint64_t next = uplink_deadline(&a->uplink);
+    if (a->ever_up && !a->frozen)
+        next = MIN(next, uplink_lease_end(&a->uplink));
+    if (a->state == AGENT_DRAINING)
+        next = MIN(next, a->cancelled ? a->drain_until_ms + ACK_WAIT_MS : a->drain_until_ms);
+    if (a->watchdog_ms)
+        next = MIN(next, a->watchdog_at_ms);
+    return next > now ? (int64_t)(next - now) : 0;
+}
+
+/* ---- signals ---- */
+
+static void signalled(struct agent *a)
+{
+    struct signalfd_siginfo info;
+    while (read(a->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (a->state == AGENT_SERVING) {
+            a->state = AGENT_DRAINING;
+            a->drain_until_ms = now_ms() + a->config->drain_ms;
+            LOG_INFO("draining", log_u64("tasks", a->work.held.n),
+                     log_f64("at_most_s", (double)a->config->drain_ms / 1000));
+            notify_send("STOPPING=1");
+            notify_status("draining");
+            set_returning(a);
+        } else if (a->state == AGENT_DRAINING) {
+            LOG_WARN("ending at once", log_u64("tasks", a->work.held.n));
+            a->state = AGENT_ENDED;
+        }
+    }
+}
+
+/* ---- life ---- */
+
+static int init(struct agent *a, struct error *e)
+{
+    const struct agent_config *config = a->config;
+    struct uplink_config uplink = {.worker = config->id,
+                                   .host = config->host,
+                                   .version = DROVER_VERSION,
+                                   .kinds = config->kinds,
+                                   .slots = config->slots};
+    if (getrandom(uplink.boot, sizeof(uplink.boot), 0) != (ssize_t)sizeof(uplink.boot))
+        return error_set(e, ERR_UNAVAILABLE, "getrandom: %s", strerror(errno));
+    memcpy(&uplink.seed, uplink.boot, sizeof(uplink.seed));
+    sigset_t set;
+    fill_signals(&set);
+    a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (a->signal_fd < 0)
+        return error_set(e, ERR_UNAVAILABLE, "signalfd: %s", strerror(errno));
+    arena_init(&a->arena, 0);
+    buf_init(&a->out, WIRE_MESSAGE_MAX);
+    credit_init(&a->credit, config->slots, config->result_budget_bytes, now_ms());
+    uplink_init(&a->uplink, &uplink, now_ms());
+    int rc = transport_context_new(NULL, 1, &a->context, e);
+    if (rc != ERR_OK)
+        return rc;
+    const struct transport_connect connect = {.url = config->coordinator,
+                                              .key = config->key,
+                                              .server_key = config->server_key};
+    rc = transport_connect(a->context, &connect, &a->transport, e);
+    if (rc != ERR_OK)
+        return rc;
+    const struct workload_config work = {.loops = config->loops,
+                                         .slots = config->slots,
+                                         .scrape = config->scrape};
+    return workload_init(&a->work, &work, e);
+}
+
+static void done(struct agent *a)
+{
+    transport_free(a->transport);
+    transport_context_free(a->context);
+    arena_done(&a->arena);
+    buf_done(&a->out);
+    if (a->signal_fd >= 0)
+        close(a->signal_fd);
+}
+
+static void turn(struct agent *a)
+{
+    struct transport_item items[] = {
+        {.transport = a->transport, .fd = -1},
+        {.fd = workload_fd(&a->work)},
+        {.fd = a->signal_fd},
+    };
+    transport_wait(items, ARRAY_LEN(items), time_to_wait(a));
+    /* First of all: the process may have been stopped for longer than its lease. */
+    check_lease(a);
+    signalled(a);
+    read_messages(a);
+    check_lease(a);
+    workload_collect(&a->work);
+    workload_pump(&a->work, may_start, a);
+    send_results(a);
+    uplink_timers(a);
+    send_credit(a);
+    drain_timers(a);
+    watchdog(a);
+}
+
+int agent_run(const struct agent_config *config, struct error *e)
+{
+    struct agent a = {.config = config, .signal_fd = -1};
+    const int rc = init(&a, e);
+    if (rc != ERR_OK) {
+        done(&a);
+        return rc;
+    }
+    LOG_INFO("worker started", log_str("worker", config->id), log_str("version", DROVER_VERSION),
+             log_str("coordinator", config->coordinator), log_u64("loops", config->loops),
+             log_u64("slots", config->slots));
+    a.watchdog_ms = notify_watchdog_ms();
+    notify_send("READY=1");
+    while (a.state != AGENT_ENDED)
+        turn(&a);
+    if (a.uplink.state == UPLINK_UP) {
+        wire_reason_pack(begin_message(&a, WIRE_BYE), "drained");
+        send_message(&a, WIRE_BYE);
+    }
+    LOG_INFO("worker ended", log_u64("tasks_done", a.work.tasks_done),
+             log_u64("given_up", a.work.held.n));
+    done(&a);
+    workload_done(&a.work);
+    return ERR_OK;
+}

@@ -1,0 +1,132 @@
+#include "engines.h"
+
+#include <stdio.h>
+
+#include "common/pack.h"
+#include "common/wire.h"
+#include "worker/scrape/scrape.h"
+
+enum { NOOP_KEYS = 64 }; /* shards that the noop engine spreads its items over */
+
+/* ---- scrape ---- */
+
+static int scrape_compile(const json_t *stage, void **ret, struct error *e)
+{
+    struct scrape_spec *s = NULL;
+    int rc = scrape_spec_compile(stage, &s, e);
+    if (rc == ERR_OK)
+        *ret = s;
+    return rc;
+}
+
+static void scrape_free(void *compiled)
+{
+    scrape_spec_free(compiled);
+}
+
+/* Packed [url, depth]; the key is the host that limits hold for: "scheme://host[:port]". */
+static int scrape_item(const void *compiled, struct span text, uint32_t depth, struct buf *out,
+                       uint64_t *ret_key, struct hash128 *ret_unique, struct error *e)
+{
+    struct buf url;
+    size_t key_len = 0;
+    (void)compiled;
+    buf_init(&url, SPEC_ITEM_MAX);
+    int rc = scrape_url_canonical(text, &url, &key_len, e);
+    if (rc == ERR_OK && !buf_ok(&url))
+        rc = error_set(e, ERR_LIMIT, "a URL of more than %d bytes", SPEC_ITEM_MAX);
+    if (rc == ERR_OK) {
+        pack_array(out, 2);
+        pack_str(out, buf_span(&url));
+        pack_u64(out, depth);
+        *ret_key = hash_64(url.data, key_len, 0);
+        *ret_unique = hash_128(url.data, url.len, 0);
+    }
+    buf_done(&url);
+    return rc;
+}
+
+static bool scrape_unique(const void *compiled)
+{
+    return scrape_spec_follows(compiled);
+}
+
+static uint32_t scrape_key_limit(const void *compiled)
+{
+    return scrape_spec_key_limit(compiled);
+}
+
+static uint32_t scrape_key_delay_ms(const void *compiled)
+{
+    return scrape_spec_key_delay_ms(compiled);
+}
+
+/* ---- noop ---- */
+
+struct noop {
+    bool rows;
+};
+
+static int noop_compile(const json_t *stage, void **ret, struct error *e)
+{
+    static const char *const keys[] = {"kind", "rows"};
+    const json_t *rows = json_object_get(stage, "rows");
+    int rc = spec_check_keys(stage, "", keys, ARRAY_LEN(keys), e);
+    if (rc)
+        return rc;
+    if (rows && !json_is_boolean(rows))
+        return error_set(e, ERR_INVALID_SPEC, "rows: true or false is wanted here");
+    struct noop *n = calloc(1, sizeof *n);
+    if (!n)
+        return error_set(e, ERR_NOMEM, "noop");
+    n->rows = json_is_true(rows);
+    *ret = n;
+    return ERR_OK;
+}
+
+static int noop_item(const void *compiled, struct span text, uint32_t depth, struct buf *out,
+                     uint64_t *ret_key, struct hash128 *ret_unique, struct error *e)
+{
+    (void)compiled;
+    (void)depth;
+    (void)e;
+    *ret_unique = hash_128(text.p, text.len, 0);
+    *ret_key = ret_unique->lo % NOOP_KEYS;
+    pack_str(out, text);
+    return ERR_OK;
+}
+
+bool engines_noop_rows(const void *compiled)
+{
+    const struct noop *n = compiled;
+    return n->rows;
+}
+
+/* ---- the table ---- */
+
+const struct spec_engine engines_table[] = {
+    {.name = "scrape",
+     .kind = WIRE_KIND_SCRAPE,
+     .source = true,
+     .compile = scrape_compile,
+     .free = scrape_free,
+     .item = scrape_item,
+     .unique = scrape_unique,
+     .key_limit = scrape_key_limit,
+     .key_delay_ms = scrape_key_delay_ms},
+    {.name = "noop",
+     .kind = WIRE_KIND_NOOP,
+     .source = true,
+     .compile = noop_compile,
+     .free = free,
+     .item = noop_item},
+};
+const size_t engines_count = ARRAY_LEN(engines_table);
+
+uint32_t engines_kinds(void)
+{
+    uint32_t kinds = 0;
+    for (size_t i = 0; i < engines_count; i++)
+        kinds |= engines_table[i].kind;
+    return kinds;
+}

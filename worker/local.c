@@ -1,0 +1,496 @@
+#include "local.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/transport.h"
+#include "common/unpack.h"
+#include "worker/feed.h"
+#include "worker/frontier.h"
+#include "worker/output.h"
+#include "worker/rowfile.h"
+#include "worker/runner.h"
+#include "worker/tally.h"
+
+enum { TIMEOUT_CHECK_MS = 1000 };
+
+/* A task under way, with its items for another attempt. */
+struct local_task {
+    struct runner_task task;
+    struct frontier_task plan;
+    struct output *output; /* when it finished */
+    uint64_t started_ms;
+    bool timed_out;
+    struct local_task *prev, *next;
+    size_t items_len;
+    char items[];
+};
+
+struct local {
+    const struct local_config *config;
+    const struct spec *spec;
+    struct frontier *frontier;
+    struct runner *runner; /* NULL when the source is inline */
+    struct feed feed;
+    bool feed_done, stopped;
+    struct rowfile rows, rejects;
+    struct local_task *tasks; /* under way */
+    size_t n_tasks, tasks_max;
+    struct buf items, item, line;
+    struct tally stats, reasons;
+    uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
+    uint64_t n_failed; /* tasks that failed as a whole, for good */
+    uint64_t next_timeout_check_ms;
+    uint64_t random;
+};
+
+/* ---- rejects ---- */
+
+static void reject(struct local *l, struct span input, const char *reason, const char *detail)
+{
+    l->n_rejects++;
+    tally_add(&l->reasons, reason, 1);
+    if (!l->config->rejects)
+        return;
+    buf_clear(&l->line);
+    buf_str(&l->line, "{\"input\":");
+    buf_json_str(&l->line, input);
+    buf_str(&l->line, ",\"reason\":");
+    buf_json_str(&l->line, span_str(reason));
+    buf_str(&l->line, ",\"detail\":");
+    if (detail)
+        buf_json_str(&l->line, span_str(detail));
+    else
+        buf_str(&l->line, "null");
+    buf_str(&l->line, "}\n");
+    rowfile_append(&l->rejects, buf_span(&l->line));
+}
+
+/* ---- the plan ---- */
+
+/* Full jitter over base * 2^(attempt - 2), as the coordinator does. attempt: the coming one, from 2. */
+static uint64_t backoff_ms(struct local *l, uint32_t attempt)
+{
+    const uint32_t doublings = MIN(attempt - 2, 20U);
+    const uint64_t cap =
+        MIN((uint64_t)l->spec->backoff_ms << doublings, (uint64_t)l->spec->backoff_max_ms);
+    l->random = hash_mix(l->random + 1);
+    return cap ? 1 + l->random % cap : 1;
+}
+
+/* Plans one input. attempt: the coming one. */
+static void plan(struct local *l, struct span text, uint32_t depth, uint32_t attempt,
+                 const char *reason, const char *detail)
+{
+    uint64_t key;
+    struct hash128 unique;
+    struct error e = {0};
+    if (attempt > l->spec->attempts) {
+        reject(l, text, reason, detail);
+        return;
+    }
+    buf_clear(&l->item);
+    int rc = spec_item(l->spec, text, depth, &l->item, &key, &unique, &e);
+    if (rc != ERR_OK) {
+        reject(l, text, "INVALID_INPUT", e.detail);
+        return;
+    }
+    bool is_new = true;
+    if (attempt == 1 && l->spec->unique)
+        rc = frontier_first_seen(l->frontier, unique, &is_new);
+    if (!is_new) {
+        l->n_duplicates++;
+        return;
+    }
+    if (attempt == 1 && l->spec->items_max != 0 && l->n_inputs >= l->spec->items_max) {
+        l->n_beyond++;
+        return;
+    }
+    const uint64_t due_ms = attempt > 1 ? clock_ms() + backoff_ms(l, attempt) : 0;
+    if (rc == ERR_OK)
+        rc = frontier_add(l->frontier, key, buf_span(&l->item), attempt, due_ms);
+    if (rc != ERR_OK)
+        reject(l, text, "FRONTIER_FULL", "the limit of the frontier (--frontier-max) is reached");
+    else if (attempt == 1)
+        l->n_inputs++;
+    else
+        l->n_retries++;
+}
+
+/* Reads inputs while few of them wait. */
+static int feed(struct local *l, struct error *e)
+{
+    while (!l->feed_done && !l->stopped &&
+           (frontier_count(l->frontier) < l->config->loops * LOCAL_TASKS_PER_LOOP ||
+            frontier_bytes(l->frontier) < LOCAL_INPUT_AHEAD_BYTES)) {
+        struct span text;
+        const int rc = feed_next(&l->feed, &text, e);
+        if (rc != ERR_OK)
+            return rc;
+        if (text.p)
+            plan(l, text, 0, 1, NULL, NULL);
+        else
+            l->feed_done = true;
+    }
+    return ERR_OK;
+}
+
+/* ---- tasks ---- */
+
+/* On the loop's thread: rows become text there, in parallel. */
+static void finish(void *user, struct runner_task *task, struct output *output_take)
+{
+    struct local *l = user;
+    struct local_task *t = task->user;
+    if (output_take->error == ERR_OK && batch_ok(output_take->rows) && l->config->output) {
+        struct buf lines;
+        buf_init(&lines, 0);
+        batch_write_ndjson(output_take->rows, &lines);
+        if (buf_ok(&lines))
+            rowfile_append(&l->rows, buf_span(&lines));
+        else
+            output_take->failed = true;
+        buf_done(&lines);
+    }
+    t->output = output_take;
+}
+
+static void list_add(struct local *l, struct local_task *t)
+{
+    t->next = l->tasks;
+    t->prev = NULL;
+    if (t->next)
+        t->next->prev = t;
+    l->tasks = t;
+    l->n_tasks++;
+}
+
+static void list_remove(struct local *l, struct local_task *t)
+{
+    *(t->prev ? &t->prev->next : &l->tasks) = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    l->n_tasks--;
+}
+
+/* The whole task failed: each of its items is tried again, or rejected. */
+static void failed(struct local *l, struct local_task *t, enum err code, const char *reason,
+                   const char *detail)
+{
+    const bool again = code == ERR_NOMEM || err_class(code) == ERR_CLASS_RETRY;
+    struct unpack u;
+    unpack_init(&u, t->items, t->items_len);
+    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u); n--) {
+        struct unpack item = u;
+        uint64_t depth = 0;
+        if (unpack_peek(&item) == UNPACK_ARRAY && unpack_array(&item) >= 2) {
+            struct unpack after = item;
+            unpack_skip(&after);
+            depth = unpack_u64(&after);
+        }
+        const struct span text = unpack_str(&item);
+        if (text.p && unpack_ok(&item))
+            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, reason,
+                 detail);
+        unpack_skip(&u);
+    }
+    l->n_failed += !again;
+}
+
+static void account(struct local *l, struct local_task *t)
+{
+    const struct output *o = t->output;
+    if (o->failed || !batch_ok(o->rows)) {
+        failed(l, t, ERR_NOMEM, "NOMEM", err_text(ERR_NOMEM));
+        return;
+    }
+    if (t->timed_out) {
+        failed(l, t, ERR_TIMEOUT, "TIMEOUT", "the task took longer than run_timeout_s");
+        return;
+    }
+    if (o->error != ERR_OK) {
+        if (!l->stopped)
+            failed(l, t, (enum err)o->error, o->error_reason, o->error_detail);
+        return;
+    }
+    l->n_rows += o->rows->n_rows;
+    for (size_t i = 0; i < o->n_stats; i++)
+        tally_add(&l->stats, o->stats[i].name, o->stats[i].value);
+    for (size_t i = 0; i < o->n_rejects; i++)
+        reject(l, span_str(o->rejects[i].input), o->rejects[i].reason, o->rejects[i].detail);
+    for (size_t i = 0; i < o->n_retries; i++)
+        plan(l, span_str(o->retries[i].input), o->retries[i].depth, t->plan.attempt + 1,
+             o->retries[i].reason, o->retries[i].detail);
+    l->n_found += o->n_found;
+    for (size_t i = 0; i < o->n_found && !l->stopped; i++)
+        plan(l, span_str(o->found[i].url), o->found[i].depth, 1, NULL, NULL);
+}
+
+static void settled(struct local *l, struct local_task *t)
+{
+    l->n_tasks_done++;
+    account(l, t);
+    frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
+    output_free(t->output);
+    list_remove(l, t);
+    free(t);
+}
+
+static int start(struct local *l, const struct frontier_task *plan_, struct error *e)
+{
+    struct local_task *t = calloc(1, sizeof(*t) + l->items.len);
+    if (!t || !buf_ok(&l->items)) {
+        free(t);
+        return error_set(e, ERR_NOMEM, "no memory for a task");
+    }
+    t->plan = *plan_;
+    t->started_ms = clock_ms();
+    t->items_len = l->items.len;
+    memcpy(t->items, l->items.data, l->items.len);
+    t->task.pipeline = l->config->pipeline;
+    t->task.job = 1;
+    t->task.attempt = plan_->attempt;
+    t->task.grant = plan_->grant;
+    t->task.user = t;
+    list_add(l, t);
+    const struct span items = {t->items, t->items_len};
+    if (pipeline_place(l->config->pipeline) == PIPELINE_LOOP)
+        return runner_start(l->runner, &t->task, items, e);
+    struct output *o = pipeline_output(l->config->pipeline);
+    if (!o)
+        return error_set(e, ERR_NOMEM, "no memory for rows");
+    pipeline_run(l->config->pipeline, items, o);
+    finish(l, &t->task, o);
+    settled(l, t);
+    return ERR_OK;
+}
+
+static int start_all(struct local *l, struct error *e)
+{
+    struct frontier_task next;
+    const size_t max_items = MIN((size_t)l->spec->task_items, (size_t)LOCAL_TASK_ITEMS_MAX);
+    while (!l->stopped && l->n_tasks < l->tasks_max &&
+           frontier_take(l->frontier, clock_ms(), max_items, &l->items, &next)) {
+        const int rc = start(l, &next, e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+static void take_finished(struct local *l)
+{
+    struct runner_task *task;
+    while (l->runner && (task = runner_take(l->runner)))
+        settled(l, task->user);
+}
+
+/* ---- time and signals ---- */
+
+static void check_timeouts(struct local *l, uint64_t now_ms)
+{
+    if (l->spec->run_timeout_ms == 0 || !l->runner || now_ms < l->next_timeout_check_ms)
+        return;
+    l->next_timeout_check_ms = now_ms + TIMEOUT_CHECK_MS;
+    for (struct local_task *t = l->tasks; t; t = t->next)
+        if (!t->timed_out && now_ms >= t->started_ms + l->spec->run_timeout_ms) {
+            t->timed_out = true;
+            runner_cancel(l->runner, &t->task);
+        }
+}
+
+static void stop(struct local *l)
+{
+    l->stopped = true;
+    for (struct local_task *t = l->tasks; t && l->runner; t = t->next)
+        runner_cancel(l->runner, &t->task);
+}
+
+static int64_t time_to_wait(const struct local *l)
+{
+    const uint64_t now = clock_ms();
+    uint64_t next = l->n_tasks < l->tasks_max ? frontier_deadline(l->frontier) : UINT64_MAX;
+    if (l->spec->run_timeout_ms && l->runner)
+        next = MIN(next, MAX(l->next_timeout_check_ms, now + 1));
+    if (next == UINT64_MAX)
+        return -1;
+    return next > now ? (int64_t)(next - now) : 0;
+}
+
+static void wait_for_something(struct local *l, int signal_fd)
+{
+    struct transport_item items[] = {{.fd = signal_fd},
+                                     {.fd = l->runner ? runner_fd(l->runner) : -1}};
+    const bool work = !l->stopped && l->n_tasks < l->tasks_max && !l->feed_done;
+    transport_wait(items, l->runner ? 2 : 1, work ? 0 : l->stopped ? -1 : time_to_wait(l));
+    struct signalfd_siginfo info;
+    if (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && !l->stopped) {
+        LOG_WARN("stopping", log_u64("tasks", l->n_tasks));
+        stop(l);
+    }
+}
+
+static bool is_over(const struct local *l)
+{
+    if (l->n_tasks > 0)
+        return false;
+    return l->stopped || (l->feed_done && frontier_count(l->frontier) == 0);
+}
+
+static int work(struct local *l, int signal_fd, struct error *e)
+{
+    for (;;) {
+        int rc = feed(l, e);
+        if (rc == ERR_OK)
+            rc = start_all(l, e);
+        if (rc != ERR_OK)
+            return rc;
+        if (rowfile_failed(&l->rows) || rowfile_failed(&l->rejects))
+            return ERR_OK; /* rowfile_close says what it was */
+        if (is_over(l))
+            return ERR_OK;
+        wait_for_something(l, signal_fd);
+        take_finished(l);
+        check_timeouts(l, clock_ms());
+    }
+}
+
+/* ---- statistics ---- */
+
+static json_t *fill_rates(const struct local *l)
+{
+    json_t *counts = tally_json(&l->stats, "fill."), *rates = json_object();
+    const char *name;
+    json_t *value;
+    json_object_foreach(counts, name, value) json_object_set_new(
+        rates, name,
+        json_real(l->n_rows ? (double)json_integer_value(value) / (double)l->n_rows : 0.0));
+    json_decref(counts);
+    return rates;
+}
+
+/* The most memory that this program had. Not ru_maxrss, which begins with what the process that
+ * started it had. */
+static double peak_mb(void)
+{
+    char line[256];
+    unsigned long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "VmHWM: %lu kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (double)kib / 1024;
+}
+
+static int statistics(const struct local *l, double seconds, json_t **ret, struct error *e)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    const int64_t pages = tally_get(&l->stats, "status_2xx"), bytes = tally_get(&l->stats, "bytes");
+    const double cpu_s = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                         (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    *ret = json_pack(
+        "{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+        "state", l->stopped ? "stopped" : "done", "rows", (json_int_t)l->n_rows, "pages",
+        (json_int_t)pages, "bytes", (json_int_t)bytes, "seconds", seconds, "pages_per_s",
+        seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb",
+        peak_mb(), "inputs", (json_int_t)l->n_inputs, "duplicates",
+        (json_int_t)l->n_duplicates, "beyond_items_max", (json_int_t)l->n_beyond, "tasks",
+        (json_int_t)l->n_tasks_done, "failed_tasks", (json_int_t)l->n_failed, "retried",
+        (json_int_t)l->n_retries, "rejects", (json_int_t)l->n_rejects, "rejects_by_reason",
+        tally_json(&l->reasons, ""), "fill", fill_rates(l), "stats", tally_json(&l->stats, ""));
+    return *ret ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the statistics");
+}
+
+/* ---- life ---- */
+
+static int open_all(struct local *l, struct error *e)
+{
+    const struct local_config *config = l->config;
+    int rc = feed_open(&l->feed, l->spec->input, config->input, LOCAL_LINE_MAX, e);
+    if (rc == ERR_OK)
+        rc = rowfile_open(&l->rows, config->output, e);
+    if (rc == ERR_OK)
+        rc = rowfile_open(&l->rejects, config->rejects, e);
+    if (rc != ERR_OK)
+        return rc;
+    l->frontier = frontier_new(config->frontier_max_bytes, l->spec->key_limit);
+    if (!l->frontier)
+        return error_set(e, ERR_NOMEM, "no memory for the frontier");
+    if (pipeline_place(config->pipeline) != PIPELINE_LOOP)
+        return ERR_OK;
+    const struct runner_config runner = {.loops = config->loops,
+                                         .scrape = config->scrape,
+                                         .finish = finish,
+                                         .user = l};
+    return runner_new(&runner, &l->runner, e);
+}
+
+static int close_files(struct local *l, int rc, struct error *e)
+{
+    struct error later = {0};
+    const int rows = rowfile_close(&l->rows, &later);
+    if (rows != ERR_OK && rc == ERR_OK)
+        rc = error_set(e, (enum err)rows, "%s", later.detail);
+    const int rejects = rowfile_close(&l->rejects, &later);
+    if (rejects != ERR_OK && rc == ERR_OK)
+        rc = error_set(e, (enum err)rejects, "%s", later.detail);
+    return rc;
+}
+
+static void free_all(struct local *l)
+{
+    runner_free(l->runner);
+    for (struct local_task *t = l->tasks, *next; t; t = next) {
+        next = t->next;
+        output_free(t->output);
+        free(t);
+    }
+    frontier_free(l->frontier);
+    feed_close(&l->feed);
+    buf_done(&l->items);
+    buf_done(&l->item);
+    buf_done(&l->line);
+    tally_done(&l->stats);
+    tally_done(&l->reasons);
+}
+
+int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
+              struct error *e)
+{
+    struct local l = {.config = config,
+                      .spec = config->pipeline->spec,
+                      .tasks_max = config->loops * LOCAL_TASKS_PER_LOOP};
+    if (getrandom(&l.random, sizeof(l.random), GRND_NONBLOCK) < 0)
+        l.random = clock_us();
+    l.rows.fd = l.rejects.fd = -1;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    const int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signal_fd < 0)
+        return error_set(e, ERR_UNAVAILABLE, "signalfd: %s", strerror(errno));
+    const uint64_t started_us = clock_us();
+    int rc = open_all(&l, e);
+    if (rc == ERR_OK)
+        rc = work(&l, signal_fd, e);
+    if (l.runner)
+        runner_stop(l.runner); /* nobody appends rows after this */
+    rc = close_files(&l, rc, e);
+    close(signal_fd);
+    if (rc == ERR_OK)
+        rc = statistics(&l, (double)(clock_us() - started_us) / 1e6, ret_stats, e);
+    *ret_end = l.stopped ? LOCAL_STOPPED : LOCAL_DONE;
+    free_all(&l);
+    return rc;
+}

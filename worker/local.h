@@ -1,0 +1,44 @@
+/*
+ * local.h: `drover-worker run`: a job on this machine alone, without a coordinator: the plan (tasks
+ * of one key), limits a key, retries with back-off, a crawl's frontier and what it has seen, rows and
+ * rejects to files, and statistics.
+ *
+ * Bounded: inputs are read as there is room for them; the frontier has a limit in bytes, and what a
+ * crawl finds beyond it is a reject with the reason FRONTIER_FULL.
+ *
+ * Thread rule: one thread, the process's first; rows are written by the loops' threads, too.
+ */
+#ifndef DROVER_LOCAL_H
+#define DROVER_LOCAL_H
+
+#include <jansson.h>
+
+#include "pipeline.h"
+#include "worker/scrape/scrape.h"
+
+enum {
+    LOCAL_TASK_ITEMS_MAX = 16,  /* small tasks: their rows wait in memory until they end */
+    LOCAL_TASKS_PER_LOOP = 64,  /* under way at once */
+    LOCAL_LINE_MAX = 64 * 1024, /* bytes of one line of the input */
+    LOCAL_INPUT_AHEAD_BYTES = 4 * 1024 * 1024 /* of inputs read before they are needed */
+};
+
+struct local_config {
+    struct pipeline *pipeline; /* borrowed */
+    const char *input;         /* file of inputs, one in a line; "-": standard input; NULL: none */
+    const char *output;  /* NDJSON; "-": standard output; NULL: rows are counted, not written */
+    const char *rejects; /* NDJSON; NULL: rejects are only counted */
+    size_t loops;
+    struct scrape_config scrape;
+    size_t frontier_max_bytes;
+};
+
+/* How it ended. */
+enum local_end { LOCAL_DONE, LOCAL_STOPPED /* by a signal */ };
+
+/* Runs to the end. SIGINT and SIGTERM (which agent_block_signals has blocked) end it early, with what
+ * there is. *ret_stats: the statistics as one object, which the caller decrefs. */
+int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
+              struct error *e) MUST_CHECK;
+
+#endif

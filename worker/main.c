@@ -1,0 +1,212 @@
+/*
+ * main.c: drover-worker: the command line, and which of its three ways to run is meant.
+ */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "worker/agent.h"
+#include "worker/check.h"
+#include "worker/engines.h"
+#include "worker/local.h"
+#include "worker/options.h"
+
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_STOPPED = 130 };
+
+static int complain(const struct error *e)
+{
+    fprintf(stderr, "drover-worker: %s\n", e->detail[0] ? e->detail : err_text(e->code));
+    switch (e->code) {
+    case ERR_INVALID_SPEC:
+    case ERR_INVALID_ARGUMENT:
+    case ERR_CONFIG:
+        return EXIT_USAGE;
+    default:
+        return EXIT_ERROR;
+    }
+}
+
+/* ---- serving a coordinator ---- */
+
+static int serve(const struct config *c)
+{
+    struct error e = {0};
+    struct options o;
+    int rc = options_service(c, &o, &e);
+    if (rc != ERR_OK)
+        return complain(&e);
+    const uint64_t files = options_raise_files();
+    if (files < options_files_needed(&o))
+        LOG_WARN("few open files are allowed: raise LimitNOFILE", log_u64("files", files),
+                 log_u64("need", options_files_needed(&o)));
+    const struct agent_config agent = {
+        .coordinator = o.coordinator,
+        .key = o.has_key ? &o.key : NULL,
+        .server_key = o.has_key ? o.server_key : NULL,
+        .id = o.id,
+        .host = o.host,
+        .kinds = engines_kinds(),
+        .loops = o.loops,
+        .slots = o.slots,
+        .scrape = o.scrape,
+        .result_budget_bytes = o.result_budget_bytes,
+        .drain_ms = o.drain_ms,
+    };
+    agent_block_signals();
+    rc = scrape_init(&e);
+    if (rc == ERR_OK) {
+        rc = agent_run(&agent, &e);
+        scrape_done();
+    }
+    options_done(&o);
+    return rc == ERR_OK ? EXIT_OK : complain(&e);
+}
+
+/* ---- running one job alone ---- */
+
+static int read_file(const char *path, struct buf *out, struct error *e)
+{
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (!f)
+        return error_set(e, ERR_IO, "cannot read %s: %m", path);
+    size_t n = 1;
+    while (n > 0 && buf_ok(out)) {
+        uint8_t *room = buf_reserve(out, 65536);
+        n = room ? fread(room, 1, 65536, f) : 0;
+        out->len += n;
+    }
+    const bool failed = ferror(f);
+    if (f != stdin)
+        fclose(f);
+    if (failed)
+        return error_set(e, ERR_IO, "cannot read %s", path);
+    if (!buf_ok(out))
+        return error_set(e, ERR_LIMIT, "%s is larger than %d bytes", path, SPEC_TEXT_INPUT_MAX);
+    return ERR_OK;
+}
+
+static int load_job(const char *path, struct pipeline **ret, struct error *e)
+{
+    struct buf text;
+    buf_init(&text, SPEC_TEXT_INPUT_MAX);
+    int rc = read_file(path, &text, e);
+    if (rc == ERR_OK)
+        rc = pipeline_parse(buf_span(&text), true, ret, e);
+    buf_done(&text);
+    return rc;
+}
+
+/* To standard output, or to standard error when rows are there. */
+static void print_stats(json_t *stats, const char *output)
+{
+    FILE *f = output && strcmp(output, "-") == 0 ? stderr : stdout;
+    json_dumpf(stats, f, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    fputc('\n', f);
+    fflush(f);
+    json_decref(stats);
+}
+
+static int run_job(const struct config *c, const struct options *o, struct pipeline *pipeline)
+{
+    struct error e = {0};
+    json_t *stats = NULL;
+    enum local_end end = LOCAL_DONE;
+    const struct local_config local = {
+        .pipeline = pipeline,
+        .input = config_flag(c, "input"),
+        .output = config_flag(c, "output"),
+        .rejects = config_flag(c, "rejects"),
+        .loops = o->loops,
+        .scrape = o->scrape,
+        .frontier_max_bytes = o->frontier_max_bytes,
+    };
+    agent_block_signals();
+    options_raise_files();
+    int rc = scrape_init(&e);
+    if (rc != ERR_OK)
+        return complain(&e);
+    rc = local_run(&local, &end, &stats, &e);
+    scrape_done();
+    if (rc != ERR_OK)
+        return complain(&e);
+    print_stats(stats, local.output);
+    return end == LOCAL_STOPPED ? EXIT_STOPPED : EXIT_OK;
+}
+
+static int run(const struct config *c)
+{
+    struct error e = {0};
+    struct options o;
+    struct pipeline *pipeline = NULL;
+    const char *job = config_flag(c, "job");
+    if (!job) {
+        fprintf(stderr, "drover-worker: run needs --job FILE (see --help)\n");
+        return EXIT_USAGE;
+    }
+    if (options_common(c, &o, &e) != ERR_OK)
+        return complain(&e);
+    int status;
+    if (load_job(job, &pipeline, &e) != ERR_OK) {
+        status = complain(&e);
+    } else if (!pipeline->spec->input && !config_flag(c, "input")) {
+        fprintf(stderr,
+                "drover-worker: nothing to do: the job has no \"input\"; give --input FILE\n");
+        status = EXIT_USAGE;
+    } else {
+        status = run_job(c, &o, pipeline);
+    }
+    pipeline_unref(pipeline);
+    options_done(&o);
+    return status;
+}
+
+static int dispatch(const struct config *c)
+{
+    const char *const *args;
+    const size_t n = config_args(c, &args);
+    if (config_flag(c, "check"))
+        return check_run(c) ? EXIT_OK : EXIT_ERROR;
+    if (n == 0)
+        return serve(c);
+    if (n == 1 && strcmp(args[0], "run") == 0)
+        return run(c);
+    fprintf(stderr, "drover-worker: \"%s\" is not understood (see --help)\n",
+            args[n > 1 && strcmp(args[0], "run") == 0 ? 1 : 0]);
+    return EXIT_USAGE;
+}
+
+static int print_help(void)
+{
+    struct buf help;
+    buf_init(&help, 0);
+    config_help(&options_program, &help);
+    fwrite(help.data, 1, help.len, stdout);
+    buf_done(&help);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct error e = {0};
+    struct config *c = NULL;
+    enum log_level level = LOG_LEVEL_INFO;
+    log_init(level);
+    if (config_load(&options_program, argc, argv, &c, &e) != ERR_OK)
+        return complain(&e);
+    int status;
+    if (config_wants_help(c)) {
+        status = print_help();
+    } else if (config_wants_version(c)) {
+        printf("drover-worker %s\n", DROVER_VERSION);
+        status = EXIT_OK;
+    } else if (!log_level_parse(config_str(c, "log_level"), &level)) {
+        fprintf(stderr,
+                "drover-worker: log_level: \"%s\" is none of debug, info, warn, error, off\n",
+                config_str(c, "log_level"));
+        status = EXIT_USAGE;
+    } else {
+        log_init(level);
+        status = dispatch(c);
+    }
+    config_free(c);
+    return status;
+}

@@ -1,0 +1,47 @@
+/*
+ * options.h: the options of drover-worker (flags, environment, file: common/config.h), and what the
+ * rest of the program wants to know, worked out from them.
+ *
+ * Thread rule: one thread, at the start.
+ */
+#ifndef DROVER_OPTIONS_H
+#define DROVER_OPTIONS_H
+
+#include "common/config.h"
+#include "common/keys.h"
+#include "worker/scrape/scrape.h"
+
+extern const struct config_program options_program;
+
+enum { OPTIONS_HOST_MAX = 256 };
+
+struct options {
+    const char *coordinator; /* NULL: not set */
+    bool has_key;
+    struct keys_pair key;
+    char server_key[KEYS_Z85_LEN + 1];
+    char id[KEYS_NAME_MAX + 1];
+    char host[OPTIONS_HOST_MAX];
+    size_t loops;
+    uint32_t slots;
+    size_t memory_max_bytes;
+    size_t result_budget_bytes;
+    uint64_t drain_ms;
+    size_t frontier_max_bytes;
+    struct scrape_config scrape; /* borrows from the configuration and from allow_nets */
+    const char **allow_nets;     /* owned; NULL-terminated */
+};
+
+/* What both the service and `run` need. CONFIG. */
+int options_common(const struct config *c, struct options *ret, struct error *e) MUST_CHECK;
+/* Besides, what the service needs: address, keys, id. The id is kept in the state directory when there
+ * is one; without --id and --state-dir it is the host's name and a random word, new at each start. */
+int options_service(const struct config *c, struct options *ret, struct error *e) MUST_CHECK;
+void options_done(struct options *o);
+
+/* Open files that the loops may need at once. */
+uint64_t options_files_needed(const struct options *o);
+/* Raises the soft limit of open files to the hard one; returns what it is then. */
+uint64_t options_raise_files(void);
+
+#endif

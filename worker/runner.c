@@ -1,0 +1,230 @@
+#include "runner.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/hash.h"
+#include "common/unpack.h"
+#include "worker/output.h"
+
+struct runner_loop {
+    struct scrape_loop *scrape;
+    pthread_t thread;
+    bool started;
+};
+
+struct runner {
+    struct runner_config config;
+    struct runner_loop *loops;
+    uint64_t last_id;
+    int fd;
+    bool stopped;
+    pthread_mutex_t lock; /* of what follows */
+    struct runner_task *finished, **finished_end;
+    struct runner_task *taken; /* owner's thread only */
+};
+
+size_t runner_cores(void)
+{
+    cpu_set_t set;
+    const int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (size_t)n : 1;
+}
+
+static void *loop_main(void *arg)
+{
+    struct runner_loop *l = arg;
+    scrape_loop_run(l->scrape);
+    return NULL;
+}
+
+static int start_loop(struct runner *r, struct runner_loop *l, struct error *e)
+{
+    const int rc = scrape_loop_new(&r->config.scrape, &l->scrape, e);
+    if (rc != ERR_OK)
+        return rc;
+    const int err = pthread_create(&l->thread, NULL, loop_main, l);
+    if (err != 0)
+        return error_set(e, ERR_UNAVAILABLE, "cannot start a thread: %s", strerror(err));
+    l->started = true;
+    return ERR_OK;
+}
+
+int runner_new(const struct runner_config *config, struct runner **ret, struct error *e)
+{
+    assert(config->loops > 0);
+    struct runner *r = calloc(1, sizeof(*r));
+    if (!r)
+        return error_set(e, ERR_NOMEM, "no memory for the runner");
+    r->config = *config;
+    r->finished_end = &r->finished;
+    pthread_mutex_init(&r->lock, NULL);
+    r->loops = calloc(config->loops, sizeof(*r->loops));
+    r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = ERR_OK;
+    if (!r->loops)
+        rc = error_set(e, ERR_NOMEM, "no memory for %zu loops", config->loops);
+    else if (r->fd < 0)
+        rc = error_set(e, ERR_UNAVAILABLE, "eventfd: %s", strerror(errno));
+    for (size_t i = 0; i < config->loops && rc == ERR_OK; i++)
+        rc = start_loop(r, &r->loops[i], e);
+    if (rc != ERR_OK) {
+        runner_free(r);
+        return rc;
+    }
+    *ret = r;
+    return ERR_OK;
+}
+
+void runner_stop(struct runner *r)
+{
+    if (r->stopped)
+        return;
+    r->stopped = true;
+    for (size_t i = 0; r->loops && i < r->config.loops; i++)
+        if (r->loops[i].started)
+            scrape_loop_stop(r->loops[i].scrape);
+    for (size_t i = 0; r->loops && i < r->config.loops; i++) {
+        if (r->loops[i].started)
+            pthread_join(r->loops[i].thread, NULL);
+        scrape_loop_free(r->loops[i].scrape);
+    }
+}
+
+void runner_free(struct runner *r)
+{
+    if (!r)
+        return;
+    runner_stop(r);
+    if (r->fd >= 0)
+        close(r->fd);
+    pthread_mutex_destroy(&r->lock);
+    free(r->loops);
+    free(r);
+}
+
+static void wake(struct runner *r)
+{
+    const uint64_t one = 1;
+    while (write(r->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+static void scrape_finished(struct scrape_task *scrape, struct output *output)
+{
+    struct runner_task *task = scrape->user;
+    struct runner *r = task->runner;
+    pipeline_follow(task->pipeline, output);
+    r->config.finish(r->config.user, task, output);
+    free(TAKE_PTR(task->memory));
+    task->next = NULL;
+    pthread_mutex_lock(&r->lock);
+    const bool first = !r->finished;
+    *r->finished_end = task;
+    r->finished_end = &task->next;
+    pthread_mutex_unlock(&r->lock);
+    if (first)
+        wake(r);
+}
+
+/* Copies the URLs of packed items [[url, depth], ...] into one piece of memory. */
+static int copy_urls(struct runner_task *task, struct span items, struct error *e)
+{
+    struct unpack u;
+    unpack_init(&u, items.p, items.len);
+    const size_t n = unpack_array(&u);
+    /* An item has at least three bytes, so n is bounded by what came. */
+    if (!unpack_ok(&u) || n == 0 || n > items.len)
+        return error_set(e, ERR_MALFORMED, "the task's items cannot be read");
+    const size_t bytes = n * sizeof(struct scrape_url) + items.len + n;
+    task->memory = malloc(bytes);
+    if (!task->memory)
+        return error_set(e, ERR_NOMEM, "no memory for %zu URLs", n);
+    struct scrape_url *urls = (struct scrape_url *)(void *)task->memory;
+    char *text = task->memory + n * sizeof(*urls);
+    for (size_t i = 0; i < n; i++) {
+        size_t extra;
+        unpack_tuple(&u, 2, &extra);
+        const struct span url = unpack_str(&u);
+        const uint64_t depth = unpack_u64(&u);
+        unpack_skip_n(&u, extra);
+        if (!unpack_ok(&u) || !url.p || depth > UINT32_MAX) {
+            free(TAKE_PTR(task->memory));
+            return error_set(e, ERR_MALFORMED, "item %zu of the task cannot be read", i);
+        }
+        urls[i] = (struct scrape_url){text, (uint32_t)depth};
+        memcpy(text, url.p, url.len);
+        text[url.len] = 0;
+        text += url.len + 1;
+    }
+    task->scrape.urls = urls;
+    task->scrape.n_urls = n;
+    return ERR_OK;
+}
+
+/* The loop of a key: "scheme://host[:port]", which a canonical URL begins with. */
+static struct runner_loop *loop_of(const struct runner *r, const char *url)
+{
+    const char *host = strstr(url, "://");
+    const size_t scheme_len = host ? (size_t)(host - url) + 3 : 0;
+    const size_t key_len = scheme_len + strcspn(url + scheme_len, "/");
+    return &r->loops[hash_64(url, key_len, 0) % r->config.loops];
+}
+
+int runner_start(struct runner *r, struct runner_task *task, struct span items, struct error *e)
+{
+    assert(pipeline_place(task->pipeline) == PIPELINE_LOOP && !r->stopped);
+    const int rc = copy_urls(task, items, e);
+    if (rc != ERR_OK)
+        return rc;
+    const struct scrape_spec *spec = pipeline_source(task->pipeline);
+    const uint32_t limit = MAX(scrape_spec_key_limit(spec), 1U);
+    task->runner = r;
+    task->scrape.id = ++r->last_id;
+    task->scrape.spec = spec;
+    task->scrape.job_id = task->job;
+    task->scrape.attempt = task->attempt;
+    task->scrape.grant = task->grant ? task->grant : limit;
+    task->scrape.user = task;
+    task->scrape.done = scrape_finished;
+    task->loop = loop_of(r, task->scrape.urls[0].url);
+    scrape_loop_add(task->loop->scrape, &task->scrape);
+    return ERR_OK;
+}
+
+void runner_cancel(struct runner *r, struct runner_task *task)
+{
+    if (!r->stopped)
+        scrape_loop_cancel(task->loop->scrape, task->scrape.id);
+}
+
+void runner_freeze(struct runner *r, bool frozen)
+{
+    for (size_t i = 0; i < r->config.loops && !r->stopped; i++)
+        scrape_loop_freeze(r->loops[i].scrape, frozen);
+}
+
+int runner_fd(const struct runner *r)
+{
+    return r->fd;
+}
+
+struct runner_task *runner_take(struct runner *r)
+{
+    if (!r->taken) {
+        uint64_t count;
+        while (read(r->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+            ;
+        pthread_mutex_lock(&r->lock);
+        r->taken = TAKE_PTR(r->finished);
+        r->finished_end = &r->finished;
+        pthread_mutex_unlock(&r->lock);
+    }
+    struct runner_task *task = r->taken;
+    if (task)
+        r->taken = task->next;
+    return task;
+}

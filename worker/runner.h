@@ -1,0 +1,65 @@
+/*
+ * runner.h: the threads that do the work: one scrape loop per core, each on a thread of its own.
+ * Tasks of one key always go to the same loop, so that a host's limits hold inside the process.
+ *
+ *     owner's thread:  runner_start ----> [loop thread] source, later stages, config.finish ---.
+ *                      runner_take <-------------------------- runner_fd becomes readable <----'
+ *
+ * Inline sources (noop) never change thread: pipeline_run does them. The runner knows nothing of
+ * leases, sessions or files; it decides nothing about when a task is started.
+ *
+ * Thread rule: the owner's thread, except for config.finish, which runs on a loop's.
+ */
+#ifndef DROVER_RUNNER_H
+#define DROVER_RUNNER_H
+
+#include "pipeline.h"
+#include "worker/scrape/scrape.h"
+
+struct runner;
+
+struct runner_task {
+    /* set by the owner */
+    struct pipeline *pipeline; /* LOOP; borrowed until the task was taken back */
+    uint64_t job;
+    uint32_t attempt; /* from 1 */
+    uint32_t grant;   /* concurrent requests to its host; 0: no limit but the stage's */
+    void *user;
+    /* private */
+    struct runner *runner;
+    struct runner_loop *loop;
+    struct scrape_task scrape;
+    char *memory; /* the URLs */
+    struct runner_task *next;
+};
+
+struct runner_config {
+    size_t loops;                /* at least 1 */
+    struct scrape_config scrape; /* of each loop; borrowed while the runner lives */
+    /* Takes the output on the loop's thread, e.g. to pack it. Then the task can be taken back. */
+    void (*finish)(void *user, struct runner_task *task, struct output *output_take);
+    void *user;
+};
+
+int runner_new(const struct runner_config *config, struct runner **ret, struct error *e) MUST_CHECK;
+
+/* Ends the loops. Unfinished tasks are finished with STALE before it returns; the owner takes all
+ * back with runner_take first when it wants them after: runner_stop, runner_take, runner_free. */
+void runner_stop(struct runner *r);
+void runner_free(struct runner *r); /* takes NULL */
+
+/* Starts a task with its items, which are copied. MALFORMED, NOMEM: it was not started. */
+int runner_start(struct runner *r, struct runner_task *task, struct span items,
+                 struct error *e) MUST_CHECK;
+/* It finishes soon, with STALE. Nothing happens when it has finished already. */
+void runner_cancel(struct runner *r, struct runner_task *task);
+/* Frozen loops begin no new request. */
+void runner_freeze(struct runner *r, bool frozen);
+
+int runner_fd(const struct runner *r);             /* readable: there is something to take */
+struct runner_task *runner_take(struct runner *r); /* NULL: nothing (more) has finished */
+
+/* The number of cores that this process may use. */
+size_t runner_cores(void);
+
+#endif

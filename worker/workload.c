@@ -1,0 +1,354 @@
+#include "workload.h"
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "common/pack.h"
+#include "worker/output.h"
+#include "worker/result.h"
+
+/* A task before its result: with its input until it is started, then on a loop of the runner. */
+struct job_run {
+    struct runner_task task;
+    struct held *held; /* NULL: abandoned, its lease is gone */
+    struct wire_token token;
+    struct buf packed;
+    enum wire_outcome outcome;
+    uint32_t rows;
+    int rc; /* of packing */
+    struct wire_stat counters[WORKLOAD_COUNTERS_MAX];
+    size_t n_counters;
+    size_t input_len;
+    char input[];
+};
+
+/* ---- counters for heartbeats ---- */
+
+/* Those statistics of tasks that are worth a metric of the worker: what its name begins with. */
+static bool is_counter(const char *name)
+{
+    static const char *const prefixes[] = {"pages",   "bytes",    "body_bytes",
+                                           "status_", "requests", "robots_"};
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+static void count(struct wire_stat *all, size_t *n, struct span name, int64_t value)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (span_eq(all[i].name, name)) {
+            all[i].value += value;
+            return;
+        }
+    if (*n < WORKLOAD_COUNTERS_MAX)
+        all[(*n)++] = (struct wire_stat){name, value};
+}
+
+/* ---- finishing ---- */
+
+/* On the loop's thread: the result is packed there, in parallel. */
+static void finish(void *user UNUSED, struct runner_task *task, struct output *output_take)
+{
+    struct job_run *run = task->user;
+    run->rc = result_pack(&run->token, output_take, &run->packed, &run->outcome);
+    run->rows = run->outcome == WIRE_DONE ? output_take->rows->n_rows : 0;
+    for (size_t i = 0; i < output_take->n_stats; i++)
+        if (is_counter(output_take->stats[i].name))
+            count(run->counters, &run->n_counters, span_str(output_take->stats[i].name),
+                  output_take->stats[i].value);
+    output_free(output_take);
+}
+
+static void run_free(struct job_run *run)
+{
+    if (!run)
+        return;
+    pipeline_unref(run->task.pipeline);
+    buf_done(&run->packed);
+    free(run);
+}
+
+/* The bytes of a buf as exactly as much memory, since results may wait long. */
+static uint8_t *exact_bytes(struct buf *b, size_t *ret_len)
+{
+    *ret_len = b->len;
+    uint8_t *p = realloc(b->data, b->len);
+    if (!p)
+        p = b->data;
+    *b = (struct buf){0};
+    return p;
+}
+
+/* The run ends and its held entry has a result. When there is no memory even for the plain one, the
+ * process ends: its leases go back with its session, which loses nothing. */
+static void finished(struct workload *w, struct job_run *run)
+{
+    struct held *h = run->held;
+    if (run->rc != ERR_OK) {
+        buf_done(&run->packed);
+        buf_init(&run->packed, 0);
+        run->outcome = WIRE_RETRY;
+        run->rows = 0;
+        if (result_pack_plain(&run->token, WIRE_RETRY, "NOMEM: out of memory for the result",
+                              &run->packed) != ERR_OK)
+            abort();
+    }
+    size_t len;
+    uint8_t *bytes = exact_bytes(&run->packed, &len);
+    h->run = NULL;
+    h->rows = run->rows;
+    h->failed = run->outcome == WIRE_RETRY || run->outcome == WIRE_FAIL;
+    held_finish(&w->held, h, bytes, len);
+    w->tasks_done += run->outcome == WIRE_DONE;
+    w->tasks_failed += h->failed;
+    w->tasks_returned += run->outcome == WIRE_RETURNED;
+    w->rows += run->rows;
+    for (size_t i = 0; i < run->n_counters; i++)
+        count(w->counters, &w->n_counters, run->counters[i].name, run->counters[i].value);
+    run_free(run);
+}
+
+/* A task that was not run, or not to its end, without an output. */
+static void finished_plain(struct workload *w, struct job_run *run, enum wire_outcome outcome,
+                           const char *reason)
+{
+    run->outcome = outcome;
+    run->rc = result_pack_plain(&run->token, outcome, reason, &run->packed);
+    finished(w, run);
+}
+
+static void finished_error(struct workload *w, struct job_run *run, int rc, const struct error *e)
+{
+    char reason[600];
+    const enum err_class class = err_class((enum err)rc);
+    snprintf(reason, sizeof(reason), "%s: %s", err_name((enum err)rc), e->detail);
+    finished_plain(w, run, rc == ERR_NOMEM || class == ERR_CLASS_RETRY ? WIRE_RETRY : WIRE_FAIL,
+                   reason);
+}
+
+/* ---- life ---- */
+
+int workload_init(struct workload *w, const struct workload_config *config, struct error *e)
+{
+    *w = (struct workload){.slots = config->slots};
+    catalog_init(&w->catalog);
+    if (held_init(&w->held) != ERR_OK)
+        return error_set(e, ERR_NOMEM, "no memory");
+    const struct runner_config runner = {.loops = config->loops,
+                                         .scrape = config->scrape,
+                                         .finish = finish,
+                                         .user = w};
+    const int rc = runner_new(&runner, &w->runner, e);
+    if (rc != ERR_OK)
+        held_done(&w->held);
+    return rc;
+}
+
+void workload_done(struct workload *w)
+{
+    runner_stop(w->runner);
+    workload_collect(w);
+    for (struct held *h = w->held.lists[HELD_WAITING].first; h; h = h->next)
+        run_free(TAKE_PTR(h->run));
+    runner_free(w->runner);
+    catalog_done(&w->catalog);
+    held_done(&w->held);
+}
+
+void workload_session(struct workload *w)
+{
+    catalog_session(&w->catalog);
+    held_resend(&w->held);
+    w->sent_bytes = 0;
+}
+
+/* Lets go of an entry in whatever state it is. */
+static void release(struct workload *w, struct held *h)
+{
+    struct job_run *run = TAKE_PTR(h->run);
+    if (run && h->state == HELD_RUNNING) {
+        run->held = NULL;
+        w->n_abandoned++;
+        runner_cancel(w->runner, &run->task);
+    } else {
+        run_free(run);
+    }
+    if (h->state == HELD_SENT)
+        w->sent_bytes -= h->result_bytes;
+    held_forget(&w->held, h);
+}
+
+static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task *t,
+                      struct error *e)
+{
+    struct held *h = held_find(&w->held, t->task);
+    if (h) /* an older lease of the same task */
+        release(w, h);
+    struct job_run *run = calloc(1, sizeof(*run) + t->input.len);
+    const struct wire_token token = {t->task, epoch, t->counter};
+    h = run ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
+    if (!h) {
+        run_free(run);
+        return error_set(e, ERR_NOMEM, "no memory for a task");
+    }
+    buf_init(&run->packed, 0);
+    run->task.job = t->job;
+    run->task.attempt = t->attempt;
+    run->task.grant = t->grant;
+    run->task.user = run;
+    run->held = h;
+    run->token = token;
+    run->input_len = t->input.len;
+    memcpy(run->input, t->input.p, t->input.len);
+    h->run = run;
+    /* Now, so that the job's description is kept while the task waits. */
+    struct error bad = {0};
+    const int rc = catalog_get(&w->catalog, t->job, &run->task.pipeline, &bad);
+    if (rc != ERR_OK)
+        finished_error(w, run, rc, &bad);
+    return ERR_OK;
+}
+
+int workload_assign(struct workload *w, uint64_t epoch, const struct wire_assign *m,
+                    struct error *e)
+{
+    int rc = ERR_OK;
+    for (size_t i = 0; i < m->n_jobs && rc == ERR_OK; i++)
+        rc = catalog_put(&w->catalog, m->jobs[i].job, m->jobs[i].spec, e);
+    for (size_t i = 0; i < m->n_tasks && rc == ERR_OK; i++)
+        rc = assign_one(w, epoch, &m->tasks[i], e);
+    return rc;
+}
+
+void workload_settle(struct workload *w, const struct wire_verdict *verdicts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct wire_token *token = &verdicts[i].token;
+        struct held *h = held_find(&w->held, token->task);
+        if (h && h->token.epoch == token->epoch && h->token.counter == token->counter)
+            release(w, h);
+    }
+}
+
+static void run_inline(struct workload *w, struct job_run *run)
+{
+    struct output *o = pipeline_output(run->task.pipeline);
+    if (!o) {
+        finished_plain(w, run, WIRE_RETRY, "NOMEM: out of memory for the rows");
+        return;
+    }
+    pipeline_run(run->task.pipeline, (struct span){run->input, run->input_len}, o);
+    finish(w, &run->task, o);
+    finished(w, run);
+}
+
+/* False: there is no slot for it now. */
+static bool start(struct workload *w, struct held *h)
+{
+    struct job_run *run = h->run;
+    if (w->returning) {
+        finished_plain(w, run, WIRE_RETURNED, NULL);
+        return true;
+    }
+    if (pipeline_place(run->task.pipeline) == PIPELINE_INLINE) {
+        run_inline(w, run);
+        return true;
+    }
+    if (held_count(&w->held, HELD_RUNNING) + w->n_abandoned >= w->slots)
+        return false;
+    struct error e = {0};
+    const int rc =
+        runner_start(w->runner, &run->task, (struct span){run->input, run->input_len}, &e);
+    if (rc == ERR_OK)
+        held_start(&w->held, h);
+    else
+        finished_error(w, run, rc, &e);
+    return true;
+}
+
+void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user)
+{
+    struct held *h;
+    while ((h = w->held.lists[HELD_WAITING].first) && (w->returning || may_start(user)))
+        if (!start(w, h))
+            return;
+}
+
+void workload_collect(struct workload *w)
+{
+    struct runner_task *task;
+    while ((task = runner_take(w->runner))) {
+        struct job_run *run = task->user;
+        if (run->held) {
+            finished(w, run);
+        } else {
+            w->n_abandoned--;
+            run_free(run);
+        }
+    }
+}
+
+int workload_fd(const struct workload *w)
+{
+    return runner_fd(w->runner);
+}
+
+void workload_return(struct workload *w, bool on)
+{
+    w->returning = on;
+}
+
+void workload_cancel_running(struct workload *w)
+{
+    for (struct held *h = w->held.lists[HELD_RUNNING].first; h; h = h->next)
+        runner_cancel(w->runner, &((struct job_run *)h->run)->task);
+}
+
+size_t workload_results(struct workload *w, struct buf *body)
+{
+    size_t n = 0, bytes = 0;
+    for (struct held *h = w->held.lists[HELD_READY].first; h && n < WIRE_TASKS_MAX; h = h->next) {
+        const bool fits = bytes + h->result_bytes <= WORKLOAD_MESSAGE_BYTES &&
+                          w->sent_bytes + bytes + h->result_bytes <= WORKLOAD_IN_FLIGHT_BYTES;
+        if (!fits && (n > 0 || w->sent_bytes > 0))
+            break;
+        bytes += h->result_bytes;
+        n++;
+    }
+    if (n == 0)
+        return 0;
+    pack_array(body, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct held *h = held_next(&w->held);
+        buf_append(body, h->result, h->result_bytes);
+    }
+    w->sent_bytes += bytes;
+    return n;
+}
+
+void workload_state(const struct workload *w, struct credit_state *ret)
+{
+    *ret = (struct credit_state){
+        .in_hand = held_count(&w->held, HELD_WAITING) + held_count(&w->held, HELD_RUNNING) +
+                   w->n_abandoned,
+        .input_bytes = w->held.input_bytes,
+        .result_bytes = w->held.result_bytes,
+        .finished = w->tasks_done + w->tasks_failed + w->tasks_returned,
+    };
+}
+
+void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret)
+{
+    *ret = (struct wire_heartbeat){
+        .busy = (uint32_t)(held_count(&w->held, HELD_RUNNING) + w->n_abandoned),
+        .queued = (uint32_t)held_count(&w->held, HELD_WAITING),
+        .buffered_bytes = w->held.result_bytes,
+        .tasks_done = w->tasks_done,
+        .tasks_failed = w->tasks_failed,
+        .rows = w->rows,
+        .counters = w->counters,
+        .n_counters = w->n_counters,
+    };
+}

@@ -1,0 +1,73 @@
+/*
+ * workload.h: the tasks in this worker's hands: taken over from an ASSIGN, started when there is a
+ * slot, turned into a result, kept until the coordinator has it.
+ *
+ * It puts together what is held (held.h), the jobs (catalog.h) and the threads (runner.h). It sends
+ * nothing: agent.c asks for the next results. It reads no clock: whether work may be started is its
+ * caller's to say.
+ *
+ * Thread rule: the session thread.
+ */
+#ifndef DROVER_WORKLOAD_H
+#define DROVER_WORKLOAD_H
+
+#include "catalog.h"
+#include "credit.h"
+#include "held.h"
+#include "runner.h"
+
+enum {
+    WORKLOAD_MESSAGE_BYTES =
+        1024 * 1024, /* of results in one message, unless one alone is larger */
+    WORKLOAD_IN_FLIGHT_BYTES = 8 * 1024 * 1024, /* of results sent and not acknowledged */
+    WORKLOAD_COUNTERS_MAX = 32
+};
+
+struct workload_config {
+    size_t loops;
+    uint32_t slots;
+    struct scrape_config scrape; /* of each loop; borrowed */
+};
+
+struct workload {
+    struct held_table held;
+    struct catalog catalog;
+    struct runner *runner;
+    uint32_t slots;
+    bool returning;     /* draining: what is not started goes back */
+    size_t sent_bytes;  /* of SENT results */
+    size_t n_abandoned; /* tasks on a loop whose lease is gone */
+    uint64_t tasks_done, tasks_failed, tasks_returned, rows;
+    struct wire_stat counters[WORKLOAD_COUNTERS_MAX]; /* for heartbeats; names are static */
+    size_t n_counters;
+};
+
+int workload_init(struct workload *w, const struct workload_config *config,
+                  struct error *e) MUST_CHECK;
+void workload_done(struct workload *w);
+
+void workload_session(
+    struct workload *w); /* a new session: results not acknowledged are sent again */
+/* NOMEM: the session must end, since a lease would be lost from sight. */
+int workload_assign(struct workload *w, uint64_t epoch, const struct wire_assign *m,
+                    struct error *e) MUST_CHECK;
+/* RESULT_ACK or REVOKE: forgets. A verdict on another token than the one that is held is ignored. */
+void workload_settle(struct workload *w, const struct wire_verdict *verdicts, size_t n);
+
+/* Starts what waits, as far as there are slots, while `may_start(user)` says so before each task. */
+void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user);
+void workload_collect(struct workload *w); /* takes finished tasks from the runner */
+int workload_fd(const struct workload *w); /* readable: workload_collect has something to do */
+
+/* While on, tasks that are not started are given back. */
+void workload_return(struct workload *w, bool on);
+void workload_cancel_running(struct workload *w); /* they are given back as well */
+
+/* Packs the body of a RESULT message; the number of results in it, 0: nothing to send now. When the
+ * message cannot be sent, its results go with the next session. */
+size_t workload_results(struct workload *w, struct buf *body);
+
+void workload_state(const struct workload *w, struct credit_state *ret); /* all but `closed` */
+void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret);
+
+#endif
