@@ -22,7 +22,7 @@
 enum {
     CONNECT_MS = 5000,
     DNS_MS = 3000,
-    DNS_SERVERS_MAX = 3, /* as in resolv.conf(5) */
+    DNS_SERVERS_MAX = 3,       /* as in resolv.conf(5) */
     OLDEST_YEAR_S = 1767225600 /* 2026-01-01: a clock before it is wrong */
 };
 
@@ -129,8 +129,9 @@ static void check_handshake(struct check *c, const char *where)
         fail(c, "on the coordinator: drover key authorize worker NAME PUBLIC-KEY",
              "%s; the key %s is not allowed", where, o->key.public_z85);
     else
-        fail(c, o->has_key ? "is server_key_file the coordinator's, and the port its back (7701)?"
-                           : "give key_file and server_key_file, and the port of its back (7701)",
+        fail(c,
+             o->has_key ? "is server_key_file the coordinator's, and the port its back (7701)?"
+                        : "give key_file and server_key_file, and the port of its back (7701)",
              "%s; %s", where, e.detail);
     transport_free(t);
     transport_context_free(context);
@@ -159,8 +160,9 @@ static void check_coordinator(struct check *c)
     const uint64_t took_us = clock_us() - begin_us;
     freeaddrinfo(found);
     if (error != 0) {
-        fail(c, error == ECONNREFUSED ? "start drover-coordinator there, or correct the port"
-                                      : "open the port in the firewalls between",
+        fail(c,
+             error == ECONNREFUSED ? "start drover-coordinator there, or correct the port"
+                                   : "open the port in the firewalls between",
              "%s -> %s port %s: %s", host, numeric, port, strerror(error));
         return;
     }
@@ -182,8 +184,7 @@ static void check_clock(struct check *c)
         fail(c, "set the clock, e.g. by systemd-timesyncd: certificates are checked against it",
              "clock %s", text);
     else
-        ok("clock %s%s", text,
-           synchronised ? ", synchronised" : ", not known to be synchronised");
+        ok("clock %s%s", text, synchronised ? ", synchronised" : ", not known to be synchronised");
 }
 
 static void check_files(struct check *c)

@@ -26,8 +26,8 @@ void credit_measure(struct credit *c, const struct credit_state *state, uint64_t
         return;
     const uint64_t finished = state->finished - c->measured_finished;
     const uint64_t prefill = finished * CREDIT_PREFILL_MS / elapsed_ms;
-    c->prefill = (uint32_t)MAX(MIN(prefill, (uint64_t)CREDIT_PREFILL_MAX),
-                               (uint64_t)CREDIT_PREFILL_MIN);
+    c->prefill =
+        (uint32_t)MAX(MIN(prefill, (uint64_t)CREDIT_PREFILL_MAX), (uint64_t)CREDIT_PREFILL_MIN);
     c->measured_ms = now_ms;
     c->measured_finished = state->finished;
 }
@@ -42,9 +42,8 @@ bool credit_due(const struct credit *c, const struct credit_state *state, struct
         bytes = CREDIT_INPUT_BYTES - state->input_bytes;
     }
     *ret = (struct wire_credit){c->assigned.tasks + tasks, c->assigned.bytes + bytes};
-    const uint64_t open = c->announced.tasks > c->assigned.tasks
-                              ? c->announced.tasks - c->assigned.tasks
-                              : 0;
+    const uint64_t open =
+        c->announced.tasks > c->assigned.tasks ? c->announced.tasks - c->assigned.tasks : 0;
     if (tasks == 0)
         return open > 0; /* take back what is open */
     /* More, as soon as it is a quarter of the window: a message for each task would cost more than

@@ -29,16 +29,16 @@ struct credit {
     uint64_t result_budget_bytes;
     uint32_t prefill;
     uint64_t measured_ms, measured_finished; /* the last measurement */
-    struct wire_credit assigned;  /* in this session */
-    struct wire_credit announced; /* in this session */
+    struct wire_credit assigned;             /* in this session */
+    struct wire_credit announced;            /* in this session */
 };
 
 struct credit_state {
-    size_t in_hand;          /* tasks that wait or run */
-    uint64_t input_bytes;    /* of them */
-    uint64_t result_bytes;   /* finished, not acknowledged */
-    uint64_t finished;       /* tasks since the process began */
-    bool closed;             /* draining, or the lease is in doubt */
+    size_t in_hand;        /* tasks that wait or run */
+    uint64_t input_bytes;  /* of them */
+    uint64_t result_bytes; /* finished, not acknowledged */
+    uint64_t finished;     /* tasks since the process began */
+    bool closed;           /* draining, or the lease is in doubt */
 };
 
 void credit_init(struct credit *c, uint32_t slots, uint64_t result_budget_bytes, uint64_t now_ms);

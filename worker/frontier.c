@@ -19,10 +19,10 @@ struct frontier_key {
     struct frontier_key *chain; /* in its bucket */
     struct frontier_key *next_ready;
     bool ready;
-    uint32_t granted;        /* uses by running tasks */
+    uint32_t granted; /* uses by running tasks */
     uint64_t not_before_ms;
     struct buf queue;
-    size_t head;    /* bytes of the queue that are consumed */
+    size_t head; /* bytes of the queue that are consumed */
     size_t n_items;
 };
 

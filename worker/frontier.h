@@ -20,7 +20,8 @@
 struct frontier;
 struct frontier_key;
 
-struct frontier *frontier_new(size_t max_bytes, uint32_t key_limit) MUST_CHECK; /* NULL: no memory */
+struct frontier *frontier_new(size_t max_bytes,
+                              uint32_t key_limit) MUST_CHECK; /* NULL: no memory */
 void frontier_free(struct frontier *f);
 
 /* Whether the item is new; then it is remembered. LIMIT: it cannot be remembered. */
@@ -45,8 +46,9 @@ bool frontier_take(struct frontier *f, uint64_t now_ms, size_t max_items, struct
 void frontier_release(struct frontier *f, const struct frontier_task *task, uint32_t backoff_ms,
                       uint64_t now_ms);
 
-size_t frontier_count(const struct frontier *f);   /* items that wait */
-size_t frontier_bytes(const struct frontier *f);   /* used of the limit */
-uint64_t frontier_deadline(const struct frontier *f); /* when something becomes ready; UINT64_MAX: never */
+size_t frontier_count(const struct frontier *f); /* items that wait */
+size_t frontier_bytes(const struct frontier *f); /* used of the limit */
+uint64_t
+frontier_deadline(const struct frontier *f); /* when something becomes ready; UINT64_MAX: never */
 
 #endif

@@ -25,10 +25,10 @@ struct held {
     enum held_state state;
     uint64_t job;
     uint32_t input_bytes;
-    uint32_t rows;       /* READY, SENT: of the result */
-    bool failed;         /* READY, SENT: the outcome is not DONE */
-    void *run;           /* the owner's, WAITING and RUNNING */
-    uint8_t *result;     /* READY, SENT: one packed wire_result; owned */
+    uint32_t rows;   /* READY, SENT: of the result */
+    bool failed;     /* READY, SENT: the outcome is not DONE */
+    void *run;       /* the owner's, WAITING and RUNNING */
+    uint8_t *result; /* READY, SENT: one packed wire_result; owned */
     size_t result_bytes;
     struct held *prev, *next; /* in its list */
     struct held *chain;       /* in its hash bucket */
@@ -42,7 +42,7 @@ struct held_list {
 struct held_table {
     struct held_list lists[HELD_STATES];
     struct held **buckets;
-    size_t n_buckets, n; /* n_buckets is a power of two */
+    size_t n_buckets, n;   /* n_buckets is a power of two */
     uint64_t input_bytes;  /* of WAITING and RUNNING */
     uint64_t result_bytes; /* of READY and SENT */
 };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -78,8 +79,8 @@ static void reject(struct local *l, struct span input, const char *reason, const
 static uint64_t backoff_ms(struct local *l, uint32_t attempt)
 {
     const uint32_t doublings = MIN(attempt - 2, 20U);
-    const uint64_t cap = MIN((uint64_t)l->spec->backoff_ms << doublings,
-                             (uint64_t)l->spec->backoff_max_ms);
+    const uint64_t cap =
+        MIN((uint64_t)l->spec->backoff_ms << doublings, (uint64_t)l->spec->backoff_max_ms);
     l->random = hash_mix(l->random + 1);
     return cap ? 1 + l->random % cap : 1;
 }
@@ -196,7 +197,8 @@ static void failed(struct local *l, struct local_task *t, enum err code, const c
         }
         const struct span text = unpack_str(&item);
         if (text.p && unpack_ok(&item))
-            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, reason, detail);
+            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, reason,
+                 detail);
         unpack_skip(&u);
     }
     l->n_failed += !again;
@@ -367,20 +369,33 @@ static json_t *fill_rates(const struct local *l)
     json_t *counts = tally_json(&l->stats, "fill."), *rates = json_object();
     const char *name;
     json_t *value;
-    json_object_foreach(counts, name, value)
-        json_object_set_new(rates, name,
-                            json_real(l->n_rows ? (double)json_integer_value(value) /
-                                                      (double)l->n_rows
-                                                : 0.0));
+    json_object_foreach(counts, name, value) json_object_set_new(
+        rates, name,
+        json_real(l->n_rows ? (double)json_integer_value(value) / (double)l->n_rows : 0.0));
     json_decref(counts);
     return rates;
+}
+
+/* The most memory that this program had. Not ru_maxrss, which begins with what the process that
+ * started it had. */
+static double peak_mb(void)
+{
+    char line[256];
+    unsigned long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "VmHWM: %lu kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (double)kib / 1024;
 }
 
 static int statistics(const struct local *l, double seconds, json_t **ret, struct error *e)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    const int64_t pages = tally_get(&l->stats, "pages"), bytes = tally_get(&l->stats, "bytes");
+    const int64_t pages = tally_get(&l->stats, "status_2xx"), bytes = tally_get(&l->stats, "bytes");
     const double cpu_s = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                          (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
     *ret = json_pack(
@@ -388,7 +403,7 @@ static int statistics(const struct local *l, double seconds, json_t **ret, struc
         "state", l->stopped ? "stopped" : "done", "rows", (json_int_t)l->n_rows, "pages",
         (json_int_t)pages, "bytes", (json_int_t)bytes, "seconds", seconds, "pages_per_s",
         seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb",
-        (double)u.ru_maxrss / 1024, "inputs", (json_int_t)l->n_inputs, "duplicates",
+        peak_mb(), "inputs", (json_int_t)l->n_inputs, "duplicates",
         (json_int_t)l->n_duplicates, "beyond_items_max", (json_int_t)l->n_beyond, "tasks",
         (json_int_t)l->n_tasks_done, "failed_tasks", (json_int_t)l->n_failed, "retried",
         (json_int_t)l->n_retries, "rejects", (json_int_t)l->n_rejects, "rejects_by_reason",
@@ -413,8 +428,10 @@ static int open_all(struct local *l, struct error *e)
         return error_set(e, ERR_NOMEM, "no memory for the frontier");
     if (pipeline_place(config->pipeline) != PIPELINE_LOOP)
         return ERR_OK;
-    const struct runner_config runner = {
-        .loops = config->loops, .scrape = config->scrape, .finish = finish, .user = l};
+    const struct runner_config runner = {.loops = config->loops,
+                                         .scrape = config->scrape,
+                                         .finish = finish,
+                                         .user = l};
     return runner_new(&runner, &l->runner, e);
 }
 

@@ -26,8 +26,8 @@ enum {
 struct local_config {
     struct pipeline *pipeline; /* borrowed */
     const char *input;         /* file of inputs, one in a line; "-": standard input; NULL: none */
-    const char *output;        /* NDJSON; "-": standard output; NULL: rows are counted, not written */
-    const char *rejects;       /* NDJSON; NULL: rejects are only counted */
+    const char *output;  /* NDJSON; "-": standard output; NULL: rows are counted, not written */
+    const char *rejects; /* NDJSON; NULL: rejects are only counted */
     size_t loops;
     struct scrape_config scrape;
     size_t frontier_max_bytes;

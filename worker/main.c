@@ -148,7 +148,8 @@ static int run(const struct config *c)
     if (load_job(job, &pipeline, &e) != ERR_OK) {
         status = complain(&e);
     } else if (!pipeline->spec->input && !config_flag(c, "input")) {
-        fprintf(stderr, "drover-worker: nothing to do: the job has no \"input\"; give --input FILE\n");
+        fprintf(stderr,
+                "drover-worker: nothing to do: the job has no \"input\"; give --input FILE\n");
         status = EXIT_USAGE;
     } else {
         status = run_job(c, &o, pipeline);
@@ -198,7 +199,8 @@ int main(int argc, char **argv)
         printf("drover-worker %s\n", DROVER_VERSION);
         status = EXIT_OK;
     } else if (!log_level_parse(config_str(c, "log_level"), &level)) {
-        fprintf(stderr, "drover-worker: log_level: \"%s\" is none of debug, info, warn, error, off\n",
+        fprintf(stderr,
+                "drover-worker: log_level: \"%s\" is none of debug, info, warn, error, off\n",
                 config_str(c, "log_level"));
         status = EXIT_USAGE;
     } else {

@@ -178,8 +178,10 @@ static int choose_id(const struct config *c, struct options *o, struct error *e)
 {
     const char *id = config_str(c, "id"), *dir = config_str(c, "state_dir");
     if (id && !keys_name_valid(span_str(id)))
-        return error_set(e, ERR_CONFIG, "id: \"%s\" has other characters than A-Z a-z 0-9 . _ - or "
-                                        "is longer than %d", id, KEYS_NAME_MAX);
+        return error_set(e, ERR_CONFIG,
+                         "id: \"%s\" has other characters than A-Z a-z 0-9 . _ - or "
+                         "is longer than %d",
+                         id, KEYS_NAME_MAX);
     if (id)
         snprintf(o->id, sizeof(o->id), "%s", id);
     else if (dir)
@@ -197,7 +199,8 @@ static int load_keys(const struct config *c, struct options *o, struct error *e)
     if (!key && !server)
         return ERR_OK;
     if (!key || !server)
-        return error_set(e, ERR_CONFIG, "%s is needed with %s", key ? "server_key_file" : "key_file",
+        return error_set(e, ERR_CONFIG, "%s is needed with %s",
+                         key ? "server_key_file" : "key_file",
                          key ? "key_file" : "server_key_file");
     const int rc = keys_load(key, &o->key, e);
     if (rc != ERR_OK)

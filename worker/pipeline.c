@@ -71,8 +71,9 @@ int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size
                 p->kinds[i] = &kinds[k];
         if (!p->kinds[i]) {
             pipeline_unref(p);
-            return error_set(e, ERR_INVALID_SPEC, "stages[%zu].kind: this worker cannot run \"%s\" %s",
-                             i, engine->name, i == 0 ? "as the first stage" : "after another stage");
+            return error_set(e, ERR_INVALID_SPEC,
+                             "stages[%zu].kind: this worker cannot run \"%s\" %s", i, engine->name,
+                             i == 0 ? "as the first stage" : "after another stage");
         }
     }
     *ret = p;

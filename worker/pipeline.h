@@ -46,7 +46,7 @@ extern const struct pipeline_kind pipeline_kinds[];
 extern const size_t pipeline_n_kinds;
 
 struct pipeline {
-    struct spec *spec; /* owned */
+    struct spec *spec;                                  /* owned */
     const struct pipeline_kind *kinds[SPEC_STAGES_MAX]; /* of the stages, in order */
     uint32_t references;
 };

@@ -105,10 +105,11 @@ static size_t bytes_at_least(const struct output *o)
 static int pack_too_large(const struct wire_token *token, size_t bytes, struct buf *out)
 {
     char reason[200];
-    snprintf(reason, sizeof(reason),
-             "LIMIT: the result of this task has %zu bytes or more; a message may have %d: give the "
-             "job a smaller task_items, or extract less from a page",
-             bytes, WIRE_MESSAGE_MAX);
+    snprintf(
+        reason, sizeof(reason),
+        "LIMIT: the result of this task has %zu bytes or more; a message may have %d: give the "
+        "job a smaller task_items, or extract less from a page",
+        bytes, WIRE_MESSAGE_MAX);
     return result_pack_plain(token, WIRE_FAIL, reason, out);
 }
 

@@ -34,7 +34,7 @@ struct runner_task {
 };
 
 struct runner_config {
-    size_t loops; /* at least 1 */
+    size_t loops;                /* at least 1 */
     struct scrape_config scrape; /* of each loop; borrowed while the runner lives */
     /* Takes the output on the loop's thread, e.g. to pack it. Then the task can be taken back. */
     void (*finish)(void *user, struct runner_task *task, struct output *output_take);

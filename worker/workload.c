@@ -27,7 +27,8 @@ struct job_run {
 /* Those statistics of tasks that are worth a metric of the worker: what its name begins with. */
 static bool is_counter(const char *name)
 {
-    static const char *const prefixes[] = {"pages", "bytes", "body_bytes", "status_", "requests", "robots_"};
+    static const char *const prefixes[] = {"pages",   "bytes",    "body_bytes",
+                                           "status_", "requests", "robots_"};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -123,8 +124,8 @@ static void finished_error(struct workload *w, struct job_run *run, int rc, cons
     char reason[600];
     const enum err_class class = err_class((enum err)rc);
     snprintf(reason, sizeof(reason), "%s: %s", err_name((enum err)rc), e->detail);
-    finished_plain(w, run,
-                   rc == ERR_NOMEM || class == ERR_CLASS_RETRY ? WIRE_RETRY : WIRE_FAIL, reason);
+    finished_plain(w, run, rc == ERR_NOMEM || class == ERR_CLASS_RETRY ? WIRE_RETRY : WIRE_FAIL,
+                   reason);
 }
 
 /* ---- life ---- */
@@ -135,8 +136,10 @@ int workload_init(struct workload *w, const struct workload_config *config, stru
     catalog_init(&w->catalog);
     if (held_init(&w->held) != ERR_OK)
         return error_set(e, ERR_NOMEM, "no memory");
-    const struct runner_config runner = {
-        .loops = config->loops, .scrape = config->scrape, .finish = finish, .user = w};
+    const struct runner_config runner = {.loops = config->loops,
+                                         .scrape = config->scrape,
+                                         .finish = finish,
+                                         .user = w};
     const int rc = runner_new(&runner, &w->runner, e);
     if (rc != ERR_OK)
         held_done(&w->held);
@@ -256,7 +259,8 @@ static bool start(struct workload *w, struct held *h)
     if (held_count(&w->held, HELD_RUNNING) + w->n_abandoned >= w->slots)
         return false;
     struct error e = {0};
-    const int rc = runner_start(w->runner, &run->task, (struct span){run->input, run->input_len}, &e);
+    const int rc =
+        runner_start(w->runner, &run->task, (struct span){run->input, run->input_len}, &e);
     if (rc == ERR_OK)
         held_start(&w->held, h);
     else

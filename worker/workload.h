@@ -17,7 +17,8 @@
 #include "runner.h"
 
 enum {
-    WORKLOAD_MESSAGE_BYTES = 1024 * 1024,    /* of results in one message, unless one alone is larger */
+    WORKLOAD_MESSAGE_BYTES =
+        1024 * 1024, /* of results in one message, unless one alone is larger */
     WORKLOAD_IN_FLIGHT_BYTES = 8 * 1024 * 1024, /* of results sent and not acknowledged */
     WORKLOAD_COUNTERS_MAX = 32
 };
@@ -33,9 +34,9 @@ struct workload {
     struct catalog catalog;
     struct runner *runner;
     uint32_t slots;
-    bool returning;      /* draining: what is not started goes back */
-    size_t sent_bytes;   /* of SENT results */
-    size_t n_abandoned;  /* tasks on a loop whose lease is gone */
+    bool returning;     /* draining: what is not started goes back */
+    size_t sent_bytes;  /* of SENT results */
+    size_t n_abandoned; /* tasks on a loop whose lease is gone */
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX]; /* for heartbeats; names are static */
     size_t n_counters;
@@ -45,7 +46,8 @@ int workload_init(struct workload *w, const struct workload_config *config,
                   struct error *e) MUST_CHECK;
 void workload_done(struct workload *w);
 
-void workload_session(struct workload *w); /* a new session: results not acknowledged are sent again */
+void workload_session(
+    struct workload *w); /* a new session: results not acknowledged are sent again */
 /* NOMEM: the session must end, since a lease would be lost from sight. */
 int workload_assign(struct workload *w, uint64_t epoch, const struct wire_assign *m,
                     struct error *e) MUST_CHECK;

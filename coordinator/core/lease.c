@@ -99,7 +99,7 @@ void lease_adopt(struct sched *s, struct session *se, struct group *g, struct ta
     job_count_move(s, g->job, SCHED_READY, SCHED_LEASED, 1);
     l->token = held->token;
     /* How many slots it was granted is not known any more: count all that the job may have. */
-    l->grant = key_limits(g->job) ? g->job->key_limit : 0;
+    l->grant = !key_limits(g->job) ? 0 : CORE_BUG(7) ? 1 : g->job->key_limit;
     lease_hold(s, l, se);
     if (l->grant > 0)
         key_take(s, g->key, l->grant);
@@ -249,7 +249,7 @@ void lease_completed(struct sched *s, const struct sched_event *ev)
 
 void lease_lost(struct sched *s, struct lease *l, bool kill)
 {
-    if (kill && l->task.kills < TASK_COUNT_MAX)
+    if (kill && l->task.kills < TASK_COUNT_MAX && !CORE_BUG(6))
         l->task.kills++;
     lease_let_go(s, l);
     if (kill && s->config.kills_max > 0 && l->task.kills >= s->config.kills_max) {

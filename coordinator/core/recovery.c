@@ -65,7 +65,8 @@ void recovery_replayed(struct sched *s)
         return;
     if (r->unsorted) {
         qsort(r->items, r->n, sizeof(*r->items), compare_items);
-        qsort(r->floors, r->n_floors, sizeof(*r->floors), compare_floors);
+        if (r->n_floors > 0)
+            qsort(r->floors, r->n_floors, sizeof(*r->floors), compare_floors);
     }
     if (r->n > 0) {
         recovery_move(r, RECOVERY_WAITING);
@@ -90,8 +91,7 @@ bool recovery_claim(struct sched *s, struct task_id id, struct group **ret_group
     *ret_group = item->group;
     *ret_task = item->task;
     item->group->n_parked--;
-    if (!CORE_BUG(6))
-        item->group = NULL;
+    item->group = NULL;
     return true;
 }
 

@@ -92,7 +92,10 @@ void *completions_payload(struct inbox *in, const struct wire_result *result)
 void completions_discard(struct completions *c, void *payload)
 {
     struct payload *p = payload;
-    if (p) completions_inbox_unref(c, p->inbox);
+    if (!p) return;
+    /* A lease that is given back is discarded too, but nothing is wrong with it. */
+    if (p->result->outcome != WIRE_RETURNED) c->edge->counts.discarded++;
+    completions_inbox_unref(c, p->inbox);
 }
 
 /* ---- groups ---- */
@@ -292,7 +295,8 @@ void completions_add(struct completions *c, const struct sched_action *a)
     to->in.task = a->task;
     to->in.job = a->job;
     to->in.write = a->u.complete.write;
-    to->in.attempt = a->u.complete.attempt;
+    /* The store counts from the attempt that was made: what is to be tried again gets one more. */
+    to->in.attempt = a->u.complete.attempt - (a->u.complete.write == SCHED_WRITE_DONE);
     to->in.kills = a->u.complete.kills;
     to->in.now_ms = c->edge->wall_ms;
     if (a->u.complete.error) to->in.error = span_str(a->u.complete.error);

@@ -66,7 +66,6 @@ static void verdict(struct edge *e, const struct sched_action *a, enum wire_ack 
 static void act_discard(struct edge *e, const struct sched_action *a)
 {
     completions_discard(e->completions, a->u.discard.payload);
-    e->counts.discarded++;
     verdict(e, a, WIRE_ACK_DISCARDED);
 }
 

@@ -9,7 +9,6 @@
 
 enum {
     CACHE_KIB = 64 * 1024,
-    CHECKPOINT_PAGES = 4000,           /* 16 MiB of log */
     LOG_KEPT_BYTES = 64 * 1024 * 1024, /* a log that grew larger is cut to this */
     BUSY_MS = 2000,                    /* at open: someone looks into the file with sqlite3 */
 };
@@ -137,6 +136,21 @@ static void forget_transaction(struct store_sqlite *s)
     s->lost.code = ERR_OK;
 }
 
+/* Copies the log into the database, so that it starts anew. What is committed is in the log already,
+ * so a full disk here only means a longer log; a failed fsync is fatal for the next operation. */
+static void checkpoint(struct store_sqlite *s)
+{
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    s->checkpoint_pages = s->space.log_pages;
+    if (rc == SQLITE_OK)
+        return;
+    struct error e = {0};
+    int code = store_sqlite_error(s, rc, "checkpoint", &e);
+    s->checkpoint_pages += s->wal_pages;
+    if (code != ERR_STORE_FULL && code != ERR_NOMEM)
+        s->fatal = e;
+}
+
 static void sqlite_rollback(struct store *base)
 {
     struct store_sqlite *s = store_sqlite_of(base);
@@ -150,23 +164,9 @@ static void sqlite_rollback(struct store *base)
                                                 s->path, sqlite3_errstr(rc));
     }
     forget_transaction(s);
-}
-
-/* Copies the log into the database when it is long. What is committed is in the log already, so a
- * full disk here only means a longer log; a failed fsync is fatal for the next operation. */
-static void checkpoint(struct store_sqlite *s)
-{
-    if (s->wal_pages < s->checkpoint_pages)
-        return;
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    s->checkpoint_pages = CHECKPOINT_PAGES;
-    if (rc == SQLITE_OK)
-        return;
-    struct error e = {0};
-    int code = store_sqlite_error(s, rc, "checkpoint", &e);
-    s->checkpoint_pages = s->wal_pages + CHECKPOINT_PAGES;
-    if (code != ERR_STORE_FULL && code != ERR_NOMEM)
-        s->fatal = e;
+    if (s->space.full) /* the log ends at the end of the disk: use it from its beginning */
+        checkpoint(s);
+    s->space.full = false;
 }
 
 static int commit(struct store_sqlite *s, struct error *e)
@@ -191,7 +191,8 @@ static int sqlite_commit(struct store *base, struct error *e)
     }
     s->meta_committed = s->meta;
     s->in_transaction = false;
-    checkpoint(s);
+    if (s->wal_pages >= s->checkpoint_pages)
+        checkpoint(s);
     return 0;
 }
 
@@ -357,7 +358,6 @@ static int connect(struct store_sqlite *s, struct error *e)
              "PRAGMA journal_size_limit=%d; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
              CACHE_KIB, LOG_KEPT_BYTES);
     int code = store_sqlite_exec(s, pragmas, "open", e);
-    s->checkpoint_pages = CHECKPOINT_PAGES;
     sqlite3_wal_hook(s->db, count_log, s); /* in place of SQLite's own checkpoints */
     return code;
 }
@@ -395,6 +395,8 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
     if (code == 0)
         code = lock_directory(directory, &s->lock_fd, e);
     if (code == 0)
+        store_sqlite_space_open(s);
+    if (code == 0)
         code = make_file(s, e);
     if (code == 0)
         code = connect(s, e);
@@ -404,7 +406,6 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
         code = prepare_statements(s, e);
     if (code)
         return code;
-    store_sqlite_space_open(s);
     *ret_epoch = s->meta.epoch;
     *ret = &TAKE_PTR(s)->base;
     return 0;

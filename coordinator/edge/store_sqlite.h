@@ -71,7 +71,9 @@ struct store_sqlite {
     struct {
         int fd;              /* of the reserve file; -1: none */
         uint64_t goal_bytes; /* its size when there is room; 0: the file system is too small */
-        bool refusing;       /* it was given up to a full disk */
+        int log_pages; /* of log between two checkpoints, so few that the reserve holds them */
+        bool refusing; /* it was given up to a full disk */
+        bool full;     /* a write of the transaction found the disk full */
     } space;
 };
 
@@ -198,6 +200,7 @@ void store_sqlite_space_close(struct store_sqlite *s);
 void store_sqlite_space_full(struct store_sqlite *s);
 /* STORE_FULL while inputs are refused; looks whether there is room again. */
 int store_sqlite_space_check(struct store_sqlite *s, struct error *e) MUST_CHECK;
+uint64_t store_sqlite_space_unused(struct store_sqlite *s);     /* bytes within the database */
 uint64_t store_sqlite_space_free(const struct store_sqlite *s); /* bytes of the file system */
 
 #endif

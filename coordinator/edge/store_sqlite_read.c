@@ -411,21 +411,14 @@ int store_sqlite_read_sizes(struct store *base, struct store_sizes *ret, struct 
     int code = store_sqlite_enter(s, false, e);
     if (code)
         return code;
-    SQ(q, s, PAGES);
-    int rc = sq_step(&q);
-    if (rc != SQLITE_ROW)
-        return failed(s, rc, "read the sizes", e);
-    q.column = 1;
-    uint64_t unused = sq_get_u64(&q);
-    unused *= sq_get_u64(&q);
     SQ(dead, s, DEAD_COUNT);
-    rc = sq_step(&dead);
+    int rc = sq_step(&dead);
     if (rc != SQLITE_ROW)
         return failed(s, rc, "count dead letters", e);
     struct error full = {0};
     *ret = (struct store_sizes){
         .bytes = file_bytes(s, "") + file_bytes(s, "-wal"),
-        .free_bytes = unused,
+        .free_bytes = store_sqlite_space_unused(s),
         .disk_free_bytes = store_sqlite_space_free(s),
         .jobs_open = s->meta.jobs_open,
         .tasks_pending = s->meta.tasks_pending,

@@ -108,8 +108,7 @@
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
     X(DRAIN_LIST, "SELECT worker FROM drain ORDER BY worker")                                      \
     X(DEAD_COUNT, "SELECT count(*) FROM (SELECT 1 FROM dead LIMIT 100000)")                        \
-    X(PAGES, "SELECT page_count,freelist_count,page_size "                                         \
-             "FROM pragma_page_count,pragma_freelist_count,pragma_page_size")
+    X(UNUSED, "SELECT freelist_count,page_size FROM pragma_freelist_count,pragma_page_size")
 /* clang-format on */
 
 enum store_sqlite_statement {

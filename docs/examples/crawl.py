@@ -19,7 +19,8 @@ FIELDS = {
     "title": "title::text",
     "headings": {"css": "h1, h2, h3", "list": True},
     "links": {"css": "a[href]", "attr": "href", "type": "url", "list": True},
-    "sample": {"any": [{"css": "pre"}, {"css": "table"}], "max": 300, "default": None},
+    "sample": {"any": [{"css": "pre"}, {"css": ".table table, .informaltable table"}], "max": 300,
+               "default": None},
 }
 
 

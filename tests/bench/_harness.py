@@ -101,27 +101,19 @@ def run(command: Sequence[object], *, cpu: Optional[int] = None, timeout: float 
     words = [str(word) for word in command]
     if cpu is not None:
         words = ["taskset", "-c", str(cpu), *words]
-    with tempfile.TemporaryFile("w+") as out:
-        start = time.monotonic()
-        process = subprocess.Popen(words, stdout=out, stdin=subprocess.DEVNULL, cwd=cwd,
-                                   env={**os.environ, **(env or {})})
-        watchdog = start + timeout
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            if time.monotonic() > watchdog:
-                process.kill()
-                os.wait4(process.pid, 0)
-                raise SystemExit(f"{words} did not end within {timeout} s")
-            time.sleep(0.002)
-        seconds = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        output = out.read()
-        if process.returncode != 0:
-            raise SystemExit(f"{words} ended with {process.returncode}:\n{output[-2000:]}")
-    return Run(seconds, usage.ru_maxrss / 1024.0, output)
+    with tempfile.TemporaryDirectory(prefix="drover-bench-") as folder:
+        # GNU time forks the command from a small process: the kernel counts what a process had before
+        # it became another program, so the peak of a child of this one would be at least its own.
+        figures, out = Path(folder) / "time", Path(folder) / "out"
+        with out.open("w") as sink:
+            done = subprocess.run(["/usr/bin/time", "-q", "-o", figures, "-f", "%e %M", *words],
+                                  stdout=sink, stdin=subprocess.DEVNULL, cwd=cwd, timeout=timeout,
+                                  env={**os.environ, **(env or {})}, check=False)
+        output = out.read_text()
+        if done.returncode != 0:
+            raise SystemExit(f"{words} ended with {done.returncode}:\n{output[-2000:]}")
+        seconds, peak_kib = figures.read_text().split()
+    return Run(float(seconds), int(peak_kib) / 1024.0, output)
 
 
 def free_port() -> int:

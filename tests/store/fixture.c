@@ -42,7 +42,7 @@ int fx_setup(void **state)
 int fx_teardown(void **state)
 {
     struct fx *x = *state;
-    store_close(x->s);
+    store_close(TAKE_PTR(x->s));
     arena_done(&x->arena);
     fx_remove_directory(x->directory);
     free(x);

@@ -1,0 +1,393 @@
+/*
+ * sim_worker.c: workers that behave: they keep to docs/PROTOCOL.md, and are slow, stopped, killed and
+ * started again by sim.c. A worker holds a task until its result is acknowledged or revoked.
+ */
+#include "sim.h"
+
+#include <stdio.h>
+
+#include "common/pack.h"
+#include "common/unpack.h"
+
+enum { HELD_MAX = 64, PREFILL = 2, HELLO_AGAIN_MS = 2000, SILENCE_MS = 4000 };
+
+enum held_state { HELD_QUEUED, HELD_RUNNING, HELD_FINISHED };
+
+struct held {
+    struct wire_token token;
+    enum held_state state;
+    uint64_t job, key, depth;
+    struct wire_result result; /* without spans: those are made when it is sent */
+    uint32_t n_found, n_again;
+    uint64_t run; /* which run of this worker finishes it */
+};
+
+struct sim_worker {
+    bool alive, welcomed, leaving;
+    uint32_t node, slots, kinds;
+    uint64_t life, boot, epoch, session, seq_in, seq_out, heard_ms, hello_ms, frozen_until_ms, runs;
+    uint64_t received; /* tasks of this session */
+    struct held held[HELD_MAX];
+    size_t n_held;
+    struct buf out;
+    struct arena arena;
+};
+
+uint64_t sim_worker_frozen_until(const struct sim *sim, uint32_t node)
+{
+    return sim->worker[node].frozen_until_ms;
+}
+
+/* ---- sending ---- */
+
+static void frame_begin(struct sim_worker *w, enum wire_type type)
+{
+    buf_clear(&w->out);
+    wire_frame_pack(&w->out, &(struct wire_frame){.version = WIRE_VERSION,
+                                                  .type = type,
+                                                  .epoch = w->epoch,
+                                                  .session = w->session,
+                                                  .seq = ++w->seq_out,
+                                                  .ack_seq = w->seq_in});
+}
+
+static void send_hello(struct sim *sim, struct sim_worker *w)
+{
+    char name[16], boot[16] = {0};
+    struct wire_token held[HELD_MAX];
+    int n = snprintf(name, sizeof(name), "worker-%u", w->node);
+    memcpy(boot, &w->boot, sizeof(w->boot));
+    for (size_t i = 0; i < w->n_held; i++)
+        held[i] = w->held[i].token;
+    w->session = 0;
+    w->seq_out = w->seq_in = 0;
+    w->welcomed = false;
+    w->received = 0;
+    w->hello_ms = w->heard_ms = sim->now_ms;
+    frame_begin(w, WIRE_HELLO);
+    wire_hello_pack(&w->out, &(struct wire_hello){.version_min = WIRE_VERSION_MIN,
+                                                  .version_max = WIRE_VERSION,
+                                                  .worker = {name, (size_t)n},
+                                                  .boot = {boot, sizeof(boot)},
+                                                  .kinds = w->kinds,
+                                                  .slots = w->slots,
+                                                  .version = SPAN("0.1.0"),
+                                                  .host = SPAN("sim"),
+                                                  .held = held,
+                                                  .n_held = w->n_held});
+    sim_send(sim, w->node, SIM_COORD, &w->out);
+}
+
+static void send_credit(struct sim *sim, struct sim_worker *w)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < w->n_held; i++)
+        waiting += w->held[i].state != HELD_FINISHED;
+    if (!w->welcomed || w->leaving)
+        return;
+    uint64_t room = w->n_held + PREFILL < HELD_MAX / 2 ? w->slots + PREFILL : 0;
+    uint64_t tasks = w->received + (room > waiting ? room - waiting : 0);
+    frame_begin(w, WIRE_CREDIT);
+    wire_credit_pack(&w->out, &(struct wire_credit){tasks, tasks * 1000});
+    sim_send(sim, w->node, SIM_COORD, &w->out);
+}
+
+static void send_result(struct sim *sim, struct sim_worker *w, struct held *h)
+{
+    char urls[4][2];
+    struct wire_found found[4];
+    struct wire_again again = {{urls[0], 1}, 0, SPAN("TIMEOUT")};
+    if (!w->welcomed)
+        return;
+    for (uint32_t i = 0; i < 4; i++) {
+        urls[i][0] = (char)('a' + (h->key + i) % 6);
+        found[i] = (struct wire_found){{urls[i], 1}, (uint32_t)h->depth + 1};
+    }
+    struct wire_result r = h->result;
+    r.token = h->token;
+    r.found = found;
+    r.n_found = h->n_found;
+    r.again = &again;
+    r.n_again = h->n_again;
+    frame_begin(w, WIRE_RESULT);
+    pack_array(&w->out, 1);
+    wire_result_pack(&w->out, &r);
+    sim_send(sim, w->node, SIM_COORD, &w->out);
+}
+
+/* ---- running tasks ---- */
+
+static void worker_finish(struct sim *sim, void *arg, uint64_t run);
+
+static void held_drop(struct sim_worker *w, struct held *h)
+{
+    *h = w->held[--w->n_held];
+}
+
+static struct held *held_find(struct sim_worker *w, const struct wire_token *t)
+{
+    for (size_t i = 0; i < w->n_held; i++)
+        if (w->held[i].token.task == t->task && w->held[i].token.epoch == t->epoch &&
+            w->held[i].token.counter == t->counter)
+            return &w->held[i];
+    return NULL;
+}
+
+static void worker_run(struct sim *sim, struct sim_worker *w)
+{
+    size_t running = 0;
+    for (size_t i = 0; i < w->n_held; i++)
+        running += w->held[i].state == HELD_RUNNING;
+    for (size_t i = 0; i < w->n_held && running < w->slots; i++) {
+        struct held *h = &w->held[i];
+        if (h->state != HELD_QUEUED)
+            continue;
+        h->state = HELD_RUNNING;
+        h->run = (w->life << 32) + ++w->runs;
+        running++;
+        sim_at(sim, sim->now_ms + 5 + sim_below(sim, sim->specs[h->job - 1].run_ms), worker_finish, w, h->run);
+    }
+}
+
+static void held_result(struct sim *sim, struct held *h)
+{
+    const struct sim_spec *s = &sim->specs[h->job - 1];
+    uint64_t dice = sim_below(sim, 1000);
+    h->state = HELD_FINISHED;
+    h->result = (struct wire_result){.outcome = WIRE_DONE, .key_delay_ms = s->learned_delay_ms};
+    if (dice < s->retry_pm) {
+        h->result.outcome = WIRE_RETRY;
+        h->result.error = SPAN("TIMEOUT");
+        h->result.retry_after_ms = dice % 3 ? 0 : 500;
+        h->result.key_backoff_ms = dice % 5 ? 0 : 700;
+    } else if (dice < s->retry_pm + s->fail_pm) {
+        h->result.outcome = WIRE_FAIL;
+        h->result.error = SPAN("LIMIT");
+    } else if (dice > 980) {
+        h->result.outcome = WIRE_RETURNED;
+    } else if (h->depth < 2) {
+        h->n_found = sim_chance(sim, s->found_pm) ? 1 + (uint32_t)sim_below(sim, 3) : 0;
+        h->n_again = sim_chance(sim, s->again_pm);
+        if (h->n_again)
+            h->n_found = MAX(h->n_found, 1u);
+    }
+}
+
+static void worker_finish(struct sim *sim, void *arg, uint64_t run)
+{
+    struct sim_worker *w = arg;
+    if (!w->alive || run >> 32 != w->life)
+        return;
+    if (w->frozen_until_ms > sim->now_ms)
+        return sim_at(sim, w->frozen_until_ms, worker_finish, w, run);
+    for (size_t i = 0; i < w->n_held; i++) {
+        struct held *h = &w->held[i];
+        if (h->run != run || h->state != HELD_RUNNING)
+            continue;
+        if (sim->specs[h->job - 1].poison_pm > 0 && h->token.task * 7 % 1000 < sim->specs[h->job - 1].poison_pm)
+            return sim_worker_crash(sim, w->node, 300);
+        held_result(sim, h);
+        send_result(sim, w, h);
+        break;
+    }
+    worker_run(sim, w);
+    send_credit(sim, w);
+}
+
+/* ---- receiving ---- */
+
+static void on_assign(struct sim *sim, struct sim_worker *w, const struct wire_frame *f)
+{
+    struct wire_assign a;
+    if (wire_assign_read(f->body, &w->arena, &a, NULL))
+        return sim_violate(sim, "ASSIGN does not decode");
+    for (size_t i = 0; i < a.n_tasks; i++) {
+        struct unpack u;
+        assert(w->n_held < HELD_MAX);
+        struct held *h = &w->held[w->n_held++];
+        *h = (struct held){.token = {a.tasks[i].task, f->epoch, a.tasks[i].counter}, .job = a.tasks[i].job};
+        unpack_init(&u, a.tasks[i].input.p, a.tasks[i].input.len);
+        unpack_array(&u);
+        h->key = unpack_u64(&u);
+        h->depth = unpack_u64(&u);
+        assert(unpack_finished(&u));
+        w->received++;
+    }
+    worker_run(sim, w);
+}
+
+static void on_verdicts(struct sim *sim, struct sim_worker *w, const struct wire_frame *f)
+{
+    struct wire_verdict *v;
+    size_t n;
+    if (wire_verdicts_read(f->body, &w->arena, &v, &n, NULL))
+        return sim_violate(sim, "RESULT_ACK or REVOKE does not decode");
+    for (size_t i = 0; i < n; i++) {
+        struct held *h = held_find(w, &v[i].token);
+        if (h)
+            held_drop(w, h);
+    }
+    worker_run(sim, w);
+    send_credit(sim, w);
+}
+
+static void on_welcome(struct sim *sim, struct sim_worker *w, const struct wire_frame *f)
+{
+    if (w->welcomed)
+        return; /* of another HELLO: the coordinator will see that nobody uses that session */
+    w->welcomed = true;
+    w->epoch = f->epoch;
+    w->session = f->session;
+    w->seq_in = w->seq_out = 1;
+    for (size_t i = 0; i < w->n_held; i++)
+        if (w->held[i].state == HELD_FINISHED)
+            send_result(sim, w, &w->held[i]);
+    send_credit(sim, w);
+}
+
+void sim_worker_message(struct sim *sim, uint32_t node, struct span message)
+{
+    struct sim_worker *w = &sim->worker[node];
+    struct wire_frame f;
+    if (!w->alive)
+        return;
+    arena_clear(&w->arena);
+    if (wire_frame_read(message, &f, NULL))
+        return sim_violate(sim, "a frame does not decode");
+    if (f.type == WIRE_WELCOME)
+        return on_welcome(sim, w, &f);
+    if (!w->welcomed || f.session != w->session)
+        return;
+    if (f.type == WIRE_RESYNC || f.type == WIRE_BYE)
+        return send_hello(sim, w);
+    if (f.seq <= w->seq_in)
+        return;
+    if (f.seq != w->seq_in + 1)
+        return send_hello(sim, w); /* something was lost */
+    w->seq_in++;
+    w->heard_ms = sim->now_ms;
+    if (f.type == WIRE_ASSIGN)
+        on_assign(sim, w, &f);
+    else if (f.type == WIRE_RESULT_ACK || f.type == WIRE_REVOKE)
+        on_verdicts(sim, w, &f);
+    else if (f.type != WIRE_HEARTBEAT)
+        sim_violate(sim, "a worker got a message of type %u", (unsigned)f.type);
+}
+
+/* ---- life ---- */
+
+static void worker_beat(struct sim *sim, void *arg, uint64_t life)
+{
+    struct sim_worker *w = arg;
+    if (!w->alive || life != w->life)
+        return;
+    if (w->frozen_until_ms > sim->now_ms)
+        return sim_at(sim, w->frozen_until_ms, worker_beat, w, life);
+    if (!w->welcomed && sim->now_ms >= w->hello_ms + HELLO_AGAIN_MS) {
+        send_hello(sim, w);
+    } else if (w->welcomed && sim->now_ms >= w->heard_ms + SILENCE_MS) {
+        send_hello(sim, w);
+    } else if (w->welcomed) {
+        frame_begin(w, WIRE_HEARTBEAT);
+        wire_heartbeat_pack(&w->out, &(struct wire_heartbeat){.queued = (uint32_t)w->n_held});
+        sim_send(sim, w->node, SIM_COORD, &w->out);
+    }
+    sim_at(sim, sim->now_ms + SIM_HEARTBEAT_MS, worker_beat, w, life);
+}
+
+void sim_worker_start(struct sim *sim, uint32_t node)
+{
+    struct sim_worker *w = &sim->worker[node];
+    w->alive = true;
+    w->leaving = false;
+    w->life++;
+    sim->n_worker_lives++;
+    w->boot = sim_random(sim);
+    w->epoch = 0;
+    w->n_held = 0;
+    w->frozen_until_ms = 0;
+    send_hello(sim, w);
+    sim_at(sim, sim->now_ms + SIM_HEARTBEAT_MS, worker_beat, w, w->life);
+}
+
+static void worker_back(struct sim *sim, void *arg, uint64_t life)
+{
+    struct sim_worker *w = arg;
+    if (!w->alive && w->life == life)
+        sim_worker_start(sim, w->node);
+}
+
+void sim_worker_crash(struct sim *sim, uint32_t node, uint64_t back_ms)
+{
+    struct sim_worker *w = &sim->worker[node];
+    if (!w->alive)
+        return;
+    w->alive = false;
+    w->frozen_until_ms = 0;
+    sim_at(sim, sim->now_ms + back_ms, worker_back, w, w->life);
+}
+
+void sim_worker_freeze(struct sim *sim, uint32_t node, uint64_t for_ms)
+{
+    if (sim->worker[node].alive)
+        sim->worker[node].frozen_until_ms = sim->now_ms + for_ms;
+}
+
+static void worker_bye(struct sim *sim, void *arg, uint64_t life)
+{
+    struct sim_worker *w = arg;
+    if (!w->alive || w->life != life)
+        return;
+    if (w->welcomed) {
+        frame_begin(w, WIRE_BYE);
+        wire_reason_pack(&w->out, "shutdown");
+        sim_send(sim, w->node, SIM_COORD, &w->out);
+    }
+    sim_worker_crash(sim, w->node, 500);
+}
+
+void sim_worker_leave(struct sim *sim, uint32_t node)
+{
+    struct sim_worker *w = &sim->worker[node];
+    if (!w->alive || w->frozen_until_ms > sim->now_ms)
+        return;
+    w->leaving = true;
+    for (size_t i = 0; i < w->n_held; i++) {
+        if (w->held[i].state == HELD_FINISHED)
+            continue;
+        w->held[i].state = HELD_FINISHED;
+        w->held[i].result = (struct wire_result){.outcome = WIRE_RETURNED};
+        send_result(sim, w, &w->held[i]);
+    }
+    sim_at(sim, sim->now_ms + sim_below(sim, 50), worker_bye, w, w->life);
+}
+
+void sim_worker_heal(struct sim *sim, uint32_t node)
+{
+    if (!sim->worker[node].alive)
+        sim_worker_start(sim, node);
+}
+
+void sim_worker_init(struct sim *sim)
+{
+    sim->worker = calloc(SIM_NODES, sizeof(*sim->worker));
+    assert(sim->worker);
+    for (uint32_t n = 1; n <= sim->workers; n++) {
+        struct sim_worker *w = &sim->worker[n];
+        w->node = n;
+        w->slots = 1 + (uint32_t)sim_below(sim, 4);
+        w->kinds = n == 1 || sim_chance(sim, 600) ? 15 : 1; /* at least one can do everything */
+        buf_init(&w->out, 0);
+        arena_init(&w->arena, 0);
+        sim_at(sim, sim_below(sim, 3000), worker_back, w, 0);
+    }
+}
+
+void sim_worker_done(struct sim *sim)
+{
+    for (uint32_t n = 1; n <= sim->workers; n++) {
+        buf_done(&sim->worker[n].out);
+        arena_done(&sim->worker[n].arena);
+    }
+    free(sim->worker);
+}
