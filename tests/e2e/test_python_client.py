@@ -165,7 +165,7 @@ def test_to_pandas(fleet: Client, worker: Process) -> None:
 
 def test_progress_is_written(fleet: Client, worker: Process, capsys: Any) -> None:
     fleet.submit(noop(texts(10))).wait(progress=True)
-    assert "done: 1 of 1 tasks" in capsys.readouterr().err
+    assert "done: 10 of 10 tasks" in capsys.readouterr().err
 
 
 def test_asyncio(coordinator: Coordinator, worker: Process) -> None:
