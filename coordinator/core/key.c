@@ -66,7 +66,7 @@ uint32_t key_grant(const struct sched *s, const struct key *k, const struct job 
 
 static void key_settle(struct sched *s, struct key *k)
 {
-    LIST_EACH(g, &k->groups, struct group, in_key)
+    LIST_EACH (g, &k->groups, struct group, in_key)
         group_settle(s, g);
 }
 

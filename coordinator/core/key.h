@@ -26,12 +26,12 @@ struct sched;
 
 struct key {
     uint64_t hash;
-    struct list groups;   /* of every job with tasks on it */
-    struct timer pause;   /* runs while now < not_before */
-    uint32_t used_slots;  /* sum of the grants of live leases of limiting jobs */
-    uint32_t leases;      /* live leases of limiting jobs */
-    uint32_t delay_ms;    /* learned from results (robots.txt); 0: none */
-    bool seen;            /* a result came since the record was made */
+    struct list groups;  /* of every job with tasks on it */
+    struct timer pause;  /* runs while now < not_before */
+    uint32_t used_slots; /* sum of the grants of live leases of limiting jobs */
+    uint32_t leases;     /* live leases of limiting jobs */
+    uint32_t delay_ms;   /* learned from results (robots.txt); 0: none */
+    bool seen;           /* a result came since the record was made */
 };
 
 struct key *key_get(struct sched *s, uint64_t hash); /* makes it when it is not there */

@@ -105,8 +105,8 @@ void lease_adopt(struct sched *s, struct session *se, struct group *g, struct ta
         key_take(s, g->key, l->grant);
 }
 
-void lease_revoke(struct sched *s, struct session_id session, struct job_id job, struct task_id task,
-                  struct token token, const char *reason)
+void lease_revoke(struct sched *s, struct session_id session, struct job_id job,
+                  struct task_id task, struct token token, const char *reason)
 {
     struct sched_action *a = core_emit(s, SCHED_ACT_REVOKE);
     a->job = job;
@@ -117,8 +117,8 @@ void lease_revoke(struct sched *s, struct session_id session, struct job_id job,
 }
 
 /* Asks the store for the outcome. error: the core's own reason, or NULL. */
-static void lease_commit(struct sched *s, struct lease *l, enum sched_write write, const char *error,
-                         void *payload)
+static void lease_commit(struct sched *s, struct lease *l, enum sched_write write,
+                         const char *error, void *payload)
 {
     l->state = LEASE_COMMITTING;
     l->write = write;
@@ -135,7 +135,8 @@ static void lease_commit(struct sched *s, struct lease *l, enum sched_write writ
 }
 
 /* The attempt is over without success: the next one, or the dead letter. */
-static void lease_fail(struct sched *s, struct lease *l, bool for_good, const char *error, void *payload)
+static void lease_fail(struct sched *s, struct lease *l, bool for_good, const char *error,
+                       void *payload)
 {
     if (!CORE_BUG(5))
         l->task.attempt++;

@@ -37,8 +37,11 @@ static void add_tasks(struct bench *b, uint64_t n, uint64_t keys)
     for (uint64_t left = n; left > 0;) {
         size_t k = left < BATCH ? (size_t)left : BATCH;
         for (size_t i = 0; i < k; i++, b->next_task++)
-            t[i] = (struct sched_task){.id = {b->next_task}, .key = b->next_task / 8 % keys, .input_bytes = 4096};
-        step(b, &(struct sched_event){.type = SCHED_EV_TASKS, .job = {1}, .u.tasks = {t, k, false}});
+            t[i] = (struct sched_task){.id = {b->next_task},
+                                       .key = b->next_task / 8 % keys,
+                                       .input_bytes = 4096};
+        step(b,
+             &(struct sched_event){.type = SCHED_EV_TASKS, .job = {1}, .u.tasks = {t, k, false}});
         left -= k;
     }
 }
@@ -64,7 +67,8 @@ static void run(struct bench *b, uint64_t until)
             if (++given[a.session.v - 1] % CREDIT == 0)
                 grant(b, a.session.v - 1);
         } else if (a.type == SCHED_ACT_COMPLETE) {
-            step(b, &(struct sched_event){.type = SCHED_EV_COMPLETED, .u.completed = {.task = a.task}});
+            step(b, &(struct sched_event){.type = SCHED_EV_COMPLETED,
+                                          .u.completed = {.task = a.task}});
             b->done++;
         }
         if (i == 4096) { /* what was handled leaves the list */
@@ -82,7 +86,9 @@ static int bench(uint64_t tasks, uint64_t keys)
     if (!b.s)
         return 1;
     step(&b, &(struct sched_event){.type = SCHED_EV_REPLAYED});
-    step(&b, &(struct sched_event){.type = SCHED_EV_JOB_OPEN, .job = {1}, .u.open = {.priority = 5, .attempts_max = 3}});
+    step(&b, &(struct sched_event){.type = SCHED_EV_JOB_OPEN,
+                                   .job = {1},
+                                   .u.open = {.priority = 5, .attempts_max = 3}});
     struct sched_stats before, after;
     sched_stats(b.s, 0, &before);
     double t0 = clock_s();
@@ -90,19 +96,22 @@ static int bench(uint64_t tasks, uint64_t keys)
     double t1 = clock_s();
     sched_stats(b.s, 0, &after);
     for (size_t w = 0; w < WORKERS; w++)
-        step(&b, &(struct sched_event){.type = SCHED_EV_HELLO, .session = {w + 1}, .u.hello = {.worker = w * 7 + 1, .slots = 4, .kinds = 1}});
+        step(&b, &(struct sched_event){.type = SCHED_EV_HELLO,
+                                       .session = {w + 1},
+                                       .u.hello = {.worker = w * 7 + 1, .slots = 4, .kinds = 1}});
     double t2 = clock_s();
     uint64_t steps = b.steps, n = tasks < MEASURED ? tasks : MEASURED;
     for (size_t w = 0; w < WORKERS; w++)
         grant(&b, w);
     run(&b, n);
     double t3 = clock_s();
-    printf("{\"tasks\": %llu, \"keys\": %llu, \"bytes_per_task\": %.1f, \"added_per_s\": %.0f, "
-           "\"workers_join_s\": %.3f, \"done\": %llu, \"tasks_per_s\": %.0f, \"events_per_s\": %.0f}\n",
-           (unsigned long long)tasks, (unsigned long long)keys,
-           (double)(after.memory_bytes - before.memory_bytes) / (double)tasks, (double)tasks / (t1 - t0),
-           t2 - t1, (unsigned long long)b.done, (double)b.done / (t3 - t2),
-           (double)(b.steps - steps) / (t3 - t2));
+    printf(
+        "{\"tasks\": %llu, \"keys\": %llu, \"bytes_per_task\": %.1f, \"added_per_s\": %.0f, "
+        "\"workers_join_s\": %.3f, \"done\": %llu, \"tasks_per_s\": %.0f, \"events_per_s\": %.0f}\n",
+        (unsigned long long)tasks, (unsigned long long)keys,
+        (double)(after.memory_bytes - before.memory_bytes) / (double)tasks,
+        (double)tasks / (t1 - t0), t2 - t1, (unsigned long long)b.done, (double)b.done / (t3 - t2),
+        (double)(b.steps - steps) / (t3 - t2));
     sched_actions_done(&b.a);
     sched_free(b.s);
     return b.done == n ? 0 : 1;

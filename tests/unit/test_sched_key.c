@@ -38,11 +38,17 @@ static void contact(struct fix *f)
 static void grants_share_the_limit(void **state)
 {
     (void)state;
-    const struct { uint32_t limit; uint64_t workers; size_t leases; uint32_t grant; } cases[] = {
-        {1, 1, 1, 1}, {1, 4, 1, 1}, {2, 4, 2, 1}, {4, 4, 4, 1}, {8, 4, 4, 2}, {5, 2, 2, 3}, {3, 1, 1, 3},
+    const struct {
+        uint32_t limit;
+        uint64_t workers;
+        size_t leases;
+        uint32_t grant;
+    } cases[] = {
+        {1, 1, 1, 1}, {1, 4, 1, 1}, {2, 4, 2, 1}, {4, 4, 4, 1},
+        {8, 4, 4, 2}, {5, 2, 2, 3}, {3, 1, 1, 3},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        print_message("limit %u, %u workers\n", cases[i].limit, (unsigned)cases[i].workers);
+        print_message("# limit %u, %u workers\n", cases[i].limit, (unsigned)cases[i].workers);
         struct fix f = with_workers(cases[i].workers);
         fix_open(&f, 1, .key_limit = cases[i].limit);
         fix_tasks(&f, 1, 1, 50, 7);
@@ -101,14 +107,17 @@ static void a_lost_first_contact_is_still_the_first(void **state)
 static void a_delay_lets_one_at_a_time_through(void **state)
 {
     (void)state;
-    const struct { const char *what; uint32_t job_ms, learned_ms, delay_ms; } cases[] = {
+    const struct {
+        const char *what;
+        uint32_t job_ms, learned_ms, delay_ms;
+    } cases[] = {
         {"the job's", 2000, 0, 2000},
         {"learned", 0, 3000, 3000},
         {"the larger is learned", 1000, 3000, 3000},
         {"the larger is the job's", 4000, 3000, 4000},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        print_message("delay: %s\n", cases[i].what);
+        print_message("# delay: %s\n", cases[i].what);
         struct fix f = with_workers(3);
         fix_open(&f, 1, .key_limit = 6, .key_delay_ms = cases[i].job_ms);
         fix_tasks(&f, 1, 1, 10, 7);
