@@ -92,14 +92,18 @@ void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t gr
     key_settle(s, k);
 }
 
+void key_rest(struct sched *s, struct key *k, uint32_t ms)
+{
+    key_pause_until(s, k, s->now_ms + ms);
+    key_settle(s, k);
+}
+
 void key_learn(struct sched *s, struct key *k, uint32_t delay_ms, uint32_t backoff_ms)
 {
     k->seen = true;
     if (delay_ms > 0)
         k->delay_ms = delay_ms;
-    if (backoff_ms > 0)
-        key_pause_until(s, k, s->now_ms + backoff_ms);
-    key_settle(s, k);
+    key_rest(s, k, backoff_ms);
 }
 
 void key_wake_due(struct sched *s)

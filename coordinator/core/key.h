@@ -21,6 +21,10 @@
 #include "coordinator/core/list.h"
 #include "coordinator/core/timer.h"
 
+/* A worker whose lease is revoked stops when the message arrives, and sends nothing back. So long
+ * its slots are counted as if they were in use. */
+enum { KEY_REVOKE_REST_MS = 1000 };
+
 struct job;
 struct sched;
 
@@ -48,6 +52,8 @@ uint32_t key_grant(const struct sched *s, const struct key *k, const struct job 
 void key_take(struct sched *s, struct key *k, uint32_t grant);
 void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t grant);
 
+/* Nobody uses it for so long. */
+void key_rest(struct sched *s, struct key *k, uint32_t ms);
 /* A result told something about the key. */
 void key_learn(struct sched *s, struct key *k, uint32_t delay_ms, uint32_t backoff_ms);
 /* Lets keys go on whose pause is over at now. */
