@@ -45,6 +45,20 @@ deps_build() {
     deps_relocatable "$prefix"
 }
 
+# deps_build_tsan PREFIX WORK: libzmq alone, built for ThreadSanitizer, which can follow what one
+# thread hands another through a queue only when it sees the queue's code.
+deps_build_tsan() {
+    local prefix=$1 work=$2
+    export CFLAGS="$DEPS_CFLAGS -fno-omit-frame-pointer -fsanitize=thread"
+    export CXXFLAGS=$CFLAGS LDFLAGS=-fsanitize=thread
+    unset CC CXX CPPFLAGS
+    mkdir -p "$prefix/lib/pkgconfig" "$prefix/include"
+    private_apt_init "$work" "$DEPS_SUITE_OF_LEXBOR"
+    private_apt_source zeromq3
+    deps_zmq "$prefix" "$work"
+    deps_relocatable "$prefix"
+}
+
 # Debian's archive of lexbor needs nothing but a few old names of the C library.
 deps_lexbor() {
     local prefix=$1 from=$2/liblexbor-dev/usr

@@ -174,12 +174,9 @@ static int on_bye(struct incoming *in)
     struct span reason;
     int rc = wire_reason_read(in->frame.body, &reason, &in->error);
     if (rc) return rc;
-    struct session_id id = {in->session->id};
     LOG_INFO("worker says goodbye", log_str("worker", in->session->worker->id),
              log_span("reason", reason));
-    edge_event(in->e, &(struct sched_event){.type = SCHED_EV_LOST, .session = id});
-    struct session *still = sessions_get(in->e->sessions, id.v);
-    if (still) sessions_end(in->e->sessions, still, NULL);
+    sessions_lose(in->e->sessions, in->session, NULL);
     return 0;
 }
 

@@ -80,7 +80,7 @@ static void act_session_end(struct edge *e, const struct sched_action *a)
     if (!s) return;
     bool replaced = s->worker->session != s;
     if (replaced) e->counts.replaced++;
-    sessions_end(e->sessions, s, replaced ? "replaced" : "silent");
+    sessions_end(e->sessions, s, s->losing ? s->why : replaced ? "replaced" : "silent");
 }
 
 static void act_job_end(struct edge *e, const struct sched_action *a)

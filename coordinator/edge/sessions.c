@@ -173,6 +173,17 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
     session_free(session);
 }
 
+void sessions_lose(struct sessions *s, struct session *session, const char *reason)
+{
+    struct session_id id = {session->id};
+    session->losing = true;
+    session->why = reason;
+    edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST, .session = id});
+    /* The scheduler answers with SESSION_END, unless it did not know the session. */
+    struct session *still = sessions_get(s, id.v);
+    if (still) sessions_end(s, still, reason);
+}
+
 void sessions_reap(struct sessions *s)
 {
     while (s->n_broken > 0) {
@@ -181,10 +192,7 @@ void sessions_reap(struct sessions *s)
         while ((m = map64_next(&s->by_id, &at)) && !((struct session *)m->value)->broken) {
         }
         assert(m);
-        struct session_id id = {m->key};
-        edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST, .session = id});
-        struct session *still = sessions_get(s, id.v);
-        if (still) sessions_end(s, still, NULL);
+        sessions_lose(s, m->value, NULL);
     }
 }
 
@@ -253,10 +261,7 @@ void sessions_revoked(struct sessions *s)
     for (size_t i = 0; i < s->n_workers; i++) {
         struct worker *w = s->workers[i];
         if (!w->session || keys_allow_named(e->keys, KEYS_WORKER, span_str(w->id))) continue;
-        struct session_id id = {w->session->id};
-        edge_event(e, &(struct sched_event){.type = SCHED_EV_LOST, .session = id});
-        struct session *still = sessions_get(s, id.v);
-        if (still) sessions_end(s, still, "key revoked");
+        sessions_lose(s, w->session, "key revoked");
     }
 }
 

@@ -71,6 +71,8 @@ struct session {
     uint64_t seq_in, seq_out; /* last received, last sent */
     uint64_t resync_ms;       /* when RESYNC was last asked for */
     bool broken;              /* a send failed; the scheduler hears of it after the turn */
+    bool losing;              /* sessions_lose: `why` is what the peer is told, or NULL */
+    const char *why;
     bool dirty;               /* in the list of sessions to flush */
     struct session *next_dirty;
     struct assign *assigns;
@@ -96,6 +98,9 @@ struct session *sessions_get(const struct sessions *s, uint64_t id);
 struct session *sessions_begin(struct sessions *s, struct worker *w, struct transport_peer peer);
 /* Forgets the session. Its peer is told when `reason` is given. */
 void sessions_end(struct sessions *s, struct session *session, const char *reason);
+
+/* The session is lost, as the edge knows: tells the scheduler and ends it. reason: as above. */
+void sessions_lose(struct sessions *s, struct session *session, const char *reason);
 
 /* Begins a message to the session in e->out; the caller packs the body, then sends. */
 void sessions_message(struct sessions *s, struct session *session, enum wire_type type);

@@ -350,9 +350,9 @@ static int connect(struct store_sqlite *s, struct error *e)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     char pragmas[700];
-    /* Exclusive before WAL: the index of the log is then on the heap, without a file to share. */
+    /* Exclusive before anything is read: the index of the log is then on the heap, not in a file. */
     snprintf(pragmas, sizeof pragmas,
-             "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA locking_mode=EXCLUSIVE;"
+             "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE;"
              "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-%d;"
              "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF;"
              "PRAGMA journal_size_limit=%d; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",

@@ -73,7 +73,7 @@ class ScrapeServer:
                address: str = "127.0.0.1", port: int = 0) -> int:
         """Opens a port and returns its number."""
         async def start() -> int:
-            server = await asyncio.start_server(self._client, address, port, ssl=tls, backlog=1024)
+            server = await asyncio.start_server(self._client, address, port, ssl=tls, backlog=4096)
             self._servers.append(server)
             number: int = server.sockets[0].getsockname()[1]
             self.sites[number] = site or Site()
