@@ -19,7 +19,7 @@
 #define DROVER_CORE_KEY_H
 
 #include "coordinator/core/list.h"
-#include "coordinator/core/timer.h"
+#include "coordinator/core/alarm.h"
 
 /* A worker whose lease is revoked stops when the message arrives, and sends nothing back. So long
  * its slots are counted as if they were in use. */
@@ -31,7 +31,7 @@ struct sched;
 struct key {
     uint64_t hash;
     struct list groups;  /* of every job with tasks on it */
-    struct timer pause;  /* runs while now < not_before */
+    struct alarm pause;  /* runs while now < not_before */
     uint32_t used_slots; /* sum of the grants of live leases of limiting jobs */
     uint32_t leases;     /* live leases of limiting jobs */
     uint32_t delay_ms;   /* learned from results (robots.txt); 0: none */

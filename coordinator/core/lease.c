@@ -35,7 +35,7 @@ static void lease_hold(struct sched *s, struct lease *l, struct session *se)
     l->state = LEASE_LEASED;
     lease_move(s, l, se);
     if (job->run_timeout_ms > 0)
-        timer_set(&s->run_timers, &l->run, core_listened_ms(s) + job->run_timeout_ms);
+        alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
 }
 
 /* From LEASED: gives back the place in the session and the slots of the key. */
@@ -46,7 +46,7 @@ static void lease_let_go(struct sched *s, struct lease *l)
     l->session->leased--;
     l->session = NULL;
     l->state = LEASE_NONE;
-    timer_stop(&s->run_timers, &l->run);
+    alarm_stop(&s->run_alarms, &l->run);
     if (l->grant > 0)
         key_give(s, l->group->key, l->group->job, l->grant);
 }
@@ -279,7 +279,7 @@ static void lease_recall(struct sched *s, struct lease *l, const char *reason)
 
 void lease_timeout_due(struct sched *s)
 {
-    for (struct timer *t; (t = timer_due(&s->run_timers, core_listened_ms(s))) != NULL;) {
+    for (struct alarm *t; (t = alarm_due(&s->run_alarms, core_listened_ms(s))) != NULL;) {
         struct lease *l = CONTAINER_OF(t, struct lease, run);
         lease_recall(s, l, "timeout");
         l->token = (struct token){0}; /* what it still sends is stale */

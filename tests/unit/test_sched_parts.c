@@ -1,4 +1,4 @@
-/* test_sched_parts.c: the small parts of the core, each against a plain model: map, timers, delays,
+/* test_sched_parts.c: the small parts of the core, each against a plain model: map, alarms, delays,
  * queues of tasks, pools, backoff. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "coordinator/core/mem.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/task.h"
-#include "coordinator/core/timer.h"
+#include "coordinator/core/alarm.h"
 
 enum { N = 2000 };
 
@@ -47,29 +47,29 @@ static void a_map_keeps_what_was_added_through_any_removals(void **state)
     map_done(&m);
 }
 
-static void timers_come_in_order_and_can_be_moved_and_stopped(void **state)
+static void alarms_come_in_order_and_can_be_moved_and_stopped(void **state)
 {
     (void)state;
-    struct timer_heap h = {0};
-    struct timer *t = calloc(N, sizeof(*t));
+    struct alarm_heap h = {0};
+    struct alarm *t = calloc(N, sizeof(*t));
     struct retry_rng rng = {2};
     for (size_t i = 0; i < N; i++)
-        timer_set(&h, &t[i], retry_random(&rng) % 1000);
+        alarm_set(&h, &t[i], retry_random(&rng) % 1000);
     for (size_t i = 0; i < N; i += 3)
-        timer_set(&h, &t[i], retry_random(&rng) % 1000);
+        alarm_set(&h, &t[i], retry_random(&rng) % 1000);
     for (size_t i = 0; i < N; i += 5)
-        timer_stop(&h, &t[i]);
-    timer_stop(&h, &t[0]);
+        alarm_stop(&h, &t[i]);
+    alarm_stop(&h, &t[0]);
     uint64_t last = 0, n = 0;
-    for (struct timer *due; (due = timer_due(&h, 500)) != NULL; n++) {
+    for (struct alarm *due; (due = alarm_due(&h, 500)) != NULL; n++) {
         assert_true(due->at_ms >= last && due->at_ms <= 500 && (due - t) % 5 != 0);
         last = due->at_ms;
     }
-    assert_true(timer_first_ms(&h) > 500);
+    assert_true(alarm_first_ms(&h) > 500);
     for (size_t i = 0; i < N; i++)
         if (i % 5 != 0)
             assert_int_equal(t[i].place > 0, t[i].at_ms > 500);
-    timer_heap_done(&h);
+    alarm_heap_done(&h);
     free(t);
 }
 
@@ -192,7 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_map_keeps_what_was_added_through_any_removals),
-        cmocka_unit_test(timers_come_in_order_and_can_be_moved_and_stopped),
+        cmocka_unit_test(alarms_come_in_order_and_can_be_moved_and_stopped),
         cmocka_unit_test(delayed_tasks_come_by_time_and_then_by_id),
         cmocka_unit_test(a_queue_of_tasks_is_a_deque),
         cmocka_unit_test(a_pool_gives_memory_back),
