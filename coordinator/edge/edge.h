@@ -35,7 +35,14 @@ struct edge_options {
 };
 
 /* Since the start of the process, for metrics and status. */
-enum edge_outcome { EDGE_DONE, EDGE_RETRIED, EDGE_DEAD, EDGE_CANCELLED, EDGE_RETURNED, EDGE_OUTCOMES };
+enum edge_outcome {
+    EDGE_DONE,
+    EDGE_RETRIED,
+    EDGE_DEAD,
+    EDGE_CANCELLED,
+    EDGE_RETURNED,
+    EDGE_OUTCOMES
+};
 enum edge_job_outcome { EDGE_JOB_DONE, EDGE_JOB_FAILED, EDGE_JOB_CANCELLED, EDGE_JOB_OUTCOMES };
 enum { EDGE_KINDS = 4 }; /* bits of enum wire_kind */
 enum { EDGE_AGAIN_MS = 500 };
@@ -45,25 +52,25 @@ struct edge_counts {
     uint64_t jobs_finished[EDGE_JOB_OUTCOMES];
     uint64_t attempts[EDGE_KINDS][EDGE_OUTCOMES];
     uint64_t rows, rejects, items, duplicates;
-    uint64_t discarded;   /* stale results */
-    uint64_t returned;    /* leases given back */
-    uint64_t frames_bad;  /* of peers that speak another language */
+    uint64_t discarded;  /* stale results */
+    uint64_t returned;   /* leases given back */
+    uint64_t frames_bad; /* of peers that speak another language */
     uint64_t resyncs, requests, requests_failed, refused_full;
-    uint64_t replaced;    /* sessions ended by a newer HELLO of the same worker */
+    uint64_t replaced; /* sessions ended by a newer HELLO of the same worker */
 };
 
 struct edge {
     struct edge_options options;
     uint64_t epoch;
     uint64_t started_ms;
-    uint64_t now_ms;  /* monotonic; read once a turn */
-    int64_t wall_ms;  /* Unix; the same moment */
+    uint64_t now_ms; /* monotonic; read once a turn */
+    int64_t wall_ms; /* Unix; the same moment */
     struct transport *back, *front;
-    bool keyed;         /* CURVE is on: roles and identities come from the key list */
+    bool keyed; /* CURVE is on: roles and identities come from the key list */
     bool stopping;
-    bool store_full;    /* the last write failed for lack of disk */
-    uint64_t store_full_ms; /* when it did */
-    struct store_sizes sizes; /* of some seconds ago */
+    bool store_full;               /* the last write failed for lack of disk */
+    uint64_t store_full_ms;        /* when it did */
+    struct store_sizes sizes;      /* of some seconds ago */
     double done_per_s, rows_per_s; /* of the last seconds */
 
     struct sched *sched;

@@ -19,7 +19,8 @@ struct inputs *inputs_new(size_t max_bytes) MUST_CHECK; /* NULL: no memory */
 void inputs_free(struct inputs *in);
 
 /* Copies the inputs of n tasks, as far as there is room. */
-void inputs_put(struct inputs *in, const struct task_id *tasks, const struct span *inputs, size_t n);
+void inputs_put(struct inputs *in, const struct task_id *tasks, const struct span *inputs,
+                size_t n);
 /* The input, valid until the next call that puts or drops; p is NULL when it is not here. */
 struct span inputs_get(const struct inputs *in, struct task_id task);
 void inputs_drop(struct inputs *in, struct task_id task);

@@ -43,10 +43,11 @@ static const char *const extra_flags[] = {"ports-file=", NULL};
 const struct config_program options_program = {
     .name = "drover-coordinator",
     .usage = "[OPTION]...",
-    .about = "Takes jobs from clients, shards them over workers, and keeps queue and results in its "
-             "data directory.\n\n"
-             "  --ports-file FILE  writes the addresses that were bound, as JSON, once the "
-             "coordinator serves; with port 0 in listen.* they are free ones",
+    .about =
+        "Takes jobs from clients, shards them over workers, and keeps queue and results in its "
+        "data directory.\n\n"
+        "  --ports-file FILE  writes the addresses that were bound, as JSON, once the "
+        "coordinator serves; with port 0 in listen.* they are free ones",
     .file = "/etc/drover/coordinator.conf",
     .options = options,
     .n_options = ARRAY_LEN(options),
@@ -75,11 +76,13 @@ int options_log(const struct config *c, struct error *e)
         [LOG_FORMAT_AUTO] = "auto", [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json"};
     enum log_level level;
     if (!log_level_parse(config_str(c, "log.level"), &level))
-        return error_set(e, ERR_CONFIG, "log.level: \"%s\" is none of debug, info, warn, error, off",
+        return error_set(e, ERR_CONFIG,
+                         "log.level: \"%s\" is none of debug, info, warn, error, off",
                          config_str(c, "log.level"));
     log_init(level);
     for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
-        if (strcmp(formats[i], config_str(c, "log.format")) != 0) continue;
+        if (strcmp(formats[i], config_str(c, "log.format")) != 0)
+            continue;
         log_format((enum log_format)i);
         return 0;
     }
