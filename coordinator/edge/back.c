@@ -19,7 +19,8 @@ struct incoming {
 
 static void refuse(struct incoming *in, enum err code, const char *detail)
 {
-    LOG_WARN("worker refused", log_str("err", detail), log_str("code", err_name(code)));
+    if (edge_may_log(in->e))
+        LOG_WARN("worker refused", log_str("err", detail), log_str("code", err_name(code)));
     sessions_tell(in->e->sessions, in->inbox->message.peer, WIRE_REFUSE, 0, code, detail);
 }
 
@@ -202,8 +203,9 @@ static int on_resync(struct incoming *in)
     if (rc)
         return rc;
     in->e->counts.resyncs++;
-    LOG_WARN("worker asks for a new session", log_str("worker", in->session->worker->id),
-             log_span("reason", reason));
+    if (edge_may_log(in->e))
+        LOG_WARN("worker asks for a new session", log_str("worker", in->session->worker->id),
+                 log_span("reason", reason));
     return 0;
 }
 
@@ -219,8 +221,9 @@ static void ask_resync(struct incoming *in, const char *reason)
         s->resync_ms = e->now_ms;
     }
     e->counts.resyncs++;
-    LOG_WARN("new session asked for", log_str("worker", s ? s->worker->id : NULL),
-             log_u64("session", in->frame.session), log_str("reason", reason));
+    if (edge_may_log(e))
+        LOG_WARN("new session asked for", log_str("worker", s ? s->worker->id : NULL),
+                 log_u64("session", in->frame.session), log_str("reason", reason));
     sessions_tell(e->sessions, in->inbox->message.peer, WIRE_RESYNC, in->frame.session, ERR_OK,
                   reason);
 }
@@ -267,7 +270,8 @@ static void dispatch(struct incoming *in)
     if (rc == 0)
         return;
     e->counts.frames_bad++;
-    LOG_WARN("a frame from a worker is not valid", log_err(&in->error));
+    if (edge_may_log(e))
+        LOG_WARN("a frame from a worker is not valid", log_err(&in->error));
     if (in->session && sessions_get(e->sessions, in->frame.session))
         ask_resync(in, "malformed message");
 }

@@ -334,6 +334,23 @@ void completions_add(struct completions *c, const struct sched_action *a)
 
 /* ---- loop thread: what came back ---- */
 
+/* Of the statistics that the scrape engine makes, those that are metrics of the fleet. */
+static void count_stats(struct edge *e, const struct completion *c)
+{
+    static const char prefix[] = "status_";
+    for (size_t i = 0; i < c->in.n_stats; i++) {
+        struct span name = c->in.stats[i].name;
+        uint64_t value = c->in.stats[i].value > 0 ? (uint64_t)c->in.stats[i].value : 0;
+        if (span_eq(name, SPAN("bytes")))
+            e->counts.scrape_bytes += value;
+        if (name.len != sizeof(prefix) + 2 || memcmp(name.p, prefix, sizeof(prefix) - 1) != 0)
+            continue;
+        unsigned at = (unsigned char)name.p[sizeof(prefix) - 1] - (unsigned)'2';
+        if (at < EDGE_STATUS_CLASSES)
+            e->counts.scrape_responses[at] += value;
+    }
+}
+
 static void count(struct edge *e, const struct completion *c, const struct job *job)
 {
     static const enum edge_outcome outcomes[] = {
@@ -348,6 +365,8 @@ static void count(struct edge *e, const struct completion *c, const struct job *
     e->counts.attempts[kind][outcomes[c->in.write]]++;
     e->counts.rows += c->in.n_rows;
     e->counts.rejects += c->in.n_rejects;
+    if (job && job->spec->kinds & WIRE_KIND_SCRAPE)
+        count_stats(e, c);
     struct session *s = sessions_get(e->sessions, c->session.v);
     if (!s)
         return;

@@ -134,6 +134,15 @@ void edge_flush(struct edge *e)
 
 /* ---- small things ---- */
 
+bool edge_may_log(struct edge *e)
+{
+    if (e->now_ms - e->logged_ms >= 1000) {
+        e->logged_ms = e->now_ms;
+        e->logged = 0;
+    }
+    return ++e->logged <= EDGE_LOGS_PER_S;
+}
+
 size_t edge_kind_index(uint32_t kinds)
 {
     size_t i = 0;

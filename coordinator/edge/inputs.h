@@ -2,8 +2,8 @@
  * inputs.h: the inputs of tasks that wait, kept in memory up to a number of bytes, so that most
  * tasks are sent without reading the store again.
  *
- * What does not fit is not kept: the oldest tasks are the next to be sent, so nothing is evicted for
- * younger ones. An input leaves when its task is sent or gone; a later attempt reads the store.
+ * What does not fit is not kept: the oldest tasks are the next to be sent, so nothing is evicted
+ * for younger ones. An input leaves when its task is sent or gone; a later attempt reads the store.
  * Inputs that arrive together share one block of memory, which is freed with its last input.
  *
  * Thread rule: the loop thread.

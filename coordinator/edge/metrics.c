@@ -80,6 +80,15 @@ static void render_tasks(const struct edge *e, const struct sched_stats *s, stru
     counter(out, "items_total", "Inputs accepted from clients.", e->counts.items);
 }
 
+static void render_scrape(const struct edge *e, struct buf *out)
+{
+    head(out, "scrape_responses_total", "counter", "Answers of scraped servers, by status.");
+    for (size_t i = 0; i < EDGE_STATUS_CLASSES; i++)
+        buf_printf(out, "drover_scrape_responses_total{status_class=\"%zuxx\"} %" PRIu64 "\n",
+                   i + 2, e->counts.scrape_responses[i]);
+    counter(out, "scrape_bytes_total", "Bytes that scraped servers sent.", e->counts.scrape_bytes);
+}
+
 static void render_workers(const struct edge *e, struct buf *out)
 {
     uint64_t ready = 0, draining = 0, lost = 0, busy = 0, slots = 0;
@@ -170,14 +179,15 @@ static void render_store(const struct edge *e, struct buf *out)
     head(out, "store_commit_seconds", "histogram", "Time of one group commit.");
     uint64_t sum = 0;
     double le = 0.0001;
-    for (size_t i = 0; i < ARRAY_LEN(s.commit_buckets); i++, le *= 2) {
+    /* The last bucket has no upper end: it is in +Inf alone. */
+    for (size_t i = 0; i + 1 < ARRAY_LEN(s.commit_buckets); i++, le *= 2) {
         sum += s.commit_buckets[i];
         buf_printf(out, "drover_store_commit_seconds_bucket{le=\"%.4f\"} %" PRIu64 "\n", le, sum);
     }
-    buf_printf(out, "drover_store_commit_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n",
-               MAX(sum, s.commits));
+    sum += s.commit_buckets[ARRAY_LEN(s.commit_buckets) - 1];
+    buf_printf(out, "drover_store_commit_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
     buf_printf(out, "drover_store_commit_seconds_sum %.6f\n", s.commit_seconds);
-    buf_printf(out, "drover_store_commit_seconds_count %" PRIu64 "\n", MAX(sum, s.commits));
+    buf_printf(out, "drover_store_commit_seconds_count %" PRIu64 "\n", sum);
     counter(out, "store_operations_total", "Writes that were committed.", s.ops);
     gauge(out, "store_queue_bytes", "Requests that wait for the store.", (double)s.queued_bytes);
     gauge(out, "store_bytes", "Size of the store's files.", (double)e->sizes.bytes);
@@ -219,6 +229,7 @@ void metrics_render(const struct edge *e, struct buf *out)
     render_self(e, &stats, out);
     render_jobs(e, out);
     render_tasks(e, &stats, out);
+    render_scrape(e, out);
     render_workers(e, out);
     render_each_worker(e, out);
     render_store(e, out);

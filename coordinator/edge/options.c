@@ -9,20 +9,22 @@ static const struct config_option options[] = {
     {"data_dir", CONFIG_STR, "/var/lib/drover", 0, 0,
      "Where the queue, inputs and results are kept. One coordinator at a time may use it."},
     {"listen.front", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0,
-     "Address for clients and the CLI. One that is not loopback needs key.file and key.authorized."},
+     "Address for clients and the CLI. One that is not loopback needs key.file and "
+     "key.authorized."},
     {"listen.back", CONFIG_STR, "tcp://127.0.0.1:7701", 0, 0,
      "Address for workers; the same rule."},
     {"listen.http", CONFIG_STR, "http://127.0.0.1:7702", 0, 0,
      "Address of /metrics, /healthz and /readyz; \"off\" for none."},
     {"listen.http_anywhere", CONFIG_BOOL, "false", 0, 0,
-     "Allows listen.http to be an address that others can reach. It is plain HTTP without a password."},
+     "Allows listen.http to be an address that others can reach. It is plain HTTP without a "
+     "password."},
     {"key.file", CONFIG_STR, NULL, 0, 0,
      "The coordinator's secret key file (drover key gen). With it, CURVE is on for every address."},
     {"key.authorized", CONFIG_STR, NULL, 0, 0,
      "The list of public keys that may connect: lines of role, name, key (drover key authorize)."},
     {"lease", CONFIG_DURATION, "15s", 200, 10 * 60 * 1000,
-     "A worker that is silent for so long has lost its tasks; also how long a restarted coordinator "
-     "waits for workers to come back."},
+     "A worker that is silent for so long has lost its tasks; also how long a restarted "
+     "coordinator waits for workers to come back."},
     {"kills_max", CONFIG_INT, "3", 1, 100,
      "A task that was being run by so many workers that died is a dead letter."},
     {"limits.tasks_memory", CONFIG_BYTES, "1GiB", MIB, TIB,

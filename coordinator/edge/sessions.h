@@ -95,7 +95,8 @@ struct worker *sessions_worker_next(struct sessions *s,
 size_t sessions_worker_count(const struct sessions *s);
 
 struct session *sessions_get(const struct sessions *s, uint64_t id);
-/* A new session for the worker, numbered; the caller tells the scheduler, which ends an earlier one. */
+/* A new session for the worker, numbered; the caller tells the scheduler, which ends an earlier
+ * one. */
 struct session *sessions_begin(struct sessions *s, struct worker *w, struct transport_peer peer);
 /* Forgets the session. Its peer is told when `reason` is given. */
 void sessions_end(struct sessions *s, struct session *session, const char *reason);
@@ -110,7 +111,8 @@ void sessions_send(struct sessions *s, struct session *session);
 void sessions_tell(struct sessions *s, struct transport_peer peer, enum wire_type type,
                    uint64_t session, enum err code, const char *text);
 
-/* Tells the scheduler of sessions whose sends failed. Called after the turn's messages were sent. */
+/* Tells the scheduler of sessions whose sends failed. Called after the turn's messages were
+ * sent. */
 void sessions_reap(struct sessions *s);
 
 /* Heartbeats when they are due; forgets workers that are long lost. Returns when it is next due. */

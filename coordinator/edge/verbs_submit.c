@@ -1,6 +1,7 @@
 /* verbs_submit.c: jobs, their input in chunks, and its end, on the way in. */
 #include "verbs.h"
 
+#include "common/log.h"
 #include "common/pack.h"
 #include "common/unpack.h"
 #include "coordinator/edge/jobs.h"
@@ -40,6 +41,8 @@ static void submit_done(struct store_request *r, void *user)
         return front_fail(c, r->rc, r->error.detail);
     if (!c->existing) {
         e->counts.jobs_submitted[edge_kind_index(c->spec->kinds)]++;
+        LOG_INFO("job submitted", log_u64("job", c->args.job), log_span("client", c->client),
+                 log_str("name", c->spec->name));
         int rc = jobs_open(e->jobs, &c->job, &c->spec, &r->error);
         if (rc)
             return front_fail(c, rc, r->error.detail);
