@@ -308,7 +308,9 @@ static void uplink_timers(struct agent *a)
 /* Loops begin no request that another worker may have been given in the meantime. */
 static void check_lease(struct agent *a)
 {
-    const bool frozen = a->ever_up && now_ms() >= uplink_lease_end(&a->uplink);
+    const uint64_t now = now_ms();
+    const bool over = a->ever_up && now >= uplink_lease_end(&a->uplink);
+    const bool frozen = over || (a->frozen && !uplink_may_start(&a->uplink, now));
     if (frozen == a->frozen)
         return;
     a->frozen = frozen;
@@ -322,7 +324,7 @@ static void check_lease(struct agent *a)
 static bool may_start(void *user)
 {
     const struct agent *a = user;
-    return uplink_lease_holds(&a->uplink, now_ms());
+    return uplink_may_start(&a->uplink, now_ms());
 }
 
 static void drain_timers(struct agent *a)

@@ -246,6 +246,16 @@ static void lease_counts_from_what_was_read(void **state UNUSED)
     assert_int_equal(uplink_lease_end(&u), T0 + 900 + LEASE);
 }
 
+static void older_leases_wait_for_the_first_word(void **state UNUSED)
+{
+    up();
+    assert_true(uplink_lease_holds(&u, T0 + 20));
+    assert_false(uplink_may_start(&u, T0 + 20));
+    receive(message(WIRE_REVOKE, 5, 77, 2, 1), T0 + 20);
+    assert_true(uplink_may_start(&u, T0 + 20));
+    assert_false(uplink_may_start(&u, T0 + LEASE));
+}
+
 static void many_heartbeats_fit_the_ring(void **state UNUSED)
 {
     up();
@@ -281,6 +291,7 @@ int main(void)
         cmocka_unit_test(without_a_connection_hello_waits),
         cmocka_unit_test(silence_ends_it_after_a_lease),
         cmocka_unit_test(lease_counts_from_what_was_read),
+        cmocka_unit_test(older_leases_wait_for_the_first_word),
         cmocka_unit_test(many_heartbeats_fit_the_ring),
     };
     return cmocka_run_group_tests_name("uplink", tests, set_up, tear_down);
