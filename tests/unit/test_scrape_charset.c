@@ -7,7 +7,10 @@
 
 #include "worker/scrape/charset.h"
 
-#define BYTES(literal) {(literal), sizeof(literal) - 1}
+#define BYTES(literal)                                                                             \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 
 static void test_decode(void **state)
 {
@@ -40,8 +43,12 @@ static void test_decode(void **state)
         {"utf-16 big", BYTES("\xFE\xFF\x00\x41\x20\xAC"), "", BYTES("A\xE2\x82\xAC")},
         {"shift_jis", BYTES("\x93\xFA"), "text/html; charset=Shift_JIS", BYTES("\xE6\x97\xA5")},
         {"gb18030", BYTES("\xD6\xD0"), "text/html; charset=gb2312", BYTES("\xE4\xB8\xAD")},
-        {"wrong utf-8", BYTES("a\xFF" "b\xC3"), "text/html; charset=utf-8",
-         BYTES("a\xEF\xBF\xBD" "b\xEF\xBF\xBD")},
+        {"wrong utf-8",
+         BYTES("a\xFF"
+               "b\xC3"),
+         "text/html; charset=utf-8",
+         BYTES("a\xEF\xBF\xBD"
+               "b\xEF\xBF\xBD")},
         {"surrogate in utf-8", BYTES("\xED\xA0\x80"), "text/html; charset=utf-8",
          BYTES("\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD")},
         {"nul", BYTES("a\0b"), "text/html; charset=utf-8", BYTES("ab")},
@@ -68,7 +75,8 @@ static void test_long(void **state)
     (void)state;
     assert_non_null(bytes);
     memset(bytes, 0xE9, N);
-    assert_true(charset_decode(c, (struct span){bytes, N}, SPAN("text/html; charset=latin1"), &got));
+    assert_true(
+        charset_decode(c, (struct span){bytes, N}, SPAN("text/html; charset=latin1"), &got));
     assert_int_equal(got.len, 2 * N);
     for (size_t i = 0; i < got.len; i += 2)
         assert_memory_equal(got.p + i, "\xC3\xA9", 2);

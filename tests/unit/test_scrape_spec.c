@@ -139,13 +139,13 @@ static void test_defaults(void **state)
 static void test_options(void **state)
 {
     (void)state;
-    struct scrape_spec *s = compiled(
-        "{\"follow\":{\"depth\":2,\"max_pages\":100,\"domains\":[\"B\xC3\xBC"
-        "cher.Example\"],\"sitemap\":true},"
-        "\"per_host\":{\"concurrency\":2,\"delay_s\":0.5,\"autothrottle\":false},"
-        "\"headers\":{\"X-A\":\"1\"},\"cookies\":{\"sid\":\"abc\"},\"max_bytes\":1000,"
-        "\"types\":[\"Text/HTML\",\"image/*\"],\"retry\":{\"times\":0,\"statuses\":[500]},"
-        "\"min_speed_s\":2.5,\"conditional\":{\"since\":\"2026-01-01T00:00:00Z\"}}");
+    struct scrape_spec *s =
+        compiled("{\"follow\":{\"depth\":2,\"max_pages\":100,\"domains\":[\"B\xC3\xBC"
+                 "cher.Example\"],\"sitemap\":true},"
+                 "\"per_host\":{\"concurrency\":2,\"delay_s\":0.5,\"autothrottle\":false},"
+                 "\"headers\":{\"X-A\":\"1\"},\"cookies\":{\"sid\":\"abc\"},\"max_bytes\":1000,"
+                 "\"types\":[\"Text/HTML\",\"image/*\"],\"retry\":{\"times\":0,\"statuses\":[500]},"
+                 "\"min_speed_s\":2.5,\"conditional\":{\"since\":\"2026-01-01T00:00:00Z\"}}");
     const struct scrape_http_options *http = scrape_spec_http(s);
     assert_true(scrape_spec_follows(s));
     assert_int_equal(scrape_spec_pages_max(s), 100);
@@ -174,9 +174,9 @@ static void test_columns(void **state)
     static const struct {
         const char *name;
         enum col_type type;
-    } want[] = {{"t", COL_TEXT},      {"i", COL_INT64},     {"f", COL_FLOAT64},   {"m", COL_DECIMAL},
-                {"b", COL_BOOL},      {"d", COL_DATE},      {"dt", COL_TIMESTAMP}, {"u", COL_TEXT},
-                {"j", COL_JSON},      {"l", COL_JSON},      {"o", COL_JSON},      {"n", COL_TEXT},
+    } want[] = {{"t", COL_TEXT},      {"i", COL_INT64}, {"f", COL_FLOAT64},    {"m", COL_DECIMAL},
+                {"b", COL_BOOL},      {"d", COL_DATE},  {"dt", COL_TIMESTAMP}, {"u", COL_TEXT},
+                {"j", COL_JSON},      {"l", COL_JSON},  {"o", COL_JSON},       {"n", COL_TEXT},
                 {"at", COL_TIMESTAMP}};
     (void)state;
     struct scrape_spec *s = compiled(

@@ -34,7 +34,9 @@ static void test_canonical(void **state)
         {"http://[::1]:80/x", "http://[::1]/x", 12},
         {"http://[::FFFF:1.2.3.4]/", "http://[::ffff:102:304]/", 23},
         {"http://пример.рф/путь", "http://xn--e1afmkfd.xn--p1ai/%D0%BF%D1%83%D1%82%D1%8C", 28},
-        {"http://b\xC3\xBC" "cher.example/", "http://xn--bcher-kva.example/", 28},
+        {"http://b\xC3\xBC"
+         "cher.example/",
+         "http://xn--bcher-kva.example/", 28},
         {"ftp://example.com/", NULL, 0},
         {"javascript:alert(1)", NULL, 0},
         {"/relative", NULL, 0},
@@ -58,7 +60,8 @@ static void test_canonical(void **state)
             continue;
         }
         if (err || !span_eq(buf_span(&out), span_str(cases[i].want)))
-            fail_msg("%s: got %.*s %s", cases[i].url, (int)out.len, (const char *)out.data, e.detail);
+            fail_msg("%s: got %.*s %s", cases[i].url, (int)out.len, (const char *)out.data,
+                     e.detail);
         assert_int_equal(key_len, cases[i].key_len);
     }
     buf_done(&out);

@@ -44,8 +44,9 @@ static void test_numbers(void **state)
         {VALUE_INT, " -7 ", 0, "-7"},
         {VALUE_INT, "1,234,567", 0, "1234567"},
         {VALUE_INT, "1.234.567", 0, "1234567"},
-        {VALUE_INT, "1 234\xC2\xA0"
-                    "567",
+        {VALUE_INT,
+         "1 234\xC2\xA0"
+         "567",
          0, "1234567"},
         {VALUE_INT, "12.0", 0, "12"},
         {VALUE_INT, "12.5", 0, "-"},
@@ -68,8 +69,9 @@ static void test_numbers(void **state)
         {VALUE_DECIMAL, "19,99 €", 0, "19.99"},
         {VALUE_DECIMAL, "-£5", 0, "-5"},
         {VALUE_DECIMAL, "£-5", 0, "-5"},
-        {VALUE_DECIMAL, "\xE2\x88\x92"
-                        "3.10",
+        {VALUE_DECIMAL,
+         "\xE2\x88\x92"
+         "3.10",
          0, "-3.10"},
         {VALUE_DECIMAL, "1'000.25", 0, "1000.25"},
         {VALUE_DECIMAL, ".5", 0, "0.5"},

@@ -422,7 +422,9 @@ static int syntax_error(struct lexbor_css *l, struct span text, struct error *e)
     size_t at = n;
     while (at > 1 && name_char(text.p[at - 1]) && name_char(text.p[at - 2]))
         at--;
-    (void)lexbor_parse(l, (struct span){text.p, n});
+    CLEANUP(buf_done) struct buf wrong = {0};
+    rewrite((struct span){text.p, n}, &wrong);
+    (void)lexbor_parse(l, buf_span(&wrong));
     struct span message = lexbor_message(l);
     if (message.len == 0 || memmem(message.p, message.len, "END-OF-FILE", 11))
         return error_set(e, ERR_INVALID_SPEC, "character %zu: unexpected \"%.*s\"", at,

@@ -25,7 +25,9 @@ int spec_read_refuse(struct spec_reader *r, const char *fmt, ...)
 int spec_read_refuse_inner(struct spec_reader *r, const struct error *inner)
 {
     bool placed = strncmp(inner->detail, "character ", 10) == 0;
-    return error_set(r->e, inner->code, "%.*s%s%s", (int)MIN(r->path.len, (size_t)200),
+    bool rejected = err_class(inner->code) == ERR_CLASS_REJECT && inner->code != ERR_LIMIT;
+    return error_set(r->e, rejected ? ERR_INVALID_SPEC : inner->code, "%.*s%s%s",
+                     (int)MIN(r->path.len, (size_t)200),
                      r->path.len ? (const char *)r->path.data : "", placed ? ", " : ": ",
                      inner->detail);
 }
