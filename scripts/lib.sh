@@ -79,10 +79,13 @@ install_packages() {
 # meson_build FOLDER [MESON_OPTION...]: configures FOLDER anew when its options or archives have
 # changed, again when a source file came or went, and builds it. The compiler is $CC.
 meson_build() {
-    local dir=$DROVER_ROOT/$1 prefix options sources again=()
+    local dir=$DROVER_ROOT/$1 paths options sources again=()
+    paths=$("$DROVER_ROOT/scripts/deps" --no-install)/lib/pkgconfig
+    if [ "$1" = build-tsan ]; then
+        paths=$("$DROVER_ROOT/scripts/deps" --no-install --tsan)/lib/pkgconfig,$paths
+    fi
     shift
-    prefix=$("$DROVER_ROOT/scripts/deps" --no-install)
-    options=$(printf '%s\n' "$prefix" "${CC:-}" "$@")
+    options=$(printf '%s\n' "$paths" "${CC:-}" "$@")
     sources=$(cd "$DROVER_ROOT" && find common coordinator worker admin tests -name '*.c' | sort)
     if [ "$options" != "$(cat "$dir/configured" 2>/dev/null)" ]; then
         rm -rf "$dir"
@@ -93,7 +96,7 @@ meson_build() {
     if [ ! -f "$dir/build.ninja" ] || [ ${#again[@]} -gt 0 ]; then
         say "configuring $(basename "$dir")"
         run_quietly "$dir/setup.log" meson setup "${again[@]}" "$dir" "$DROVER_ROOT" \
-            --pkg-config-path="$prefix/lib/pkgconfig" "$@"
+            --pkg-config-path="$paths" "$@"
         printf '%s\n' "$options" >"$dir/configured"
         printf '%s\n' "$sources" >"$dir/sources"
     fi

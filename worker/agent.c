@@ -11,8 +11,8 @@
 
 #include "common/log.h"
 #include "worker/credit.h"
-#include "worker/notify.h"
-#include "worker/session.h"
+#include "worker/systemd.h"
+#include "worker/uplink.h"
 
 enum {
     ACK_WAIT_MS = 10000, /* after the drain's end, for the acknowledgement of what was given back */
@@ -28,7 +28,7 @@ enum agent_state { AGENT_SERVING, AGENT_DRAINING, AGENT_ENDED };
 struct agent {
     const struct agent_config *config;
     enum agent_state state;
-    struct session session;
+    struct uplink uplink;
     struct workload work;
     struct credit credit;
     struct transport_context *context;
@@ -72,18 +72,18 @@ void agent_block_signals(void)
 
 static void lost(struct agent *a, const char *why)
 {
-    if (a->session.state == SESSION_UP) {
+    if (a->uplink.state == UPLINK_UP) {
         LOG_WARN("session lost", log_str("err", why));
-        notify_status("no session with %s: %s", a->config->coordinator, why);
+        systemd_status("no session with %s: %s", a->config->coordinator, why);
     }
-    session_down(&a->session, true, now_ms());
+    uplink_down(&a->uplink, true, now_ms());
 }
 
 /* Begins a message in a->out; send_message sends it. */
 static struct buf *begin_message(struct agent *a, enum wire_type type)
 {
     buf_clear(&a->out);
-    session_begin(&a->session, type, &a->out);
+    uplink_begin(&a->uplink, type, &a->out);
     return &a->out;
 }
 
@@ -96,7 +96,7 @@ static bool send_message(struct agent *a, enum wire_type type)
         lost(a, e.detail[0] ? e.detail : err_text((enum err)rc));
         return false;
     }
-    session_sent(&a->session, type, now_ms());
+    uplink_sent(&a->uplink, type, now_ms());
     return true;
 }
 
@@ -110,14 +110,14 @@ static void send_hello(struct agent *a)
         rc = error_set(&e, ERR_NOMEM, "no memory for HELLO");
     if (rc == ERR_OK) {
         buf_clear(&a->out);
-        session_hello(&a->session, tokens, n, &a->out);
+        uplink_hello(&a->uplink, tokens, n, &a->out);
         rc = transport_send(a->transport, NULL, buf_span(&a->out), &e);
     }
     free(tokens);
     if (rc == ERR_OK)
-        session_greeted(&a->session, now_ms());
+        uplink_greeted(&a->uplink, now_ms());
     else
-        session_unsent(&a->session, now_ms());
+        uplink_unsent(&a->uplink, now_ms());
 }
 
 static void send_heartbeat(struct agent *a)
@@ -142,7 +142,7 @@ static void send_heartbeat(struct agent *a)
 
 static void send_results(struct agent *a)
 {
-    while (a->session.state == SESSION_UP && held_count(&a->work.held, HELD_READY) > 0) {
+    while (a->uplink.state == UPLINK_UP && held_count(&a->work.held, HELD_READY) > 0) {
         struct buf *out = begin_message(a, WIRE_RESULT);
         if (workload_results(&a->work, out) == 0 || !send_message(a, WIRE_RESULT))
             return;
@@ -151,14 +151,14 @@ static void send_results(struct agent *a)
 
 static void send_credit(struct agent *a)
 {
-    if (a->session.state != SESSION_UP)
+    if (a->uplink.state != UPLINK_UP)
         return;
     struct credit_state state;
     struct wire_credit m;
     const uint64_t now = now_ms();
     workload_state(&a->work, &state);
     state.closed =
-        a->state != AGENT_SERVING || a->told_to_drain || !session_lease_holds(&a->session, now);
+        a->state != AGENT_SERVING || a->told_to_drain || !uplink_lease_holds(&a->uplink, now);
     credit_measure(&a->credit, &state, now);
     if (!credit_due(&a->credit, &state, &m))
         return;
@@ -186,19 +186,19 @@ static void told_to_drain(struct agent *a, bool on)
     set_returning(a);
 }
 
-static void welcomed(struct agent *a, const struct session_event *ev)
+static void welcomed(struct agent *a, const struct uplink_event *ev)
 {
     LOG_INFO("session up", log_str("coordinator", a->config->coordinator),
-             log_u64("session", a->session.id), log_u64("epoch", a->session.epoch),
+             log_u64("session", a->uplink.id), log_u64("epoch", a->uplink.epoch),
              log_u64("held", a->work.held.n));
-    notify_status("serving %s as %s", a->config->coordinator, a->config->id);
+    systemd_status("serving %s as %s", a->config->coordinator, a->config->id);
     a->ever_up = true;
     credit_session(&a->credit);
     workload_session(&a->work);
     told_to_drain(a, ev->on);
 }
 
-static void assigned(struct agent *a, const struct session_event *ev)
+static void assigned(struct agent *a, const struct uplink_event *ev)
 {
     struct error e = {0};
     uint64_t bytes = 0;
@@ -211,34 +211,34 @@ static void assigned(struct agent *a, const struct session_event *ev)
         lost(a, "more job descriptions than fit in memory: beginning anew");
 }
 
-static void handle(struct agent *a, const struct session_event *ev)
+static void handle(struct agent *a, const struct uplink_event *ev)
 {
     switch (ev->type) {
-    case SESSION_EV_NONE:
+    case UPLINK_EV_NONE:
         break;
-    case SESSION_EV_WELCOME:
+    case UPLINK_EV_WELCOME:
         welcomed(a, ev);
         break;
-    case SESSION_EV_REFUSED:
+    case UPLINK_EV_REFUSED:
         LOG_ERROR("the coordinator refuses this worker",
                   log_str("code", err_name((enum err)ev->code)), log_span("err", ev->reason));
-        notify_status("refused by %s: %.*s", a->config->coordinator, (int)ev->reason.len,
-                      ev->reason.p ? ev->reason.p : "");
+        systemd_status("refused by %s: %.*s", a->config->coordinator, (int)ev->reason.len,
+                       ev->reason.p ? ev->reason.p : "");
         break;
-    case SESSION_EV_ASSIGN:
+    case UPLINK_EV_ASSIGN:
         assigned(a, ev);
         break;
-    case SESSION_EV_ACK:
-    case SESSION_EV_REVOKE:
+    case UPLINK_EV_ACK:
+    case UPLINK_EV_REVOKE:
         workload_settle(&a->work, ev->verdicts, ev->n_verdicts);
         break;
-    case SESSION_EV_DRAIN:
+    case UPLINK_EV_DRAIN:
         told_to_drain(a, ev->on);
         break;
-    case SESSION_EV_DOWN:
+    case UPLINK_EV_DOWN:
         LOG_WARN("session lost", log_span("err", ev->reason));
-        notify_status("no session with %s: %.*s", a->config->coordinator, (int)ev->reason.len,
-                      ev->reason.p ? ev->reason.p : "");
+        systemd_status("no session with %s: %.*s", a->config->coordinator, (int)ev->reason.len,
+                       ev->reason.p ? ev->reason.p : "");
         break;
     }
 }
@@ -247,12 +247,12 @@ static void read_messages(struct agent *a)
 {
     for (int i = 0; i < READS_IN_A_ROW; i++) {
         struct transport_message m;
-        struct session_event ev;
+        struct uplink_event ev;
         struct error e = {0};
         if (transport_recv(a->transport, &m, &e) != ERR_OK)
             return;
         arena_clear(&a->arena);
-        const int rc = session_receive(&a->session, m.data, now_ms(), &a->arena, &ev, &e);
+        const int rc = uplink_receive(&a->uplink, m.data, now_ms(), &a->arena, &ev, &e);
         if (rc != ERR_OK)
             LOG_WARN("a message of the coordinator cannot be read", log_err(&e));
         handle(a, &ev);
@@ -271,7 +271,7 @@ static void log_problem(struct agent *a, uint64_t now)
         return;
     a->problem_logged_ms = now;
     LOG_WARN("no coordinator", log_err(&e));
-    notify_status("no coordinator: %s", e.detail);
+    systemd_status("no coordinator: %s", e.detail);
 }
 
 static void relink(struct agent *a, uint64_t now)
@@ -280,27 +280,27 @@ static void relink(struct agent *a, uint64_t now)
     log_problem(a, now);
     if (transport_reconnect(a->transport, &e) != ERR_OK)
         LOG_WARN("cannot make a socket", log_err(&e));
-    session_relinked(&a->session, now);
+    uplink_relinked(&a->uplink, now);
 }
 
-static void session_timers(struct agent *a)
+static void uplink_timers(struct agent *a)
 {
     const uint64_t now = now_ms();
-    switch (session_due(&a->session, now)) {
-    case SESSION_DUE_NOTHING:
+    switch (uplink_due(&a->uplink, now)) {
+    case UPLINK_DUE_NOTHING:
         break;
-    case SESSION_DUE_HELLO:
+    case UPLINK_DUE_HELLO:
         send_hello(a);
         break;
-    case SESSION_DUE_RELINK:
+    case UPLINK_DUE_RELINK:
         relink(a, now);
         break;
-    case SESSION_DUE_HEARTBEAT:
+    case UPLINK_DUE_HEARTBEAT:
         send_heartbeat(a);
         break;
-    case SESSION_DUE_SILENCE:
+    case UPLINK_DUE_SILENCE:
         LOG_WARN("session lost", log_str("err", "the coordinator is silent"));
-        notify_status("no session with %s: it is silent", a->config->coordinator);
+        systemd_status("no session with %s: it is silent", a->config->coordinator);
         break;
     }
 }
@@ -308,7 +308,9 @@ static void session_timers(struct agent *a)
 /* Loops begin no request that another worker may have been given in the meantime. */
 static void check_lease(struct agent *a)
 {
-    const bool frozen = a->ever_up && now_ms() >= session_lease_end(&a->session);
+    const uint64_t now = now_ms();
+    const bool over = a->ever_up && now >= uplink_lease_end(&a->uplink);
+    const bool frozen = over || (a->frozen && !uplink_may_start(&a->uplink, now));
     if (frozen == a->frozen)
         return;
     a->frozen = frozen;
@@ -322,7 +324,7 @@ static void check_lease(struct agent *a)
 static bool may_start(void *user)
 {
     const struct agent *a = user;
-    return session_lease_holds(&a->session, now_ms());
+    return uplink_may_start(&a->uplink, now_ms());
 }
 
 static void drain_timers(struct agent *a)
@@ -345,16 +347,16 @@ static void watchdog(struct agent *a)
     const uint64_t now = now_ms();
     if (a->watchdog_ms == 0 || now < a->watchdog_at_ms)
         return;
-    notify_send("WATCHDOG=1");
+    systemd_send("WATCHDOG=1");
     a->watchdog_at_ms = now + a->watchdog_ms;
 }
 
 static int64_t time_to_wait(const struct agent *a)
 {
     const uint64_t now = now_ms();
-    uint64_t next = session_deadline(&a->session);
+    uint64_t next = uplink_deadline(&a->uplink);
     if (a->ever_up && !a->frozen)
-        next = MIN(next, session_lease_end(&a->session));
+        next = MIN(next, uplink_lease_end(&a->uplink));
     if (a->state == AGENT_DRAINING)
         next = MIN(next, a->cancelled ? a->drain_until_ms + ACK_WAIT_MS : a->drain_until_ms);
     if (a->watchdog_ms)
@@ -373,8 +375,8 @@ static void signalled(struct agent *a)
             a->drain_until_ms = now_ms() + a->config->drain_ms;
             LOG_INFO("draining", log_u64("tasks", a->work.held.n),
                      log_f64("at_most_s", (double)a->config->drain_ms / 1000));
-            notify_send("STOPPING=1");
-            notify_status("draining");
+            systemd_send("STOPPING=1");
+            systemd_status("draining");
             set_returning(a);
         } else if (a->state == AGENT_DRAINING) {
             LOG_WARN("ending at once", log_u64("tasks", a->work.held.n));
@@ -388,14 +390,14 @@ static void signalled(struct agent *a)
 static int init(struct agent *a, struct error *e)
 {
     const struct agent_config *config = a->config;
-    struct session_config session = {.worker = config->id,
-                                     .host = config->host,
-                                     .version = DROVER_VERSION,
-                                     .kinds = config->kinds,
-                                     .slots = config->slots};
-    if (getrandom(session.boot, sizeof(session.boot), 0) != (ssize_t)sizeof(session.boot))
+    struct uplink_config uplink = {.worker = config->id,
+                                   .host = config->host,
+                                   .version = DROVER_VERSION,
+                                   .kinds = config->kinds,
+                                   .slots = config->slots};
+    if (getrandom(uplink.boot, sizeof(uplink.boot), 0) != (ssize_t)sizeof(uplink.boot))
         return error_set(e, ERR_UNAVAILABLE, "getrandom: %s", strerror(errno));
-    memcpy(&session.seed, session.boot, sizeof(session.seed));
+    memcpy(&uplink.seed, uplink.boot, sizeof(uplink.seed));
     sigset_t set;
     fill_signals(&set);
     a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -404,7 +406,7 @@ static int init(struct agent *a, struct error *e)
     arena_init(&a->arena, 0);
     buf_init(&a->out, WIRE_MESSAGE_MAX);
     credit_init(&a->credit, config->slots, config->result_budget_bytes, now_ms());
-    session_init(&a->session, &session, now_ms());
+    uplink_init(&a->uplink, &uplink, now_ms());
     int rc = transport_context_new(NULL, 1, &a->context, e);
     if (rc != ERR_OK)
         return rc;
@@ -446,7 +448,7 @@ static void turn(struct agent *a)
     workload_collect(&a->work);
     workload_pump(&a->work, may_start, a);
     send_results(a);
-    session_timers(a);
+    uplink_timers(a);
     send_credit(a);
     drain_timers(a);
     watchdog(a);
@@ -463,11 +465,11 @@ int agent_run(const struct agent_config *config, struct error *e)
     LOG_INFO("worker started", log_str("worker", config->id), log_str("version", DROVER_VERSION),
              log_str("coordinator", config->coordinator), log_u64("loops", config->loops),
              log_u64("slots", config->slots));
-    a.watchdog_ms = notify_watchdog_ms();
-    notify_send("READY=1");
+    a.watchdog_ms = systemd_watchdog_ms();
+    systemd_send("READY=1");
     while (a.state != AGENT_ENDED)
         turn(&a);
-    if (a.session.state == SESSION_UP) {
+    if (a.uplink.state == UPLINK_UP) {
         wire_reason_pack(begin_message(&a, WIRE_BYE), "drained");
         send_message(&a, WIRE_BYE);
     }

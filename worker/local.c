@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -375,6 +376,21 @@ static json_t *fill_rates(const struct local *l)
     return rates;
 }
 
+/* The most memory that this program had. Not ru_maxrss, which begins with what the process that
+ * started it had. */
+static double peak_mb(void)
+{
+    char line[256];
+    unsigned long kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "VmHWM: %lu kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (double)kib / 1024;
+}
+
 static int statistics(const struct local *l, double seconds, json_t **ret, struct error *e)
 {
     struct rusage u;
@@ -387,7 +403,7 @@ static int statistics(const struct local *l, double seconds, json_t **ret, struc
         "state", l->stopped ? "stopped" : "done", "rows", (json_int_t)l->n_rows, "pages",
         (json_int_t)pages, "bytes", (json_int_t)bytes, "seconds", seconds, "pages_per_s",
         seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb",
-        (double)u.ru_maxrss / 1024, "inputs", (json_int_t)l->n_inputs, "duplicates",
+        peak_mb(), "inputs", (json_int_t)l->n_inputs, "duplicates",
         (json_int_t)l->n_duplicates, "beyond_items_max", (json_int_t)l->n_beyond, "tasks",
         (json_int_t)l->n_tasks_done, "failed_tasks", (json_int_t)l->n_failed, "retried",
         (json_int_t)l->n_retries, "rejects", (json_int_t)l->n_rejects, "rejects_by_reason",

@@ -23,7 +23,7 @@
 #include "coordinator/core/session.h"
 #include "coordinator/core/shard.h"
 #include "coordinator/core/task.h"
-#include "coordinator/core/timer.h"
+#include "coordinator/core/alarm.h"
 
 struct sched {
     struct sched_config config;
@@ -46,8 +46,8 @@ struct sched {
     struct list dirty;      /* shards */
     struct shard_loads loads;
     struct delay_heap delays;
-    struct timer_heap key_timers; /* by now_ms */
-    struct timer_heap run_timers; /* by listened time */
+    struct alarm_heap key_alarms; /* by now_ms */
+    struct alarm_heap run_alarms; /* by listened time */
     struct recovery recovery;
 };
 
@@ -60,8 +60,12 @@ static inline uint64_t core_listened_ms(const struct sched *s)
 /* Appends an action and returns it to be filled in; valid until the next one. */
 struct sched_action *core_emit(struct sched *s, enum sched_action_type type);
 
-/* Planted bugs: each makes the core break one promise, to prove that tests/sim notices. Number 0
- * and a build without the macro have none. */
+/* Planted bugs: each makes the core break one promise, to prove that tests/sim notices. A build
+ * without the macro has none.
+ *   1  results are taken without a look at their token      5  failed attempts are not counted
+ *   2  tasks of a lost worker are forgotten                 6  lost workers are not counted
+ *   3  results are acknowledged before they are durable     7  adopted leases count as one slot
+ *   4  slots of keys are not counted */
 #ifdef DROVER_PLANTED_BUG
 #define CORE_BUG(n) (DROVER_PLANTED_BUG == (n))
 #else

@@ -18,7 +18,7 @@ import pytest
 from fleet import TIMEOUT_S, Coordinator, Front, find_binary, wait_until
 from scrape_server import ScrapeServer
 
-LEASE = {"lease": "2s", "heartbeat": "200ms"}
+LEASE = {"lease": "2s"}
 
 
 class RealWorker:
@@ -81,7 +81,7 @@ def crawl(port: int, **http: Any) -> dict[str, Any]:
         "kind": "scrape",
         "extract": {"title": "title::text", "url": "@url"},
         "follow": {"css": "a", "depth": 30},
-        "concurrency": 8,
+        "per_host": {"concurrency": 8},
         **http,
     }
     return {"stages": [stage], "task_items": 8}

@@ -71,7 +71,7 @@ def texts(result: fc.Result, column: int) -> list[str]:
 def test_rows_stats_and_rejects(coordinator: FakeCoordinator, server: ScrapeServer, start: Any) -> None:
     port = server.listen()
     start()
-    items = pages(port, 3) + [[f"http://127.0.0.1:{port}/status/404?code=404", 0]]
+    items = pages(port, 3) + [[f"http://127.0.0.1:{port}/status/404?x", 0]]
     coordinator.assign([items], spec=SCRAPE)
     result = coordinator.wait_results(1)[0]
     assert result.outcome == fc.DONE and result.n_rows == 3
@@ -79,7 +79,7 @@ def test_rows_stats_and_rejects(coordinator: FakeCoordinator, server: ScrapeServ
     stats = dict(result.raw[7])
     assert stats["requests"] >= 4 and stats["status_2xx"] == 3
     rejects = result.raw[8]
-    assert result.raw[9] == 1 and rejects[0][0].endswith("code=404") and rejects[0][1] == "HTTP_404"
+    assert result.raw[9] == 1 and rejects[0][0].endswith("404?x") and rejects[0][1] == "HTTP_404"
     coordinator.run_until(lambda: coordinator.heartbeats[-1][7] == 3, "rows in a heartbeat")
     assert dict(coordinator.heartbeats[-1][8])["status_2xx"] == 3
 

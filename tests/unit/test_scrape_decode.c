@@ -9,7 +9,10 @@
 #include <zlib.h>
 
 /* Like SPAN, for initialisers of statics. */
-#define BYTES(literal) {literal, sizeof(literal) - 1}
+#define BYTES(literal)                                                                             \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
 
 /* "hello hello hello hello\n" */
 #define HELLO "hello hello hello hello\n"
@@ -51,10 +54,11 @@ static void test_names(void **state)
         const char *header;
         enum decode_coding coding;
     } cases[] = {
-        {"gzip", DECODE_GZIP},    {"GZip", DECODE_GZIP},       {"x-gzip", DECODE_GZIP},
-        {"br", DECODE_BR},        {"zstd", DECODE_ZSTD},       {"deflate", DECODE_DEFLATE},
-        {"", DECODE_IDENTITY},    {"identity", DECODE_IDENTITY}, {"gzip, br", DECODE_UNKNOWN},
-        {"compress", DECODE_UNKNOWN},
+        {"gzip", DECODE_GZIP},        {"GZip", DECODE_GZIP},
+        {"x-gzip", DECODE_GZIP},      {"br", DECODE_BR},
+        {"zstd", DECODE_ZSTD},        {"deflate", DECODE_DEFLATE},
+        {"", DECODE_IDENTITY},        {"identity", DECODE_IDENTITY},
+        {"gzip, br", DECODE_UNKNOWN}, {"compress", DECODE_UNKNOWN},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (decode_coding_of(span_str(cases[i].header)) != cases[i].coding)

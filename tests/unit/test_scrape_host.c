@@ -33,8 +33,8 @@ static const struct {
     {"words", "in a minute", false, 0},
     {"no such month", "Sun, 06 Foo 1994 08:49:37 GMT", false, 0},
     {"no such hour", "Sun, 06 Nov 1994 25:49:37 GMT", false, 0},
-    {"too long", "Sun, 06 Nov 1994 08:49:37 GMT                                             x", false,
-     0},
+    {"too long", "Sun, 06 Nov 1994 08:49:37 GMT                                             x",
+     false, 0},
 };
 
 static void test_retry_after(void **state)
@@ -195,8 +195,8 @@ static void test_idle_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_retry_after),   cmocka_unit_test(test_throttle),
-        cmocka_unit_test(test_delays),        cmocka_unit_test(test_without_throttle),
+        cmocka_unit_test(test_retry_after),    cmocka_unit_test(test_throttle),
+        cmocka_unit_test(test_delays),         cmocka_unit_test(test_without_throttle),
         cmocka_unit_test(test_throttle_bound), cmocka_unit_test(test_table),
         cmocka_unit_test(test_idle_bytes),
     };

@@ -10,9 +10,9 @@
 #include "common/buf.h"
 
 #define RFC_5_1                                                                                    \
-    "User-Agent: *\nDisallow: *.gif$\nDisallow: /example/\nAllow: /publications/\n"               \
-    "User-Agent: foobot\nDisallow:/\nAllow:/example/page.html\nAllow:/example/allowed.gif\n"      \
-    "User-Agent: barbot\nUser-Agent: bazbot\nDisallow: /example/page.html\n"                      \
+    "User-Agent: *\nDisallow: *.gif$\nDisallow: /example/\nAllow: /publications/\n"                \
+    "User-Agent: foobot\nDisallow:/\nAllow:/example/page.html\nAllow:/example/allowed.gif\n"       \
+    "User-Agent: barbot\nUser-Agent: bazbot\nDisallow: /example/page.html\n"                       \
     "User-Agent: quxbot\n"
 #define STAR(rules) "user-agent: *\n" rules
 
@@ -62,8 +62,7 @@ static const struct allow_case allow_cases[] = {
     {"unknown lines do not end the agents",
      "user-agent: drover\nnoindex: /x\nuser-agent: b\ndisallow: /\n", "drover", "/", false},
     {"a sitemap line does not end the agents",
-     "user-agent: drover\nsitemap: http://h/s\nuser-agent: b\ndisallow: /\n", "drover", "/",
-     false},
+     "user-agent: drover\nsitemap: http://h/s\nuser-agent: b\ndisallow: /\n", "drover", "/", false},
     {"a rule ends the agents", "user-agent: drover\ndisallow: /a\nuser-agent: b\ndisallow: /c\n",
      "drover", "/c", true},
 
@@ -225,8 +224,10 @@ static void test_hostile_wildcards(void **state)
 static void test_token(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {
-        {"drover/0.1 (+https://x)", "drover"}, {"My-Bot_x 2", "My-Bot_x"}, {"/", ""}, {"", ""}};
+    static const char *const cases[][2] = {{"drover/0.1 (+https://x)", "drover"},
+                                           {"My-Bot_x 2", "My-Bot_x"},
+                                           {"/", ""},
+                                           {"", ""}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct span t = robots_token(span_str(cases[i][0]));
         assert_true(span_eq(t, span_str(cases[i][1])));
@@ -236,9 +237,9 @@ static void test_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allowed),           cmocka_unit_test(test_delay),
-        cmocka_unit_test(test_sitemaps),          cmocka_unit_test(test_whole_answers),
-        cmocka_unit_test(test_size),              cmocka_unit_test(test_hostile_wildcards),
+        cmocka_unit_test(test_allowed),  cmocka_unit_test(test_delay),
+        cmocka_unit_test(test_sitemaps), cmocka_unit_test(test_whole_answers),
+        cmocka_unit_test(test_size),     cmocka_unit_test(test_hostile_wildcards),
         cmocka_unit_test(test_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

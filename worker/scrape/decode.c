@@ -48,9 +48,9 @@ enum decode_coding decode_coding_of(struct span header)
         const char *name;
         enum decode_coding coding;
     } names[] = {
-        {"", DECODE_IDENTITY},   {"identity", DECODE_IDENTITY}, {"none", DECODE_IDENTITY},
-        {"gzip", DECODE_GZIP},   {"x-gzip", DECODE_GZIP},       {"deflate", DECODE_DEFLATE},
-        {"br", DECODE_BR},       {"zstd", DECODE_ZSTD},         {"utf-8", DECODE_IDENTITY},
+        {"", DECODE_IDENTITY}, {"identity", DECODE_IDENTITY}, {"none", DECODE_IDENTITY},
+        {"gzip", DECODE_GZIP}, {"x-gzip", DECODE_GZIP},       {"deflate", DECODE_DEFLATE},
+        {"br", DECODE_BR},     {"zstd", DECODE_ZSTD},         {"utf-8", DECODE_IDENTITY},
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (equal_nocase(header, names[i].name))

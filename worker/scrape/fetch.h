@@ -54,7 +54,7 @@ struct fetch {
     void *user;
     struct fetch *next;
     struct fetch *paused_prev, *paused_next;
-    uint64_t setup; /* what the handle was last set up for */
+    uint64_t setup;           /* what the handle was last set up for */
     struct curl_slist *extra; /* all headers of a request that has some of its own; owned */
     struct curl_slist *usual; /* with extra: what the handle goes back to; the jar's */
 
@@ -64,8 +64,8 @@ struct fetch {
     bool any_type, cut, trusted_proxy;
 
     /* the answer */
-    struct buf head; /* header lines of the last response, without the status line */
-    struct buf body; /* not decoded */
+    struct buf head;      /* header lines of the last response, without the status line */
+    struct buf body;      /* not decoded */
     size_t counted_bytes; /* of body, in the owner's total */
     bool paused, decided, drop_body, no_files;
     uint32_t sockets_opened, sockets_blocked;
@@ -88,11 +88,12 @@ struct fetcher {
     struct trust *trust;
     const char *user_agent, *proxy;
     long buffer_bytes;
+    bool many_hosts; /* names are kept for a short time only: curl walks all of them at each end */
     struct fetch *idle;
     size_t n_idle, n_active;
     size_t body_bytes, body_bytes_max;
     struct fetch *paused, *paused_last; /* the longest paused first */
-    struct fetch *privileged; /* goes on above the budget */
+    struct fetch *privileged;           /* goes on above the budget */
     /* Told of each socket that curl opens and closes. */
     void (*socket_opened)(void *user, int fd);
     void (*socket_closed)(void *user, int fd);

@@ -39,22 +39,22 @@ static const struct {
     uint8_t net[4];
     uint8_t bits;
 } refused_v4[] = {
-    {{0, 0, 0, 0}, 8},       /* "this network" */
-    {{10, 0, 0, 0}, 8},      /* private, RFC 1918 */
-    {{100, 64, 0, 0}, 10},   /* shared (carrier-grade NAT), RFC 6598 */
-    {{127, 0, 0, 0}, 8},     /* loopback */
+    {{0, 0, 0, 0}, 8},        /* "this network" */
+    {{10, 0, 0, 0}, 8},       /* private, RFC 1918 */
+    {{100, 64, 0, 0}, 10},    /* shared (carrier-grade NAT), RFC 6598 */
+    {{127, 0, 0, 0}, 8},      /* loopback */
     {{168, 63, 129, 16}, 32}, /* Azure's platform services */
-    {{169, 254, 0, 0}, 16},  /* link-local, RFC 3927 */
-    {{172, 16, 0, 0}, 12},   /* private */
-    {{192, 0, 0, 0}, 24},    /* IETF protocol assignments (Oracle's metadata: 192.0.0.192) */
-    {{192, 0, 2, 0}, 24},    /* documentation */
-    {{192, 88, 99, 0}, 24},  /* 6to4 relays, deprecated */
-    {{192, 168, 0, 0}, 16},  /* private */
-    {{198, 18, 0, 0}, 15},   /* benchmarking */
-    {{198, 51, 100, 0}, 24}, /* documentation */
-    {{203, 0, 113, 0}, 24},  /* documentation */
-    {{224, 0, 0, 0}, 4},     /* multicast */
-    {{240, 0, 0, 0}, 4},     /* reserved, and broadcast */
+    {{169, 254, 0, 0}, 16},   /* link-local, RFC 3927 */
+    {{172, 16, 0, 0}, 12},    /* private */
+    {{192, 0, 0, 0}, 24},     /* IETF protocol assignments (Oracle's metadata: 192.0.0.192) */
+    {{192, 0, 2, 0}, 24},     /* documentation */
+    {{192, 88, 99, 0}, 24},   /* 6to4 relays, deprecated */
+    {{192, 168, 0, 0}, 16},   /* private */
+    {{198, 18, 0, 0}, 15},    /* benchmarking */
+    {{198, 51, 100, 0}, 24},  /* documentation */
+    {{203, 0, 113, 0}, 24},   /* documentation */
+    {{224, 0, 0, 0}, 4},      /* multicast */
+    {{240, 0, 0, 0}, 4},      /* reserved, and broadcast */
 };
 
 /* Inside 2000::/3, the global unicast space; everything outside of that is refused. */
@@ -62,9 +62,9 @@ static const struct {
     uint8_t net[16];
     uint8_t bits;
 } refused_v6[] = {
-    {{0x20, 0x01}, 23},                   /* 2001::/23, protocol assignments, with Teredo's 2001::/32 */
-    {{0x20, 0x01, 0x0d, 0xb8}, 32},       /* 2001:db8::/32, documentation */
-    {{0x3f, 0xff}, 20},                   /* 3fff::/20, documentation, RFC 9637 */
+    {{0x20, 0x01}, 23},             /* 2001::/23, protocol assignments, with Teredo's 2001::/32 */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32}, /* 2001:db8::/32, documentation */
+    {{0x3f, 0xff}, 20},             /* 3fff::/20, documentation, RFC 9637 */
 };
 
 static bool global_v4(const uint8_t v4[4])
@@ -82,8 +82,8 @@ static bool global_v4(const uint8_t v4[4])
 /* The IPv4 address that an IPv6 address leads to, if its form carries one. */
 static bool embedded_v4(const uint8_t a[16], uint8_t ret[4])
 {
-    static const uint8_t nat64[16] = {0, 0x64, 0xff, 0x9b};            /* 64:ff9b::/96, RFC 6052 */
-    static const uint8_t sixto4[16] = {0x20, 0x02};                    /* 2002::/16, RFC 3056 */
+    static const uint8_t nat64[16] = {0, 0x64, 0xff, 0x9b}; /* 64:ff9b::/96, RFC 6052 */
+    static const uint8_t sixto4[16] = {0x20, 0x02};         /* 2002::/16, RFC 3056 */
     static const uint8_t translated[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}; /* RFC 2765 */
     static const uint8_t zero[16];
     if (in_net(a, v4_mapped, 96) || in_net(a, nat64, 96) || in_net(a, translated, 96) ||

@@ -17,13 +17,13 @@ struct robots;
 struct run;
 
 enum {
-    HOST_THROTTLE_MAX_MS = 60 * 1000,  /* autothrottle slows down to one request a minute at most */
-    HOST_THROTTLE_MIN_MS = 5,          /* below it, the concurrency limit alone paces */
-    HOST_OVERLOAD_MS = 500,            /* first delay after a 429 or 503 */
-    HOST_IDLE_MAX = 4096,              /* hosts remembered without a task (robots, latency) */
-    HOST_IDLE_BYTES_MAX = 4 * 1024 * 1024, /* of robots rules of such hosts */
+    HOST_THROTTLE_MAX_MS = 60 * 1000, /* autothrottle slows down to one request a minute at most */
+    HOST_THROTTLE_MIN_MS = 5,         /* below it, the concurrency limit alone paces */
+    HOST_OVERLOAD_MS = 500,           /* first delay after a 429 or 503 */
+    HOST_IDLE_MAX = 4096,             /* hosts remembered without a task (robots, latency) */
+    HOST_IDLE_BYTES_MAX = 4 * 1024 * 1024,   /* of robots rules of such hosts */
     HOST_ROBOTS_FRESH_MS = 24 * 3600 * 1000, /* RFC 9309, 2.4: at most 24 h in a cache */
-    HOST_ROBOTS_ERROR_MS = 60 * 1000   /* a robots.txt that could not be had is asked for again */
+    HOST_ROBOTS_ERROR_MS = 60 * 1000 /* a robots.txt that could not be had is asked for again */
 };
 
 enum host_robots_state { HOST_ROBOTS_UNKNOWN, HOST_ROBOTS_ASKED, HOST_ROBOTS_KNOWN };
@@ -43,23 +43,23 @@ struct host {
     bool idle;
 
     /* pacing */
-    uint32_t active;           /* requests under way */
-    uint32_t crawl_delay_ms;   /* robots.txt */
-    uint32_t throttle_ms;      /* autothrottle's present delay */
-    uint32_t latency_ms;       /* of the last answer */
-    uint64_t next_ms;          /* no start before */
-    uint64_t backoff_until_ms; /* no start before, because the host said so */
+    uint32_t active;            /* requests under way */
+    uint32_t crawl_delay_ms;    /* robots.txt */
+    uint32_t throttle_ms;       /* autothrottle's present delay */
+    uint32_t latency_ms;        /* of the last answer */
+    uint64_t next_ms;           /* no start before */
+    uint64_t backoff_until_ms;  /* no start before, because the host said so */
     const char *backoff_reason; /* with it: static, "HTTP_429" */
 
     /* robots.txt */
     struct robots *robots; /* valid when KNOWN */
     enum host_robots_state robots_state;
-    uint64_t robots_until_ms;  /* when it is to be asked for again */
-    const char *robots_error;  /* static reason why everything is forbidden for now; NULL: none */
-    uint64_t robots_token;     /* hash of the product token that it was parsed for */
+    uint64_t robots_until_ms; /* when it is to be asked for again */
+    const char *robots_error; /* static reason why everything is forbidden for now; NULL: none */
+    uint64_t robots_token;    /* hash of the product token that it was parsed for */
 
     /* run.c's: who waits for a turn */
-    struct run *runs;              /* ring of tasks of this host; points at the next one to serve */
+    struct run *runs; /* ring of tasks of this host; points at the next one to serve */
     struct page *guests, *guests_tail; /* pages of other hosts' tasks that were redirected here */
     uint32_t guests_active;
     uint32_t users; /* tasks, pages and a robots.txt on its way that hold this host */

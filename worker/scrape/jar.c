@@ -90,8 +90,8 @@ static uint64_t mix_text(uint64_t h, const char *s)
  * different ways have a jar each. */
 static uint64_t digest(const struct scrape_http_options *http)
 {
-    const uint64_t numbers[] = {http->cookies,    http->tls_verify,        http->timeout_ms,
-                                http->n_headers,  http->connect_timeout_ms, http->n_cookies,
+    const uint64_t numbers[] = {http->cookies,     http->tls_verify,         http->timeout_ms,
+                                http->n_headers,   http->connect_timeout_ms, http->n_cookies,
                                 http->min_speed_s, http->min_speed_bytes_s};
     uint64_t h = hash_64(numbers, sizeof numbers, 3);
     h = mix_text(mix_text(h, http->user_agent), http->proxy);
@@ -116,8 +116,8 @@ static struct jar *jar_new(struct jars *all, uint64_t job_id, uint64_t options,
               build_cookie_header(http, &j->cookie_header);
     if (ok && http->cookies) {
         j->cookies = curl_share_init();
-        ok = j->cookies && curl_share_setopt(j->cookies, CURLSHOPT_SHARE,
-                                             CURL_LOCK_DATA_COOKIE) == CURLSHE_OK;
+        ok = j->cookies &&
+             curl_share_setopt(j->cookies, CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) == CURLSHE_OK;
     }
     if (!ok) {
         jar_free(j);

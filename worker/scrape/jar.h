@@ -20,12 +20,12 @@ enum {
 
 struct jar {
     uint64_t job_id;
-    uint64_t options; /* digest of the spec's http options */
-    uint64_t serial; /* never used twice in a loop */
-    CURLSH *cookies; /* NULL: the spec wants none kept */
-    size_t cookie_bytes; /* that came in since the last look at the whole */
-    char *cookie_header; /* the spec's own cookies, or NULL */
-    struct curl_slist *headers; /* for the host that a task names */
+    uint64_t options;                 /* digest of the spec's http options */
+    uint64_t serial;                  /* never used twice in a loop */
+    CURLSH *cookies;                  /* NULL: the spec wants none kept */
+    size_t cookie_bytes;              /* that came in since the last look at the whole */
+    char *cookie_header;              /* the spec's own cookies, or NULL */
+    struct curl_slist *headers;       /* for the host that a task names */
     struct curl_slist *guest_headers; /* after a redirect to another host: without credentials */
     uint32_t refs;
     struct jar *next;

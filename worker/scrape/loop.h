@@ -58,7 +58,7 @@ struct scrape_loop {
     struct mail *mail_first, *mail_last;
 };
 
-uint64_t loop_now_ms(void);              /* CLOCK_MONOTONIC */
+uint64_t loop_now_ms(void); /* CLOCK_MONOTONIC */
 uint32_t loop_random(struct scrape_loop *l, uint32_t below);
 
 /* The host of that key, with one user more. NULL: no memory. */

@@ -43,8 +43,8 @@ void page_reject(struct page *p, const char *reason, const char *detail)
 {
     char text[400];
     if (p->url) { /* say where the redirects led */
-        snprintf(text, sizeof text, "%s%sat %s", detail ? detail : "", detail && *detail ? "; " : "",
-                 p->url);
+        snprintf(text, sizeof text, "%s%sat %s", detail ? detail : "",
+                 detail && *detail ? "; " : "", p->url);
         detail = text;
     }
     output_reject(p->run->out, page_requested(p), reason, detail && *detail ? detail : NULL);
@@ -88,8 +88,9 @@ void page_start(struct page *p)
     struct scrape_loop *l = r->loop;
     const struct scrape_http_options *http = http_of(p);
     if (!guard_allows_host(l->guard, url_host(page_url(p)))) {
-        page_reject(p, "BLOCKED_ADDRESS",
-                    "the address is not public; allow_nets in the worker's configuration can name it");
+        page_reject(
+            p, "BLOCKED_ADDRESS",
+            "the address is not public; allow_nets in the worker's configuration can name it");
         run_check(r);
         return;
     }
@@ -165,7 +166,7 @@ static void leave_host(struct page *p, uint64_t *ret_retry_after_ms)
     if (answered && f->status != 200 && fetch_header(f, "retry-after", &value) &&
         (f->status == 429 || f->status == 503))
         (void)host_retry_after(value, (int64_t)time(NULL), &after_ms);
-    enum host_outcome outcome = !answered                               ? HOST_ERROR
+    enum host_outcome outcome = !answered                              ? HOST_ERROR
                                 : f->status == 429 || f->status == 503 ? HOST_OVERLOAD
                                 : f->status >= 400                     ? HOST_ERROR
                                                                        : HOST_OK;
@@ -194,8 +195,8 @@ static void retry(struct page *p, const char *reason, const char *detail, uint64
     if (unreachable && !page_is_guest(p) && ++r->unreachable_in_row >= RUN_UNREACHABLE_MAX)
         run_give_up(r, reason, detail, 0, true);
     uint32_t doublings = MIN(p->tries - 1, 10u);
-    uint64_t wait_ms = MIN((uint64_t)http->retry_backoff_ms << doublings,
-                           (uint64_t)http->retry_wait_max_ms);
+    uint64_t wait_ms =
+        MIN((uint64_t)http->retry_backoff_ms << doublings, (uint64_t)http->retry_wait_max_ms);
     /* One that took its whole time already is not asked again while others wait. */
     bool slow = strcmp(reason, "TIMEOUT") == 0 || strcmp(reason, "SLOW") == 0;
     bool quick = wait_ms <= RUN_QUICK_WAIT_MAX_MS && !slow;
@@ -265,8 +266,7 @@ static void redirect(struct page *p, bool sets_cookie, struct span location)
         return;
     }
     struct buf absolute = {0};
-    bool ok = url_base_set(l->urls, page_url(p)) &&
-              url_resolve(l->urls, location, false, &target);
+    bool ok = url_base_set(l->urls, page_url(p)) && url_resolve(l->urls, location, false, &target);
     if (ok)
         buf_append(&absolute, target.p, target.len);
     ok = ok && buf_ok(&absolute) &&

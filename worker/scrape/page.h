@@ -17,28 +17,28 @@ struct run;
 enum { PAGE_HOPS_KEPT = 20 };
 
 enum page_state {
-    PAGE_TODO,   /* in its run's list */
-    PAGE_GUEST,  /* in the list of the host that it was redirected to */
-    PAGE_ACTIVE, /* a request is under way */
+    PAGE_TODO,    /* in its run's list */
+    PAGE_GUEST,   /* in the list of the host that it was redirected to */
+    PAGE_ACTIVE,  /* a request is under way */
     PAGE_WAITING, /* for the time of its retry */
-    PAGE_FAILED  /* in its run's list of failures */
+    PAGE_FAILED   /* in its run's list of failures */
 };
 
 struct page {
     struct run *run;
     enum page_state state;
-    size_t index;  /* in the task's URLs */
-    char *url;     /* where redirects led, owned; NULL: the task's URL */
-    struct host *host; /* of the present URL; one of its users */
-    struct fetch *fetch; /* when ACTIVE */
-    struct page *prev, *next;    /* of the run, or of its failures */
-    struct page *queue_next;     /* todo or guests */
-    struct timer timer;          /* when WAITING */
-    uint32_t tries;              /* requests for the present URL so far */
+    size_t index;             /* in the task's URLs */
+    char *url;                /* where redirects led, owned; NULL: the task's URL */
+    struct host *host;        /* of the present URL; one of its users */
+    struct fetch *fetch;      /* when ACTIVE */
+    struct page *prev, *next; /* of the run, or of its failures */
+    struct page *queue_next;  /* todo or guests */
+    struct timer timer;       /* when WAITING */
+    uint32_t tries;           /* requests for the present URL so far */
     uint32_t hops;
     uint64_t seen[PAGE_HOPS_KEPT]; /* hashes of the URLs before, to know a loop */
-    const char *reason;          /* when FAILED: static */
-    char *detail;                /* when FAILED: owned, may be NULL */
+    const char *reason;            /* when FAILED: static */
+    char *detail;                  /* when FAILED: owned, may be NULL */
 };
 
 struct span page_url(const struct page *p);       /* the present one */

@@ -87,16 +87,15 @@ static void normalise(struct span s, bool pattern, struct buf *out)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c == '%' && i + 2 < s.len && hex_value(s.p[i + 1]) >= 0 &&
-            hex_value(s.p[i + 2]) >= 0) {
+        if (c == '%' && i + 2 < s.len && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0) {
             c = (unsigned char)(hex_value(s.p[i + 1]) * 16 + hex_value(s.p[i + 2]));
             i += 2;
             if (unreserved(c))
                 buf_byte(out, c);
             else
                 put_encoded(out, c);
-        } else if (c <= 0x20 || c >= 0x7f || c == '"' || c == '<' || c == '>' ||
-                   c == '$' || (c == '*' && !pattern)) {
+        } else if (c <= 0x20 || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '$' ||
+                   (c == '*' && !pattern)) {
             put_encoded(out, c);
         } else {
             buf_byte(out, c);
@@ -214,8 +213,7 @@ static void parse_line(struct parser *p, struct span line)
     if (!colon)
         return;
     struct span name = trim((struct span){line.p, (size_t)(colon - line.p)});
-    struct span value =
-        trim((struct span){colon + 1, line.len - (size_t)(colon - line.p) - 1});
+    struct span value = trim((struct span){colon + 1, line.len - (size_t)(colon - line.p) - 1});
 
     if (equal_nocase(name, SPAN("user-agent"))) {
         user_agent(p, value);

@@ -369,8 +369,8 @@ static struct run *next_run(struct host *h)
 }
 
 /* What the task gets when its host must be left alone for longer than a short wait. */
-static void give_up_all(struct host *h, const char *reason, const char *detail,
-                        uint64_t backoff_ms, bool robots_only, bool host_down)
+static void give_up_all(struct host *h, const char *reason, const char *detail, uint64_t backoff_ms,
+                        bool robots_only, bool host_down)
 {
     while (h->guests) {
         struct page *p = guest_pop(h);
@@ -441,7 +441,8 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
             return TURN_WAIT;
         }
         if (h->robots_error) {
-            give_up_all(h, h->robots_error, "robots.txt could not be had, so nothing is allowed yet",
+            give_up_all(h, h->robots_error,
+                        "robots.txt could not be had, so nothing is allowed yet",
                         h->robots_until_ms - now_ms, true, true);
             return TURN_AGAIN;
         }
@@ -459,9 +460,9 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
     return TURN_STARTED;
 }
 
-
 void run_pump(struct scrape_loop *l)
 {
+    l->fetcher.many_hosts = l->hosts.n - l->hosts.n_idle > RUN_MANY_HOSTS;
     while (l->ready_first && run_has_room(l)) {
         struct host *h = l->ready_first;
         l->ready_first = h->ready_next;

@@ -19,10 +19,11 @@ struct scrape_loop;
 struct scrape_task;
 
 enum {
-    RUN_BURST = 8,              /* requests that one host may start before the next has its turn */
-    RUN_UNREACHABLE_MAX = 3,    /* in a row: the host is down, the rest of the task need not try */
-    RUN_SHORT_WAIT_MS = 5000,   /* longer waits are the coordinator's: the task ends instead */
-    RUN_QUICK_RETRIES = 2,      /* of one URL inside the task */
+    RUN_MANY_HOSTS = 256,
+    RUN_BURST = 8,               /* requests that one host may start before the next has its turn */
+    RUN_UNREACHABLE_MAX = 3,     /* in a row: the host is down, the rest of the task need not try */
+    RUN_SHORT_WAIT_MS = 5000,    /* longer waits are the coordinator's: the task ends instead */
+    RUN_QUICK_RETRIES = 2,       /* of one URL inside the task */
     RUN_QUICK_WAIT_MAX_MS = 2000 /* before one of them, unless Retry-After says more */
 };
 
@@ -62,10 +63,10 @@ struct run {
     size_t n_settled;              /* URLs with an answer or a reject */
     size_t n_unreachable;          /* of failed */
     uint32_t unreachable_in_row;
-    bool host_down;         /* the rest was given up because the host cannot be had */
-    const char *gave_up;    /* static reason why the rest is not tried; NULL: it is */
+    bool host_down;      /* the rest was given up because the host cannot be had */
+    const char *gave_up; /* static reason why the rest is not tried; NULL: it is */
     char gave_up_detail[200];
-    uint32_t backoff_ms;    /* for output.key_backoff_ms */
+    uint32_t backoff_ms; /* for output.key_backoff_ms */
     bool no_memory;
     int64_t counts[RUN_COUNTS];
 };
