@@ -1,5 +1,6 @@
 #include "back.h"
 
+#include "common/hash.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "coordinator/edge/completions.h"
@@ -90,6 +91,7 @@ static void on_hello(struct incoming *in)
              log_u64("slots", m.slots), log_u64("held", m.n_held), log_span("version", m.version));
     struct sched_event ev = {.type = SCHED_EV_HELLO, .session = {s->id}};
     ev.u.hello.worker = s->worker->hash;
+    ev.u.hello.boot = hash_64(m.boot.p, m.boot.len, 0);
     ev.u.hello.slots = m.slots;
     ev.u.hello.kinds = m.kinds;
     ev.u.hello.draining = s->worker->draining;

@@ -86,6 +86,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.sealed = stored->sealed;
     ev.u.open.cancelled = stored->cancelling;
     ev.u.open.paused = stored->paused;
+    ev.u.open.dead_letters = stored->dead;
     edge_event(j->edge, &ev);
 }
 

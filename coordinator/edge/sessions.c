@@ -187,7 +187,10 @@ void sessions_lose(struct sessions *s, struct session *session, const char *reas
     struct session_id id = {session->id};
     session->losing = true;
     session->why = reason;
-    edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST, .session = id});
+    /* Who says BYE or may no longer come killed nothing; whose connection broke may have crashed. */
+    edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST,
+                                              .session = id,
+                                              .u.on = !session->broken});
     /* The scheduler answers with SESSION_END, unless it did not know the session. */
     struct session *still = sessions_get(s, id.v);
     if (still)

@@ -462,6 +462,7 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
 
 void run_pump(struct scrape_loop *l)
 {
+    l->fetcher.many_hosts = l->hosts.n - l->hosts.n_idle > RUN_MANY_HOSTS;
     while (l->ready_first && run_has_room(l)) {
         struct host *h = l->ready_first;
         l->ready_first = h->ready_next;
