@@ -131,7 +131,7 @@ static void check_handshake(struct check *c, const char *where)
     else
         fail(c,
              o->has_key ? "is server_key_file the coordinator's, and the port its back (7701)?"
-                        : "give key_file and server_key_file, and the port of its back (7701)",
+                        : "give key.file and server_key_file, and the port of its back (7701)",
              "%s; %s", where, e.detail);
     transport_free(t);
     transport_context_free(context);

@@ -402,12 +402,12 @@ static int statistics(const struct local *l, double seconds, json_t **ret, struc
         "{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
         "state", l->stopped ? "stopped" : "done", "rows", (json_int_t)l->n_rows, "pages",
         (json_int_t)pages, "bytes", (json_int_t)bytes, "seconds", seconds, "pages_per_s",
-        seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb",
-        peak_mb(), "inputs", (json_int_t)l->n_inputs, "duplicates",
-        (json_int_t)l->n_duplicates, "beyond_items_max", (json_int_t)l->n_beyond, "tasks",
-        (json_int_t)l->n_tasks_done, "failed_tasks", (json_int_t)l->n_failed, "retried",
-        (json_int_t)l->n_retries, "rejects", (json_int_t)l->n_rejects, "rejects_by_reason",
-        tally_json(&l->reasons, ""), "fill", fill_rates(l), "stats", tally_json(&l->stats, ""));
+        seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb", peak_mb(), "inputs",
+        (json_int_t)l->n_inputs, "duplicates", (json_int_t)l->n_duplicates, "beyond_items_max",
+        (json_int_t)l->n_beyond, "tasks", (json_int_t)l->n_tasks_done, "failed_tasks",
+        (json_int_t)l->n_failed, "retried", (json_int_t)l->n_retries, "rejects",
+        (json_int_t)l->n_rejects, "rejects_by_reason", tally_json(&l->reasons, ""), "fill",
+        fill_rates(l), "stats", tally_json(&l->stats, ""));
     return *ret ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the statistics");
 }
 

@@ -184,12 +184,33 @@ static int print_help(void)
     return EXIT_OK;
 }
 
+static bool set_up_log(const struct config *c)
+{
+    enum log_level level;
+    const char *name = config_str(c, "log.level"), *format = config_str(c, "log.format");
+    if (!log_level_parse(name, &level)) {
+        fprintf(stderr,
+                "drover-worker: log.level: \"%s\" is none of debug, info, warn, error, off\n",
+                name);
+        return false;
+    }
+    log_init(level);
+    if (strcmp(format, "text") == 0)
+        log_format(LOG_FORMAT_TEXT);
+    else if (strcmp(format, "json") == 0)
+        log_format(LOG_FORMAT_JSON);
+    else if (strcmp(format, "auto") != 0) {
+        fprintf(stderr, "drover-worker: log.format: \"%s\" is none of auto, text, json\n", format);
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct error e = {0};
     struct config *c = NULL;
-    enum log_level level = LOG_LEVEL_INFO;
-    log_init(level);
+    log_init(LOG_LEVEL_INFO);
     if (config_load(&settings_program, argc, argv, &c, &e) != ERR_OK)
         return complain(&e);
     int status;
@@ -198,13 +219,9 @@ int main(int argc, char **argv)
     } else if (config_wants_version(c)) {
         printf("drover-worker %s\n", DROVER_VERSION);
         status = EXIT_OK;
-    } else if (!log_level_parse(config_str(c, "log_level"), &level)) {
-        fprintf(stderr,
-                "drover-worker: log_level: \"%s\" is none of debug, info, warn, error, off\n",
-                config_str(c, "log_level"));
+    } else if (!set_up_log(c)) {
         status = EXIT_USAGE;
     } else {
-        log_init(level);
         status = dispatch(c);
     }
     config_free(c);

@@ -19,7 +19,7 @@ enum {
 static const struct config_option table[] = {
     {"coordinator", CONFIG_STR, NULL, 0, 0,
      "Address of the coordinator's back, such as tcp://coordinator.example:7701."},
-    {"key_file", CONFIG_STR, NULL, 0, 0,
+    {"key.file", CONFIG_STR, NULL, 0, 0,
      "This worker's secret key (made by `drover key gen`). Needed unless the coordinator is on "
      "loopback without keys."},
     {"server_key_file", CONFIG_STR, NULL, 0, 0,
@@ -46,7 +46,9 @@ static const struct config_option table[] = {
      "How long running tasks may go on after SIGTERM, before they are given back."},
     {"frontier_max", CONFIG_BYTES, "256MiB", 1024 * 1024, INT64_C(1) << 40,
      "For `run`: memory for URLs that wait and those that were seen."},
-    {"log_level", CONFIG_STR, "info", 0, 0, "debug, info, warn, error or off."},
+    {"log.level", CONFIG_STR, "info", 0, 0, "debug, info, warn, error or off."},
+    {"log.format", CONFIG_STR, "auto", 0, 0,
+     "text, json, or auto: text on a terminal, JSON otherwise."},
 };
 
 static const char *const extra_flags[] = {"check",     "job=|j",   "input=|i",
@@ -195,13 +197,13 @@ static int choose_id(const struct config *c, struct settings *o, struct error *e
 
 static int load_keys(const struct config *c, struct settings *o, struct error *e)
 {
-    const char *key = config_str(c, "key_file"), *server = config_str(c, "server_key_file");
+    const char *key = config_str(c, "key.file"), *server = config_str(c, "server_key_file");
     if (!key && !server)
         return ERR_OK;
     if (!key || !server)
         return error_set(e, ERR_CONFIG, "%s is needed with %s",
-                         key ? "server_key_file" : "key_file",
-                         key ? "key_file" : "server_key_file");
+                         key ? "server_key_file" : "key.file",
+                         key ? "key.file" : "server_key_file");
     const int rc = keys_load(key, &o->key, e);
     if (rc != ERR_OK)
         return rc;

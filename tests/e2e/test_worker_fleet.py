@@ -212,6 +212,57 @@ def test_drained_worker_gives_its_work_to_the_other(
     assert titles(front, job) == expected()
 
 
+def test_keys(coordinators: Any, fronts: Any, workers: Any, tmp_path: Path) -> None:
+    """One key for each worker: the coordinator knows it by the name of its key."""
+    for name in ("server", "w7", "stranger", "me"):
+        command = [str(find_binary("drover")), "key", "gen", str(tmp_path / name)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def public(name: str) -> str:
+        words = (tmp_path / f"{name}.pub").read_text().split()
+        return next(word.strip('"') for word in words if len(word.strip('"')) == 40)
+
+    allowed = tmp_path / "authorized"
+    allowed.write_text(f"worker worker-7 {public('w7')}\nclient me {public('me')}\n")
+    coordinator = coordinators(
+        **{"key.file": tmp_path / "server", "key.authorized": allowed}
+    ).start()
+
+    def keys(name: str) -> list[str]:
+        return ["--key-file", str(tmp_path / name), "--server-key-file", str(tmp_path / "server.pub")]
+
+    def check(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(find_binary("drover-worker")), "--check", "--coordinator", coordinator.back, *args],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S * 2,
+        )
+
+    good, bad, none = check(*keys("w7")), check(*keys("stranger")), check()
+    assert "key accepted" in good.stdout
+    assert "is not allowed -> on the coordinator: drover key authorize" in bad.stdout, bad.stdout
+    assert public("stranger") in bad.stdout and bad.returncode == 1
+    assert "it wants a key" in none.stdout and none.returncode == 1
+    workers(coordinator, "name-of-no-importance", *keys("w7"))
+    workers(coordinator, "stranger", *keys("stranger"))
+    secret = [
+        word.strip('"')
+        for word in (tmp_path / "me").read_text().split()
+        if len(word.strip('"')) == 40
+    ]
+    client = {
+        "curve_publickey": public("me").encode(),
+        "curve_secretkey": next(s for s in secret if s != public("me")).encode(),
+        "curve_serverkey": public("server").encode(),
+    }
+    front = fronts(coordinator, keys=client)
+    wait_until(lambda: front.call("worker.ls")["workers"], "the worker")
+    job = front.submit(["a", "b"])
+    assert front.wait(job)["state"] == "done"
+    assert [w["worker"] for w in front.call("worker.ls")["workers"]] == ["worker-7"]
+
+
 def test_local_run_gives_the_rows_of_the_fleet(
     coordinators: Any, fronts: Any, workers: Any, tree: Tree, tmp_path: Path
 ) -> None:
