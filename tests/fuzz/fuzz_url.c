@@ -37,7 +37,8 @@ static void check_reference(struct url_ctx *u, struct span reference)
     struct span got;
     if (url_resolve(u, reference, false, &got)) {
         buf_append(&first, got.p, got.len);
-        if (reference.len > 1) {
+        bool ascii = reference.len > 0 && (unsigned char)reference.p[0] < 0x80;
+        if (ascii && reference.len > 1) {
             buf_append(&padded, reference.p, 1);
             buf_byte(&padded, '\t');
             buf_append(&padded, reference.p + 1, reference.len - 1);

@@ -27,6 +27,7 @@ static void test_canonical(void **state)
         {"http://example.com/.hidden", "http://example.com/.hidden", 18},
         {"http://example.com/%7Ex/~x", "http://example.com/%7Ex/~x", 18},
         {"http://example.com/a'b?c'd", "http://example.com/a'b?c%27d", 18},
+        {"http://example.com/%?8/`", "http://example.com/%?8/%60", 18},
         {"http:\\\\example.com\\a", "http://example.com/a", 18},
         {"http://127.1/", "http://127.0.0.1/", 16},
         {"http://0x7f.0.0.1/", "http://127.0.0.1/", 16},
