@@ -15,7 +15,8 @@
  *     ROUTER_MANDATORY, and DONTWAIT everywhere;
  *   - two peers with one routing id make one of them deaf: nobody sets one, and messages of peers that
  *     did are dropped (an id made by the ROUTER has 5 bytes, the first of them 0);
- *   - a DEALER that queues while disconnected gives stale messages to a restarted peer: IMMEDIATE;
+ *   - a DEALER that queues while disconnected gives stale messages to a restarted peer: IMMEDIATE
+ *     (whose price is that what came in and was not read yet is lost with the connection);
  *   - a DEALER gives up for good after a handshake with another mechanism: transport_reconnect;
  *   - HANDSHAKE_IVL cuts off whoever connects and does not speak ZMTP, MAXMSGSIZE whoever announces a
  *     larger frame; both without the program noticing.

@@ -11,7 +11,7 @@
 
 #include "common/log.h"
 #include "worker/credit.h"
-#include "worker/notify.h"
+#include "worker/systemd.h"
 #include "worker/uplink.h"
 
 enum {
@@ -74,7 +74,7 @@ static void lost(struct agent *a, const char *why)
 {
     if (a->uplink.state == UPLINK_UP) {
         LOG_WARN("session lost", log_str("err", why));
-        notify_status("no session with %s: %s", a->config->coordinator, why);
+        systemd_status("no session with %s: %s", a->config->coordinator, why);
     }
     uplink_down(&a->uplink, true, now_ms());
 }
@@ -191,7 +191,7 @@ static void welcomed(struct agent *a, const struct uplink_event *ev)
     LOG_INFO("session up", log_str("coordinator", a->config->coordinator),
              log_u64("session", a->uplink.id), log_u64("epoch", a->uplink.epoch),
              log_u64("held", a->work.held.n));
-    notify_status("serving %s as %s", a->config->coordinator, a->config->id);
+    systemd_status("serving %s as %s", a->config->coordinator, a->config->id);
     a->ever_up = true;
     credit_session(&a->credit);
     workload_session(&a->work);
@@ -222,8 +222,8 @@ static void handle(struct agent *a, const struct uplink_event *ev)
     case UPLINK_EV_REFUSED:
         LOG_ERROR("the coordinator refuses this worker",
                   log_str("code", err_name((enum err)ev->code)), log_span("err", ev->reason));
-        notify_status("refused by %s: %.*s", a->config->coordinator, (int)ev->reason.len,
-                      ev->reason.p ? ev->reason.p : "");
+        systemd_status("refused by %s: %.*s", a->config->coordinator, (int)ev->reason.len,
+                       ev->reason.p ? ev->reason.p : "");
         break;
     case UPLINK_EV_ASSIGN:
         assigned(a, ev);
@@ -237,8 +237,8 @@ static void handle(struct agent *a, const struct uplink_event *ev)
         break;
     case UPLINK_EV_DOWN:
         LOG_WARN("session lost", log_span("err", ev->reason));
-        notify_status("no session with %s: %.*s", a->config->coordinator, (int)ev->reason.len,
-                      ev->reason.p ? ev->reason.p : "");
+        systemd_status("no session with %s: %.*s", a->config->coordinator, (int)ev->reason.len,
+                       ev->reason.p ? ev->reason.p : "");
         break;
     }
 }
@@ -271,7 +271,7 @@ static void log_problem(struct agent *a, uint64_t now)
         return;
     a->problem_logged_ms = now;
     LOG_WARN("no coordinator", log_err(&e));
-    notify_status("no coordinator: %s", e.detail);
+    systemd_status("no coordinator: %s", e.detail);
 }
 
 static void relink(struct agent *a, uint64_t now)
@@ -300,7 +300,7 @@ static void uplink_timers(struct agent *a)
         break;
     case UPLINK_DUE_SILENCE:
         LOG_WARN("session lost", log_str("err", "the coordinator is silent"));
-        notify_status("no session with %s: it is silent", a->config->coordinator);
+        systemd_status("no session with %s: it is silent", a->config->coordinator);
         break;
     }
 }
@@ -308,7 +308,9 @@ static void uplink_timers(struct agent *a)
 /* Loops begin no request that another worker may have been given in the meantime. */
 static void check_lease(struct agent *a)
 {
-    const bool frozen = a->ever_up && now_ms() >= uplink_lease_end(&a->uplink);
+    const uint64_t now = now_ms();
+    const bool over = a->ever_up && now >= uplink_lease_end(&a->uplink);
+    const bool frozen = over || (a->frozen && !uplink_may_start(&a->uplink, now));
     if (frozen == a->frozen)
         return;
     a->frozen = frozen;
@@ -322,7 +324,7 @@ static void check_lease(struct agent *a)
 static bool may_start(void *user)
 {
     const struct agent *a = user;
-    return uplink_lease_holds(&a->uplink, now_ms());
+    return uplink_may_start(&a->uplink, now_ms());
 }
 
 static void drain_timers(struct agent *a)
@@ -345,7 +347,7 @@ static void watchdog(struct agent *a)
     const uint64_t now = now_ms();
     if (a->watchdog_ms == 0 || now < a->watchdog_at_ms)
         return;
-    notify_send("WATCHDOG=1");
+    systemd_send("WATCHDOG=1");
     a->watchdog_at_ms = now + a->watchdog_ms;
 }
 
@@ -373,8 +375,8 @@ static void signalled(struct agent *a)
             a->drain_until_ms = now_ms() + a->config->drain_ms;
             LOG_INFO("draining", log_u64("tasks", a->work.held.n),
                      log_f64("at_most_s", (double)a->config->drain_ms / 1000));
-            notify_send("STOPPING=1");
-            notify_status("draining");
+            systemd_send("STOPPING=1");
+            systemd_status("draining");
             set_returning(a);
         } else if (a->state == AGENT_DRAINING) {
             LOG_WARN("ending at once", log_u64("tasks", a->work.held.n));
@@ -463,8 +465,8 @@ int agent_run(const struct agent_config *config, struct error *e)
     LOG_INFO("worker started", log_str("worker", config->id), log_str("version", DROVER_VERSION),
              log_str("coordinator", config->coordinator), log_u64("loops", config->loops),
              log_u64("slots", config->slots));
-    a.watchdog_ms = notify_watchdog_ms();
-    notify_send("READY=1");
+    a.watchdog_ms = systemd_watchdog_ms();
+    systemd_send("READY=1");
     while (a.state != AGENT_ENDED)
         turn(&a);
     if (a.uplink.state == UPLINK_UP) {

@@ -17,7 +17,7 @@
 #include "common/transport.h"
 #include "common/wire.h"
 #include "worker/engines.h"
-#include "worker/options.h"
+#include "worker/settings.h"
 
 enum {
     CONNECT_MS = 5000,
@@ -28,7 +28,7 @@ enum {
 
 struct check {
     const struct config *config;
-    struct options options;
+    struct settings options;
     bool wrong;
 };
 
@@ -111,7 +111,7 @@ static void check_handshake(struct check *c, const char *where)
     struct transport_context *context = NULL;
     struct transport *t = NULL;
     struct error e = {0};
-    const struct options *o = &c->options;
+    const struct settings *o = &c->options;
     const struct transport_connect connect = {.url = o->coordinator,
                                               .key = o->has_key ? &o->key : NULL,
                                               .server_key = o->has_key ? o->server_key : NULL};
@@ -189,7 +189,7 @@ static void check_clock(struct check *c)
 
 static void check_files(struct check *c)
 {
-    const uint64_t need = options_files_needed(&c->options), have = options_raise_files();
+    const uint64_t need = settings_files_needed(&c->options), have = settings_raise_files();
     if (have < need)
         fail(c, "set LimitNOFILE=65536 (ulimit -n), or a smaller connections_max",
              "open files %llu, need %llu", (unsigned long long)have, (unsigned long long)need);
@@ -343,12 +343,12 @@ bool check_run(const struct config *config)
     struct check c = {.config = config};
     struct error e = {0};
     check_binary();
-    int rc = options_service(config, &c.options, &e);
+    int rc = settings_service(config, &c.options, &e);
     if (rc == ERR_OK) {
         check_coordinator(&c);
     } else {
         fail(&c, "correct the options (see --help)", "%s", e.detail);
-        rc = options_common(config, &c.options, &e);
+        rc = settings_common(config, &c.options, &e);
     }
     check_clock(&c);
     if (rc == ERR_OK) {
@@ -357,7 +357,7 @@ bool check_run(const struct config *config)
         check_ca(&c);
     }
     check_dns(&c);
-    options_done(&c.options);
+    settings_done(&c.options);
     fflush(stdout);
     return !c.wrong;
 }

@@ -227,16 +227,19 @@ static struct delayed heap_pop(struct frontier *f)
 
 /* ---- queues ---- */
 
+/* counted: the item is within the limit already, and must not be stopped by what came after it. */
 static int enqueue(struct frontier *f, struct frontier_key *k, struct record record,
-                   const void *bytes)
+                   const void *bytes, bool counted)
 {
     const size_t before = k->queue.cap, need = sizeof(record) + record.len;
-    if (k->queue.cap - k->queue.len < need && !has_room(f, k->queue.cap + need))
+    if (!counted && k->queue.cap - k->queue.len < need && !has_room(f, k->queue.cap + need))
         return ERR_LIMIT;
+    if (!buf_reserve(&k->queue, need)) {
+        k->queue.failed = false; /* nothing was appended */
+        return ERR_LIMIT;
+    }
     buf_append(&k->queue, &record, sizeof(record));
     buf_append(&k->queue, bytes, record.len);
-    if (!buf_ok(&k->queue))
-        return ERR_LIMIT;
     f->bytes += k->queue.cap - before;
     k->n_items++;
     return ERR_OK;
@@ -251,7 +254,7 @@ int frontier_add(struct frontier *f, uint64_t key, struct span item, uint32_t at
         return ERR_LIMIT;
     int rc;
     if (due_ms == 0) {
-        rc = enqueue(f, k, record, item.p);
+        rc = enqueue(f, k, record, item.p, false);
     } else {
         uint8_t *copy = has_room(f, item.len + ENTRY_OVERHEAD_BYTES) ? malloc(item.len) : NULL;
         if (!copy)
@@ -275,9 +278,7 @@ static void wake_due(struct frontier *f, uint64_t now_ms)
     while (f->n_heap > 0 && f->heap[0].due_ms <= now_ms) {
         struct delayed d = heap_pop(f);
         if (d.item) {
-            /* Room was given back by the copy, so this fails only when memory does; then the item
-             * waits on. */
-            if (enqueue(f, d.key, d.record, d.item) != ERR_OK) {
+            if (enqueue(f, d.key, d.record, d.item, true) != ERR_OK) { /* no memory: it waits on */
                 d.due_ms = now_ms + 1000;
                 (void)!heap_push(f, d); /* the slot was just freed */
                 return;

@@ -8,7 +8,7 @@
 #include "worker/check.h"
 #include "worker/engines.h"
 #include "worker/local.h"
-#include "worker/options.h"
+#include "worker/settings.h"
 
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_STOPPED = 130 };
 
@@ -30,14 +30,14 @@ static int complain(const struct error *e)
 static int serve(const struct config *c)
 {
     struct error e = {0};
-    struct options o;
-    int rc = options_service(c, &o, &e);
+    struct settings o;
+    int rc = settings_service(c, &o, &e);
     if (rc != ERR_OK)
         return complain(&e);
-    const uint64_t files = options_raise_files();
-    if (files < options_files_needed(&o))
+    const uint64_t files = settings_raise_files();
+    if (files < settings_files_needed(&o))
         LOG_WARN("few open files are allowed: raise LimitNOFILE", log_u64("files", files),
-                 log_u64("need", options_files_needed(&o)));
+                 log_u64("need", settings_files_needed(&o)));
     const struct agent_config agent = {
         .coordinator = o.coordinator,
         .key = o.has_key ? &o.key : NULL,
@@ -57,7 +57,7 @@ static int serve(const struct config *c)
         rc = agent_run(&agent, &e);
         scrape_done();
     }
-    options_done(&o);
+    settings_done(&o);
     return rc == ERR_OK ? EXIT_OK : complain(&e);
 }
 
@@ -105,7 +105,7 @@ static void print_stats(json_t *stats, const char *output)
     json_decref(stats);
 }
 
-static int run_job(const struct config *c, const struct options *o, struct pipeline *pipeline)
+static int run_job(const struct config *c, const struct settings *o, struct pipeline *pipeline)
 {
     struct error e = {0};
     json_t *stats = NULL;
@@ -120,7 +120,7 @@ static int run_job(const struct config *c, const struct options *o, struct pipel
         .frontier_max_bytes = o->frontier_max_bytes,
     };
     agent_block_signals();
-    options_raise_files();
+    settings_raise_files();
     int rc = scrape_init(&e);
     if (rc != ERR_OK)
         return complain(&e);
@@ -135,14 +135,14 @@ static int run_job(const struct config *c, const struct options *o, struct pipel
 static int run(const struct config *c)
 {
     struct error e = {0};
-    struct options o;
+    struct settings o;
     struct pipeline *pipeline = NULL;
     const char *job = config_flag(c, "job");
     if (!job) {
         fprintf(stderr, "drover-worker: run needs --job FILE (see --help)\n");
         return EXIT_USAGE;
     }
-    if (options_common(c, &o, &e) != ERR_OK)
+    if (settings_common(c, &o, &e) != ERR_OK)
         return complain(&e);
     int status;
     if (load_job(job, &pipeline, &e) != ERR_OK) {
@@ -155,7 +155,7 @@ static int run(const struct config *c)
         status = run_job(c, &o, pipeline);
     }
     pipeline_unref(pipeline);
-    options_done(&o);
+    settings_done(&o);
     return status;
 }
 
@@ -178,7 +178,7 @@ static int print_help(void)
 {
     struct buf help;
     buf_init(&help, 0);
-    config_help(&options_program, &help);
+    config_help(&settings_program, &help);
     fwrite(help.data, 1, help.len, stdout);
     buf_done(&help);
     return EXIT_OK;
@@ -190,7 +190,7 @@ int main(int argc, char **argv)
     struct config *c = NULL;
     enum log_level level = LOG_LEVEL_INFO;
     log_init(level);
-    if (config_load(&options_program, argc, argv, &c, &e) != ERR_OK)
+    if (config_load(&settings_program, argc, argv, &c, &e) != ERR_OK)
         return complain(&e);
     int status;
     if (config_wants_help(c)) {

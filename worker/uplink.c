@@ -279,3 +279,8 @@ bool uplink_lease_holds(const struct uplink *s, uint64_t now_ms)
 {
     return s->state == UPLINK_UP && now_ms < uplink_lease_end(s);
 }
+
+bool uplink_may_start(const struct uplink *s, uint64_t now_ms)
+{
+    return uplink_lease_holds(s, now_ms) && s->seq_in >= 2;
+}

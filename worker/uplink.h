@@ -113,9 +113,12 @@ int uplink_receive(struct uplink *s, struct span message, uint64_t now_ms, struc
                    struct uplink_event *ret, struct error *e) MUST_CHECK;
 
 /* Whether this worker's leases surely still hold: the coordinator is known to have heard of it
- * less than a lease ago. While not, no new work is started. */
+ * less than a lease ago. While not, nothing more is asked for. */
 bool uplink_lease_holds(const struct uplink *s, uint64_t now_ms);
-/* When that ends; 0: it does not hold. */
+/* Besides, whether the coordinator has said something since WELCOME: that comes first which of the
+ * leases brought from an earlier session are gone. Only then is work of theirs begun or gone on with. */
+bool uplink_may_start(const struct uplink *s, uint64_t now_ms);
+/* When the lease ends; 0: it does not hold. */
 uint64_t uplink_lease_end(const struct uplink *s);
 
 #endif

@@ -5,7 +5,7 @@
 struct fleet_class *fleet_class_take(struct sched *s, uint32_t kinds)
 {
     struct fleet_class *found = NULL;
-    LIST_EACH(c, &s->classes, struct fleet_class, in_sched)
+    LIST_EACH (c, &s->classes, struct fleet_class, in_sched)
         if (c->kinds == kinds)
             found = c;
     if (!found) {
@@ -38,7 +38,7 @@ void fleet_class_load(struct fleet_class *c, int priority, int64_t change)
 void fleet_join(struct sched *s, struct shard *sh)
 {
     struct fleet *fleet = NULL;
-    LIST_EACH(f, &s->fleets, struct fleet, in_sched)
+    LIST_EACH (f, &s->fleets, struct fleet, in_sched)
         if (f->kinds == sh->kinds)
             fleet = f;
     if (!fleet) {
@@ -83,7 +83,7 @@ void fleet_leave(struct sched *s, struct shard *sh)
 uint32_t fleet_workers_for(const struct sched *s, uint32_t kinds)
 {
     uint32_t n = 0;
-    LIST_EACH(f, &s->fleets, struct fleet, in_sched)
+    LIST_EACH (f, &s->fleets, struct fleet, in_sched)
         if (fleet_may(f->kinds, kinds))
             n += f->n;
     return n;
@@ -92,7 +92,7 @@ uint32_t fleet_workers_for(const struct sched *s, uint32_t kinds)
 int fleet_top_priority(const struct sched *s, uint32_t kinds)
 {
     uint32_t levels = 0;
-    LIST_EACH(c, &s->classes, struct fleet_class, in_sched)
+    LIST_EACH (c, &s->classes, struct fleet_class, in_sched)
         if (fleet_may(kinds, c->kinds))
             levels |= c->levels;
     return levels ? 31 - __builtin_clz(levels) : -1;

@@ -19,9 +19,9 @@ struct shard;
 struct fleet {
     uint32_t kinds;
     uint32_t n, cap;
-    uint64_t *mix;         /* beside shards: the scores are computed from this alone */
+    uint64_t *mix; /* beside shards: the scores are computed from this alone */
     struct shard **shards;
-    struct list hungry;    /* sessions with credit */
+    struct list hungry; /* sessions with credit */
     struct list in_sched;
 };
 

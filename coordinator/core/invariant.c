@@ -30,11 +30,11 @@ static const char *check_group(const struct sched *s, struct group *g)
     bool current = g->owner_version == s->fleet_version;
     struct shard *owner = shard_owner(s, g->key->hash, g->job);
     HOLDS(!current || g->owner == owner, "a remembered owner is the one that hashing names");
-    enum group_state want = g->n_ready == 0      ? GROUP_EMPTY
-                            : g->job->paused     ? GROUP_PAUSED
+    enum group_state want = g->n_ready == 0                     ? GROUP_EMPTY
+                            : g->job->paused                    ? GROUP_PAUSED
                             : !key_available(s, g->key, g->job) ? GROUP_BLOCKED
-                            : owner              ? GROUP_QUEUED
-                                                 : GROUP_STRANDED;
+                            : owner                             ? GROUP_QUEUED
+                                                                : GROUP_STRANDED;
     HOLDS(g->state == want, "a group is in the state that the facts ask for");
     HOLDS(list_linked(&g->in_lane) == (want >= GROUP_STRANDED), "state and list membership agree");
     HOLDS(g->n_ready + g->n_delayed + g->n_leased + g->n_parked > 0 || g->key->delay_ms > 0,
@@ -62,7 +62,7 @@ static const char *check_job(const struct sched *s, const struct job *job)
     uint64_t n[SCHED_TASK_STATES] = {0};
     uint64_t leased = 0, leases = 0;
     HOLDS(job_find(s, job->id) == job, "a job is in the table");
-    LIST_EACH(g, &job->groups, struct group, in_job) {
+    LIST_EACH (g, &job->groups, struct group, in_job) {
         const char *broken = check_group(s, g);
         if (broken)
             return broken;
@@ -70,7 +70,7 @@ static const char *check_job(const struct sched *s, const struct job *job)
         n[SCHED_DELAYED] += g->n_delayed;
         leases += g->n_leased;
     }
-    LIST_EACH(l, &job->leases, struct lease, in_job) {
+    LIST_EACH (l, &job->leases, struct lease, in_job) {
         const char *broken = check_lease(s, l);
         if (broken)
             return broken;
@@ -90,9 +90,9 @@ static const char *check_key(const struct sched *s, const struct key *k)
     uint32_t used = 0, leases = 0, limit = 0, delayed = 0;
     bool adopted = false;
     HOLDS(!list_empty(&k->groups) || k->pause.place != 0, "an unused key is freed");
-    LIST_EACH(g, &k->groups, struct group, in_key) {
+    LIST_EACH (g, &k->groups, struct group, in_key) {
         limit = MAX(limit, g->job->key_limit);
-        LIST_EACH(l, &g->job->leases, struct lease, in_job) {
+        LIST_EACH (l, &g->job->leases, struct lease, in_job) {
             if (l->group != g || l->state != LEASE_LEASED || l->grant == 0)
                 continue;
             used += l->grant;
@@ -110,7 +110,7 @@ static const char *check_key(const struct sched *s, const struct key *k)
 static const char *check_session(const struct sched *s, const struct session *se)
 {
     uint32_t leased = 0;
-    LIST_EACH(l, &se->leases, struct lease, in_session) {
+    LIST_EACH (l, &se->leases, struct lease, in_session) {
         HOLDS(l->session == se, "a lease is in the list of its session");
         leased++;
     }
@@ -131,10 +131,11 @@ static const char *check_shard(const struct shard *sh, uint64_t queued[JOB_PRIOR
     for (int p = 0; p < JOB_PRIORITIES; p++) {
         const struct shard_level *level = &sh->levels[p];
         uint64_t load = 0;
-        LIST_EACH(lane, &level->lanes, struct lane, in_ring) {
-            HOLDS(lane->shard == sh && lane->job->priority == p, "a lane is in the ring of its shard");
+        LIST_EACH (lane, &level->lanes, struct lane, in_ring) {
+            HOLDS(lane->shard == sh && lane->job->priority == p,
+                  "a lane is in the ring of its shard");
             HOLDS(!list_empty(&lane->groups), "an empty lane is freed");
-            LIST_EACH(g, &lane->groups, struct group, in_lane) {
+            LIST_EACH (g, &lane->groups, struct group, in_lane) {
                 HOLDS(g->state == GROUP_QUEUED && g->lane == lane, "a lane holds queued groups");
                 load += g->n_ready;
             }
@@ -149,21 +150,22 @@ static const char *check_shard(const struct shard *sh, uint64_t queued[JOB_PRIOR
 static const char *check_totals(const struct sched *s)
 {
     uint64_t tasks[SCHED_TASK_STATES] = {0}, parked = 0, left[JOB_PRIORITIES] = {0};
-    LIST_EACH(job, &s->jobs, struct job, in_sched)
+    LIST_EACH (job, &s->jobs, struct job, in_sched)
         for (int i = 0; i < SCHED_TASK_STATES; i++)
             tasks[i] += job->tasks[i];
     HOLDS(memcmp(tasks, s->tasks, sizeof(tasks)) == 0, "the jobs add up to the totals");
     HOLDS(s->delays.n == tasks[SCHED_DELAYED], "each delayed task is in the heap");
-    HOLDS(s->lease_map.n == tasks[SCHED_LEASED] + tasks[SCHED_COMMITTING], "each lease is in the table");
+    HOLDS(s->lease_map.n == tasks[SCHED_LEASED] + tasks[SCHED_COMMITTING],
+          "each lease is in the table");
     for (size_t i = 0; i < s->recovery.n; i++)
         parked += s->recovery.items[i].group != NULL;
     HOLDS(parked <= tasks[SCHED_READY], "parked tasks count as ready");
-    LIST_EACH(sh, &s->shards, struct shard, in_sched) {
+    LIST_EACH (sh, &s->shards, struct shard, in_sched) {
         const char *broken = check_shard(sh, left);
         if (broken)
             return broken;
     }
-    LIST_EACH(c, &s->classes, struct fleet_class, in_sched)
+    LIST_EACH (c, &s->classes, struct fleet_class, in_sched)
         for (int p = 0; p < JOB_PRIORITIES; p++)
             left[p] -= c->queued[p];
     for (int p = 0; p < JOB_PRIORITIES; p++)
@@ -174,7 +176,7 @@ static const char *check_totals(const struct sched *s)
 /* No worker with credit stands beside a task that it may run and that fits. */
 static const char *check_idle(const struct sched *s)
 {
-    LIST_EACH(f, &s->fleets, struct fleet, in_sched)
+    LIST_EACH (f, &s->fleets, struct fleet, in_sched)
         HOLDS(list_empty(&f->hungry) || fleet_top_priority(s, f->kinds) < 0,
               "no worker with credit idles beside a task that it may run");
     return NULL;
@@ -183,17 +185,17 @@ static const char *check_idle(const struct sched *s)
 const char *sched_invariant(const struct sched *s)
 {
     const char *broken = NULL;
-    LIST_EACH(job, &s->jobs, struct job, in_sched) {
+    LIST_EACH (job, &s->jobs, struct job, in_sched) {
         broken = check_job(s, job);
         if (broken)
             return broken;
-        LIST_EACH(g, &job->groups, struct group, in_job) {
+        LIST_EACH (g, &job->groups, struct group, in_job) {
             broken = check_key(s, g->key);
             if (broken)
                 return broken;
         }
     }
-    LIST_EACH(se, &s->by_silence, struct session, in_silence) {
+    LIST_EACH (se, &s->by_silence, struct session, in_silence) {
         broken = check_session(s, se);
         if (broken)
             return broken;

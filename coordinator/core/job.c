@@ -80,7 +80,7 @@ void job_pause(struct sched *s, struct job *job, bool on)
     if (job->paused == on)
         return;
     job->paused = on;
-    LIST_EACH(g, &job->groups, struct group, in_job)
+    LIST_EACH (g, &job->groups, struct group, in_job)
         group_settle(s, g);
 }
 
@@ -108,15 +108,15 @@ void job_cancel(struct sched *s, struct job *job)
     job_move(job, JOB_CANCELLING);
     job_drop(s, job, SCHED_DELAYED, delay_remove_job(&s->delays, job));
     job_drop(s, job, SCHED_READY, recovery_remove_job(s, job));
-    LIST_EACH(g, &job->groups, struct group, in_job)
+    LIST_EACH (g, &job->groups, struct group, in_job)
         job_drop_ready(s, g);
-    LIST_EACH(l, &job->leases, struct lease, in_job) {
+    LIST_EACH (l, &job->leases, struct lease, in_job) {
         if (l->state == LEASE_LEASED) {
             lease_cancel(s, l);
             job->cancelled++;
         }
     }
-    LIST_EACH(g, &job->groups, struct group, in_job)
+    LIST_EACH (g, &job->groups, struct group, in_job)
         group_release_unused(s, g);
     job_check_end(s, job);
 }

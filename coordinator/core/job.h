@@ -58,6 +58,7 @@ void job_count_move(struct sched *s, struct job *job, int from, int to, uint64_t
 
 /* Ends and frees the job when its time has come. The pointer must not be used after. */
 void job_check_end(struct sched *s, struct job *job);
-void job_free(struct sched *s, struct job *job); /* no action; its groups must be gone or go with it */
+void job_free(struct sched *s,
+              struct job *job); /* no action; its groups must be gone or go with it */
 
 #endif

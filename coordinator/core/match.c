@@ -48,7 +48,7 @@ void match_run(struct sched *s)
                match_one(s, sh->session, true) == MATCH_ASSIGNED)
             ;
     }
-    LIST_EACH(f, &s->fleets, struct fleet, in_sched) {
+    LIST_EACH (f, &s->fleets, struct fleet, in_sched) {
         struct session *se;
         while ((se = LIST_FIRST(&f->hungry, struct session, in_hungry)) != NULL) {
             enum match m = match_one(s, se, false);

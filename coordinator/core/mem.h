@@ -11,7 +11,7 @@
 
 #include "common/base.h"
 
-void *mem_alloc(size_t n);                                /* cleared; never NULL */
+void *mem_alloc(size_t n);                                    /* cleared; never NULL */
 void *mem_resize(void *p, size_t n_items, size_t item_bytes); /* never NULL; aborts on overflow */
 
 /* Grows *cap by half (at least to 16) and returns the moved array. */

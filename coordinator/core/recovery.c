@@ -75,11 +75,12 @@ void recovery_replayed(struct sched *s)
         recovery_move(r, RECOVERY_OVER);
         recovery_done(r);
     }
-    LIST_EACH(job, &s->jobs, struct job, in_sched)
+    LIST_EACH (job, &s->jobs, struct job, in_sched)
         job_check_end(s, job);
 }
 
-bool recovery_claim(struct sched *s, struct task_id id, struct group **ret_group, struct task *ret_task)
+bool recovery_claim(struct sched *s, struct task_id id, struct group **ret_group,
+                    struct task *ret_task)
 {
     struct recovery *r = &s->recovery;
     if (r->state != RECOVERY_WAITING)
@@ -127,8 +128,8 @@ void recovery_tick(struct sched *s)
     struct recovery *r = &s->recovery;
     if (r->state == RECOVERY_WAITING && s->now_ms >= r->until_ms) {
         recovery_move(r, RECOVERY_RELEASING);
-        LIST_EACH(job, &s->jobs, struct job, in_sched)
-            LIST_EACH(g, &job->groups, struct group, in_job)
+        LIST_EACH (job, &s->jobs, struct job, in_sched)
+            LIST_EACH (g, &job->groups, struct group, in_job)
                 group_settle(s, g);
     }
     if (r->state != RECOVERY_RELEASING)
@@ -148,8 +149,11 @@ void recovery_tick(struct sched *s)
 uint64_t recovery_deadline_ms(const struct sched *s)
 {
     switch (s->recovery.state) {
-    case RECOVERY_WAITING: return s->recovery.until_ms;
-    case RECOVERY_RELEASING: return s->now_ms;
-    default: return UINT64_MAX;
+    case RECOVERY_WAITING:
+        return s->recovery.until_ms;
+    case RECOVERY_RELEASING:
+        return s->now_ms;
+    default:
+        return UINT64_MAX;
     }
 }

@@ -40,7 +40,7 @@ struct recovery_floor {
 
 struct recovery {
     enum recovery_state state;
-    bool unsorted;  /* tasks did not come in order of id */
+    bool unsorted;     /* tasks did not come in order of id */
     uint64_t until_ms; /* WAITING */
     struct recovery_item *items;
     size_t n, cap;
@@ -52,7 +52,8 @@ void recovery_done(struct recovery *r);
 void recovery_park(struct sched *s, struct job *job, const struct sched_task *t);
 void recovery_replayed(struct sched *s);
 /* Takes the task out of the park, when it is there and WAITING. */
-bool recovery_claim(struct sched *s, struct task_id id, struct group **ret_group, struct task *ret_task);
+bool recovery_claim(struct sched *s, struct task_id id, struct group **ret_group,
+                    struct task *ret_task);
 /* Drops a cancelled job's tasks; returns how many. O(parked). */
 uint64_t recovery_remove_job(struct sched *s, const struct job *job);
 void recovery_tick(struct sched *s);

@@ -57,7 +57,7 @@ void sched_free(struct sched *s)
         shard_free(s, sh);
     }
     while ((job = LIST_FIRST(&s->jobs, struct job, in_sched)) != NULL) {
-        LIST_EACH(g, &job->groups, struct group, in_job)
+        LIST_EACH (g, &job->groups, struct group, in_job)
             g->key->leases = g->key->used_slots = 0;
         job_free(s, job);
     }
@@ -71,8 +71,8 @@ void sched_free(struct sched *s)
         mem_pool_done(pools[i]);
     task_pool_done(&s->task_pool);
     delay_done(&s->delays);
-    timer_heap_done(&s->key_timers);
-    timer_heap_done(&s->run_timers);
+    alarm_heap_done(&s->key_alarms);
+    alarm_heap_done(&s->run_alarms);
     recovery_done(&s->recovery);
     free(s);
 }
@@ -102,8 +102,8 @@ static void sched_add_tasks(struct sched *s, const struct sched_event *ev)
     struct job *job = job_find(s, ev->job);
     if (!job)
         return;
-    bool park = ev->u.tasks.replay && s->recovery.state == RECOVERY_LOADING &&
-                job->state != JOB_CANCELLING;
+    bool park =
+        ev->u.tasks.replay && s->recovery.state == RECOVERY_LOADING && job->state != JOB_CANCELLING;
     for (size_t i = 0; i < ev->u.tasks.n; i++) {
         if (park)
             recovery_park(s, job, &ev->u.tasks.tasks[i]);
@@ -144,24 +144,40 @@ static void sched_session_event(struct sched *s, const struct sched_event *ev)
 static void sched_dispatch(struct sched *s, const struct sched_event *ev)
 {
     switch (ev->type) {
-    case SCHED_EV_TICK: recovery_tick(s); break;
-    case SCHED_EV_JOB_OPEN: job_open(s, ev); break;
-    case SCHED_EV_TASKS: sched_add_tasks(s, ev); break;
+    case SCHED_EV_TICK:
+        recovery_tick(s);
+        break;
+    case SCHED_EV_JOB_OPEN:
+        job_open(s, ev);
+        break;
+    case SCHED_EV_TASKS:
+        sched_add_tasks(s, ev);
+        break;
     case SCHED_EV_JOB_SEAL:
     case SCHED_EV_JOB_CANCEL:
-    case SCHED_EV_JOB_PAUSE: sched_job_event(s, ev); break;
-    case SCHED_EV_REPLAYED: recovery_replayed(s); break;
-    case SCHED_EV_HELLO: session_hello(s, ev); break;
+    case SCHED_EV_JOB_PAUSE:
+        sched_job_event(s, ev);
+        break;
+    case SCHED_EV_REPLAYED:
+        recovery_replayed(s);
+        break;
+    case SCHED_EV_HELLO:
+        session_hello(s, ev);
+        break;
     case SCHED_EV_CREDIT:
     case SCHED_EV_HEARTBEAT:
     case SCHED_EV_LOST:
-    case SCHED_EV_DRAIN: sched_session_event(s, ev); break;
+    case SCHED_EV_DRAIN:
+        sched_session_event(s, ev);
+        break;
     case SCHED_EV_RESULT:
         if (session_find(s, ev->session))
             session_heard(s, session_find(s, ev->session));
         lease_result(s, ev);
         break;
-    case SCHED_EV_COMPLETED: lease_completed(s, ev); break;
+    case SCHED_EV_COMPLETED:
+        lease_completed(s, ev);
+        break;
     }
 }
 
@@ -177,8 +193,8 @@ void sched_step(struct sched *s, const struct sched_event *event, struct sched_a
 
 uint64_t sched_deadline(const struct sched *s)
 {
-    uint64_t due = MIN(delay_first_ms(&s->delays), timer_first_ms(&s->key_timers));
-    uint64_t run = timer_first_ms(&s->run_timers);
+    uint64_t due = MIN(delay_first_ms(&s->delays), alarm_first_ms(&s->key_alarms));
+    uint64_t run = alarm_first_ms(&s->run_alarms);
     due = MIN(due, run == UINT64_MAX ? run : run + s->deaf_ms);
     due = MIN(due, session_expiry_ms(s));
     return MIN(due, recovery_deadline_ms(s));

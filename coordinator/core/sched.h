@@ -17,57 +17,68 @@
 
 struct sched;
 
-struct job_id { uint64_t v; };
-struct task_id { uint64_t v; };
-struct session_id { uint64_t v; }; /* one connection life of one worker; never reused in an epoch */
-struct token { uint64_t epoch, counter; };
+struct job_id {
+    uint64_t v;
+};
+struct task_id {
+    uint64_t v;
+};
+struct session_id {
+    uint64_t v;
+}; /* one connection life of one worker; never reused in an epoch */
+struct token {
+    uint64_t epoch, counter;
+};
 
 struct sched_config {
     uint64_t epoch;
     uint64_t seed;
-    uint32_t lease_ms;         /* a session that is silent so long is lost; also the recovery wait */
-    uint32_t kills_max;        /* a task that lost so many workers is a dead letter */
+    uint32_t lease_ms;  /* a session that is silent so long is lost; also the recovery wait */
+    uint32_t kills_max; /* a task that lost so many workers is a dead letter */
     uint64_t memory_max_bytes; /* of the task records; events that add tasks are refused above it by
                                   the edge, which reads sched_stats() */
 };
 
 enum sched_outcome {
-    SCHED_DONE,     /* the rows are complete */
-    SCHED_RETRY,    /* the attempt failed for a reason that may pass */
-    SCHED_FAIL,     /* it failed for good: dead letter at once */
-    SCHED_RETURNED  /* given back unstarted or cut short by a drain: the attempt does not count */
+    SCHED_DONE,    /* the rows are complete */
+    SCHED_RETRY,   /* the attempt failed for a reason that may pass */
+    SCHED_FAIL,    /* it failed for good: dead letter at once */
+    SCHED_RETURNED /* given back unstarted or cut short by a drain: the attempt does not count */
 };
 
 struct sched_task {
     struct task_id id;
-    uint64_t key;          /* hash of host, file or model: shard, limits */
-    uint32_t attempt;      /* attempts used; above 0 it waits for its backoff first */
+    uint64_t key;     /* hash of host, file or model: shard, limits */
+    uint32_t attempt; /* attempts used; above 0 it waits for its backoff first */
     uint32_t kills;
     uint32_t retry_after_ms; /* at least this long before the next attempt; 0: nothing */
     uint32_t input_bytes;
 };
 
-struct sched_held { struct task_id task; struct token token; };
+struct sched_held {
+    struct task_id task;
+    struct token token;
+};
 
 enum sched_event_type {
-    SCHED_EV_TICK,          /* the deadline was reached */
-    SCHED_EV_JOB_OPEN,      /* a job is durable (also at replay). A sealed one is followed by TASKS
+    SCHED_EV_TICK,       /* the deadline was reached */
+    SCHED_EV_JOB_OPEN,   /* a job is durable (also at replay). A sealed one is followed by TASKS
                                (n may be 0); for a job that is here it updates `sealed` and
                                `dead_letters` alone */
-    SCHED_EV_TASKS,         /* tasks of a job are durable (also at replay, with replay = true) */
-    SCHED_EV_JOB_SEAL,      /* no further input comes from the client */
-    SCHED_EV_JOB_CANCEL,    /* the cancel is durable */
-    SCHED_EV_JOB_PAUSE,     /* on */
-    SCHED_EV_REPLAYED,      /* everything in the store was replayed; the recovery wait begins. Always
+    SCHED_EV_TASKS,      /* tasks of a job are durable (also at replay, with replay = true) */
+    SCHED_EV_JOB_SEAL,   /* no further input comes from the client */
+    SCHED_EV_JOB_CANCEL, /* the cancel is durable */
+    SCHED_EV_JOB_PAUSE,  /* on */
+    SCHED_EV_REPLAYED,   /* everything in the store was replayed; the recovery wait begins. Always
                                sent once, before the first HELLO, also when the store is empty: no
                                job ends and no limited key is used before it */
-    SCHED_EV_HELLO,         /* a worker's new session; ends its earlier session at once */
-    SCHED_EV_CREDIT,        /* cumulative */
+    SCHED_EV_HELLO,      /* a worker's new session; ends its earlier session at once */
+    SCHED_EV_CREDIT,     /* cumulative */
     SCHED_EV_HEARTBEAT,
-    SCHED_EV_LOST,          /* the worker said BYE or its connection is known to be gone */
-    SCHED_EV_DRAIN,         /* on: gives nothing more to this worker */
+    SCHED_EV_LOST,  /* the worker said BYE or its connection is known to be gone */
+    SCHED_EV_DRAIN, /* on: gives nothing more to this worker */
     SCHED_EV_RESULT,
-    SCHED_EV_COMPLETED      /* the store committed (or refused as a duplicate) a COMPLETE action */
+    SCHED_EV_COMPLETED /* the store committed (or refused as a duplicate) a COMPLETE action */
 };
 
 struct sched_event {
@@ -77,21 +88,25 @@ struct sched_event {
     struct session_id session;
     union {
         struct {
-            uint8_t priority;          /* 0 to 9, higher sooner; 5 by default */
+            uint8_t priority; /* 0 to 9, higher sooner; 5 by default */
             uint32_t attempts_max;
             uint32_t backoff_ms, backoff_max_ms; /* base and cap; full jitter over base * 2^(n-1) */
-            uint32_t key_limit;        /* concurrent slots a key, fleet-wide; 0: no limit */
-            uint32_t key_delay_ms;     /* between two uses of a key; 0: nothing */
-            uint32_t run_timeout_ms;   /* of one attempt; 0: nothing */
-            uint32_t kinds;            /* bit set of engine kinds that a worker must have */
+            uint32_t key_limit;             /* concurrent slots a key, fleet-wide; 0: no limit */
+            uint32_t key_delay_ms;          /* between two uses of a key; 0: nothing */
+            uint32_t run_timeout_ms;        /* of one attempt; 0: nothing */
+            uint32_t kinds;                 /* bit set of engine kinds that a worker must have */
             bool sealed, cancelled, paused; /* at replay, and when dead letters are retried */
-            uint64_t dead_letters;     /* that the job has now: with any, it ends as FAILED */
+            uint64_t dead_letters;          /* that the job has now: with any, it ends as FAILED */
         } open;
-        struct { const struct sched_task *tasks; size_t n; bool replay; } tasks;
+        struct {
+            const struct sched_task *tasks;
+            size_t n;
+            bool replay;
+        } tasks;
         bool on; /* PAUSE, DRAIN; LOST: it said BYE, so what it held is not counted as a kill */
         struct {
-            uint64_t worker;           /* hash of the worker's durable id: rendezvous, drain */
-            uint64_t boot;             /* hash of the process's boot id; 0: not known. A lease that
+            uint64_t worker; /* hash of the worker's durable id: rendezvous, drain */
+            uint64_t boot;   /* hash of the process's boot id; 0: not known. A lease that
                                           the same process does not list never reached it, which is
                                           no kill; one that another process lost is */
             uint32_t slots;
@@ -100,7 +115,9 @@ struct sched_event {
             const struct sched_held *held; /* running or finished but not acknowledged */
             size_t n_held;
         } hello;
-        struct { uint64_t tasks, bytes; } credit; /* totals since the session began */
+        struct {
+            uint64_t tasks, bytes;
+        } credit; /* totals since the session began */
         struct {
             struct task_id task;
             struct token token;
@@ -119,15 +136,15 @@ struct sched_event {
 };
 
 enum sched_action_type {
-    SCHED_ACT_WELCOME,   /* session accepted; adopted leases keep their tokens; `held` answers */
-    SCHED_ACT_ASSIGN,    /* send the task to the session */
-    SCHED_ACT_REVOKE,    /* tell the session to drop the lease (cancelled, timed out, not adopted) */
-    SCHED_ACT_COMPLETE,  /* write the outcome of a task, with payload, in one transaction */
-    SCHED_ACT_DISCARD,   /* a stale result: free the payload, acknowledge it so that it is dropped;
+    SCHED_ACT_WELCOME,  /* session accepted; adopted leases keep their tokens; `held` answers */
+    SCHED_ACT_ASSIGN,   /* send the task to the session */
+    SCHED_ACT_REVOKE,   /* tell the session to drop the lease (cancelled, timed out, not adopted) */
+    SCHED_ACT_COMPLETE, /* write the outcome of a task, with payload, in one transaction */
+    SCHED_ACT_DISCARD,  /* a stale result: free the payload, acknowledge it so that it is dropped;
                             session 0: free it only, the ACK follows when the first copy is durable */
-    SCHED_ACT_ACK,       /* after COMPLETED: tell the session that this result is durable */
+    SCHED_ACT_ACK,      /* after COMPLETED: tell the session that this result is durable */
     SCHED_ACT_SESSION_END, /* the session is over: forget it; tell the peer if it still lives */
-    SCHED_ACT_JOB_END,   /* the job reached its end: persist it and tell those who wait */
+    SCHED_ACT_JOB_END,     /* the job reached its end: persist it and tell those who wait */
 };
 
 enum sched_write { SCHED_WRITE_DONE, SCHED_WRITE_ATTEMPT, SCHED_WRITE_DEAD, SCHED_WRITE_CANCELLED };
@@ -145,20 +162,29 @@ struct sched_action {
             uint32_t grant;   /* concurrent uses of the key that the worker may make; 0: no limit */
             uint32_t run_timeout_ms;
         } assign;
-        struct { const char *reason; } revoke; /* static: "cancelled", "timeout", "stale" */
+        struct {
+            const char *reason;
+        } revoke; /* static: "cancelled", "timeout", "stale" */
         struct {
             enum sched_write write;
             uint32_t attempt, kills; /* counts after this one */
-            const char *error;       /* static reason when the core decided ("WORKER_LOST"), or NULL */
-            void *payload;           /* NULL when there is no result */
+            const char *error; /* static reason when the core decided ("WORKER_LOST"), or NULL */
+            void *payload;     /* NULL when there is no result */
         } complete;
-        struct { void *payload; } discard;
-        struct { enum sched_job_end how; } end;
+        struct {
+            void *payload;
+        } discard;
+        struct {
+            enum sched_job_end how;
+        } end;
     } u;
 };
 
 /* Growable list of actions, reused from step to step. */
-struct sched_actions { struct sched_action *items; size_t n, cap; };
+struct sched_actions {
+    struct sched_action *items;
+    size_t n, cap;
+};
 void sched_actions_done(struct sched_actions *a);
 
 struct sched *sched_new(const struct sched_config *config) MUST_CHECK; /* NULL: no memory */
@@ -171,11 +197,17 @@ void sched_step(struct sched *s, const struct sched_event *event, struct sched_a
 uint64_t sched_deadline(const struct sched *s);
 
 /* ---- views, for status and metrics ---- */
-enum sched_task_state { SCHED_READY, SCHED_DELAYED, SCHED_LEASED, SCHED_COMMITTING, SCHED_TASK_STATES };
+enum sched_task_state {
+    SCHED_READY,
+    SCHED_DELAYED,
+    SCHED_LEASED,
+    SCHED_COMMITTING,
+    SCHED_TASK_STATES
+};
 
 struct sched_job_view {
     uint64_t tasks[SCHED_TASK_STATES];
-    uint64_t done, dead, cancelled;  /* since the start of this process */
+    uint64_t done, dead, cancelled; /* since the start of this process */
     bool sealed, paused, cancelling;
 };
 bool sched_job_view(const struct sched *s, struct job_id job, struct sched_job_view *ret);

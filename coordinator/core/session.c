@@ -45,7 +45,8 @@ void session_settle(struct sched *s, struct session *se)
 
 bool session_fits(const struct session *se, uint32_t input_bytes)
 {
-    return se->given_bytes <= se->granted_bytes && se->granted_bytes - se->given_bytes >= input_bytes;
+    return se->given_bytes <= se->granted_bytes &&
+           se->granted_bytes - se->given_bytes >= input_bytes;
 }
 
 void session_credit(struct sched *s, struct session *se, uint64_t tasks, uint64_t bytes)
@@ -127,8 +128,7 @@ static void session_hold(struct sched *s, struct session *se, const struct sched
         l->token = held->token;
         lease_move(s, l, se);
         return;
-    } else if (!l && held->token.epoch < s->config.epoch &&
-               recovery_claim(s, held->task, &g, &t)) {
+    } else if (!l && held->token.epoch < s->config.epoch && recovery_claim(s, held->task, &g, &t)) {
         lease_adopt(s, se, g, t, held);
         return;
     }

@@ -23,7 +23,7 @@ struct shard *shard_owner(const struct sched *s, uint64_t key, const struct job 
 {
     struct shard *best = NULL;
     uint64_t best_score = 0;
-    LIST_EACH(f, &s->fleets, struct fleet, in_sched) {
+    LIST_EACH (f, &s->fleets, struct fleet, in_sched) {
         if (!fleet_may(f->kinds, job->kinds->kinds))
             continue;
         for (uint32_t i = 0; i < f->n; i++) {
@@ -42,10 +42,10 @@ struct shard *shard_owner(const struct sched *s, uint64_t key, const struct job 
 static void shard_take_over(struct sched *s, struct shard *sh)
 {
     uint32_t before = s->fleet_version - 1;
-    LIST_EACH(job, &s->jobs, struct job, in_sched) {
+    LIST_EACH (job, &s->jobs, struct job, in_sched) {
         if (!fleet_may(sh->kinds, job->kinds->kinds))
             continue;
-        LIST_EACH(g, &job->groups, struct group, in_job) {
+        LIST_EACH (g, &job->groups, struct group, in_job) {
             if (g->owner_version == before && g->owner &&
                 shard_score(g->key->hash, g->owner->mix) >= shard_score(g->key->hash, sh->mix))
                 g->owner_version = s->fleet_version;
@@ -59,8 +59,8 @@ static void shard_take_over(struct sched *s, struct shard *sh)
 static void shard_hand_over(struct sched *s, struct shard *sh)
 {
     uint32_t before = s->fleet_version - 1;
-    LIST_EACH(job, &s->jobs, struct job, in_sched)
-        LIST_EACH(g, &job->groups, struct group, in_job)
+    LIST_EACH (job, &s->jobs, struct job, in_sched)
+        LIST_EACH (g, &job->groups, struct group, in_job)
             if (g->owner_version == before && g->owner != sh)
                 g->owner_version = s->fleet_version;
     for (int p = 0; p < JOB_PRIORITIES; p++) {
@@ -228,8 +228,8 @@ struct group *shard_victim(struct sched *s, int priority, uint32_t kinds)
     for (uint64_t used = s->loads.used[priority]; used;) {
         int bucket = load_bucket(used);
         used &= ~(UINT64_C(1) << bucket);
-        LIST_EACH(level, &s->loads.lists[priority][bucket], struct shard_level, in_load)
-            LIST_EACH(lane, &level->lanes, struct lane, in_ring)
+        LIST_EACH (level, &s->loads.lists[priority][bucket], struct shard_level, in_load)
+            LIST_EACH (lane, &level->lanes, struct lane, in_ring)
                 if (fleet_may(kinds, lane->job->kinds->kinds))
                     return LIST_FIRST(&lane->groups, struct group, in_lane);
     }

@@ -30,7 +30,7 @@ struct lane {
 
 struct shard_level {
     struct list lanes;
-    uint64_t load; /* ready tasks in its groups */
+    uint64_t load;       /* ready tasks in its groups */
     struct list in_load; /* with the shards of about that load, while load > 0 */
 };
 

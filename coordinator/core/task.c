@@ -19,7 +19,8 @@ bool task_move_allowed(int from, int to)
 {
 #define BIT(state) (1u << (state))
     static const unsigned allowed[] = {
-        [SCHED_READY] = BIT(SCHED_LEASED) | BIT(SCHED_DELAYED) | BIT(SCHED_COMMITTING) | BIT(TASK_NONE),
+        [SCHED_READY] =
+            BIT(SCHED_LEASED) | BIT(SCHED_DELAYED) | BIT(SCHED_COMMITTING) | BIT(TASK_NONE),
         [SCHED_DELAYED] = BIT(SCHED_READY) | BIT(TASK_NONE),
         [SCHED_LEASED] = BIT(SCHED_READY) | BIT(SCHED_COMMITTING) | BIT(TASK_NONE),
         [SCHED_COMMITTING] = BIT(SCHED_DELAYED) | BIT(SCHED_READY) | BIT(TASK_NONE),
@@ -32,7 +33,8 @@ bool task_move_allowed(int from, int to)
 void task_pool_init(struct task_pool *p)
 {
     for (int i = 0; i < TASK_CHUNK_SIZES; i++)
-        mem_pool_init(&p->chunks[i], sizeof(struct task_chunk) + chunk_cap[i] * sizeof(struct task));
+        mem_pool_init(&p->chunks[i],
+                      sizeof(struct task_chunk) + chunk_cap[i] * sizeof(struct task));
     list_init(&p->by_age);
 }
 
@@ -73,7 +75,8 @@ static void chunk_free(struct task_pool *p, struct task_chunk *c)
     mem_pool_put(&p->chunks[c->size], c);
 }
 
-void task_queue_push(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n, uint64_t now_ms)
+void task_queue_push(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n,
+                     uint64_t now_ms)
 {
     if (!q->last || q->last->tail == q->last->cap) {
         struct task_chunk *c = chunk_new(p, n, now_ms);

@@ -68,10 +68,11 @@ uint64_t task_pool_bytes(const struct task_pool *p);
 uint64_t task_pool_oldest_ms(const struct task_pool *p);
 
 /* n is the number of tasks already in the queue: it chooses the size of a new chunk. */
-void task_queue_push(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n, uint64_t now_ms);
+void task_queue_push(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n,
+                     uint64_t now_ms);
 void task_queue_push_front(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n,
                            uint64_t now_ms);
-const struct task *task_queue_peek(const struct task_queue *q); /* NULL: empty */
+const struct task *task_queue_peek(const struct task_queue *q);        /* NULL: empty */
 struct task task_queue_pop(struct task_queue *q, struct task_pool *p); /* must not be empty */
 void task_queue_clear(struct task_queue *q, struct task_pool *p);
 uint64_t task_queue_count(const struct task_queue *q); /* walks the chunks; for the invariant */

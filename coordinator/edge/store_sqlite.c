@@ -1,3 +1,5 @@
+/* store_sqlite.c: opens and closes the database, runs transactions, translates errors. No tables
+ * here. */
 #include "store_sqlite.h"
 
 #include <errno.h>
@@ -136,8 +138,9 @@ static void forget_transaction(struct store_sqlite *s)
     s->lost.code = ERR_OK;
 }
 
-/* Copies the log into the database, so that it starts anew. What is committed is in the log already,
- * so a full disk here only means a longer log; a failed fsync is fatal for the next operation. */
+/* Copies the log into the database, so that it starts anew. What is committed is in the log
+ * already, so a full disk here only means a longer log; a failed fsync is fatal for the next
+ * operation. */
 static void checkpoint(struct store_sqlite *s)
 {
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -350,9 +353,10 @@ static int connect(struct store_sqlite *s, struct error *e)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     char pragmas[700];
-    /* Exclusive before WAL: the index of the log is then on the heap, without a file to share. */
+    /* Exclusive before anything is read: the index of the log is then on the heap, not in a
+     * file. */
     snprintf(pragmas, sizeof pragmas,
-             "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA locking_mode=EXCLUSIVE;"
+             "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE;"
              "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-%d;"
              "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF;"
              "PRAGMA journal_size_limit=%d; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",

@@ -57,7 +57,7 @@ class Progress:
 
     @staticmethod
     def _line(text: str) -> None:
-        if log.hasHandlers():
+        if log.hasHandlers() and log.isEnabledFor(logging.INFO):
             log.info("%s", text)
         else:
             print(f"drover: {text}", file=sys.stderr, flush=True)

@@ -31,6 +31,12 @@ def binary(name: str = "drover-worker") -> str:
     return str(find_binary(name))
 
 
+def sanitized() -> bool:
+    """AddressSanitizer and ThreadSanitizer use much more memory."""
+    program = Path(binary()).read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 @dataclass
 class Result:
     task: int

@@ -34,8 +34,8 @@ TIMEOUT_S = 20.0
 
 
 def find_binary(name: str) -> pathlib.Path:
-    """From the folder that DROVER_BIN names, dist/ or build/."""
-    folders = [os.environ.get("DROVER_BIN"), ROOT / "dist", ROOT / "build/coordinator",
+    """From the folder that DROVER_DIST names, dist/ or build/."""
+    folders = [os.environ.get("DROVER_DIST"), ROOT / "dist", ROOT / "build/coordinator",
                ROOT / "build/worker", ROOT / "build/admin"]
     for folder in filter(None, folders):
         path = pathlib.Path(folder) / name
@@ -66,7 +66,7 @@ class Process:
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 args, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
-                env={**{k: v for k, v in os.environ.items() if not k.startswith("DROVER_")},
+                env={**{k: v for k, v in os.environ.items() if not k.startswith("DROVER_") or k == "DROVER_TEST_RUN"},
                      **(env or {})})
 
     def text(self) -> str:
@@ -177,6 +177,7 @@ def dealer(url: str, keys: dict[str, bytes] | None = None) -> zmq.Socket[bytes]:
     """A DEALER; keys: curve_publickey, curve_secretkey, curve_serverkey."""
     socket = zmq.Context.instance().socket(zmq.DEALER)
     socket.linger = 0
+    socket.sndtimeo = 5000  # a peer that is not let in must not hang the test
     for option, value in (keys or {}).items():
         setattr(socket, option, value)
     socket.connect(url)
@@ -431,18 +432,19 @@ class FakeWorker:
             self.expect(RESULT_ACK, deadline - time.monotonic())
 
     def work(self, until: Callable[[], bool], timeout_s: float = TIMEOUT_S, window: int = 200) -> None:
-        """Does every task that comes, until the check is true (looked at between messages)."""
+        """Does every task that is held or comes, until the check is true (looked at between
+        messages)."""
         deadline = time.monotonic() + timeout_s
+        sent: set[int] = set()
         self.credit(window - len(self.held))
         while not until():
             assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
+            todo = [task for task in self.held.values() if task.counter not in sent]
+            for at in range(0, len(todo), 500):
+                self.results([result(task) for task in todo[at:at + 500]])
+            sent.update(task.counter for task in todo)
             message = self.receive(0.05)
-            if not message:
-                continue
-            before = set(self.held)
-            self.note(*message)
-            new = [task for id_, task in self.held.items() if id_ not in before]
-            for at in range(0, len(new), 500):
-                self.results([result(task) for task in new[at:at + 500]])
-            if message[0] == RESULT_ACK:
-                self.credit(len(message[1]))
+            if message:
+                self.note(*message)
+                if message[0] == RESULT_ACK:
+                    self.credit(len(message[1]))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fake_coordinator import sanitized
 from fleet import find_binary
 from scrape_server import ScrapeServer
 
@@ -94,7 +95,8 @@ def test_urls_of_the_job(site: Site, tmp_path: Path) -> None:
     assert stats["state"] == "done" and stats["rejects"] == 0 and stats["rejects_by_reason"] == {}
     assert stats["fill"] == {"title": 1.0, "url": 1.0, "price": 0.0}
     assert stats["bytes"] > 40 * 100 and stats["pages_per_s"] > 0
-    assert 1 < stats["peak_mb"] < 20 and stats["seconds"] > 0 and stats["cpu_s"] > 0
+    assert stats["seconds"] > 0 and stats["cpu_s"] > 0
+    assert 1 < stats["peak_mb"] < 20 or sanitized()
 
 
 def test_urls_of_a_file_and_of_standard_input(site: Site, tmp_path: Path) -> None:
@@ -279,7 +281,7 @@ def test_many_inputs_in_bounded_memory(tmp_path: Path) -> None:
     run = Run(tmp_path, {"stages": [{"kind": "noop", "rows": True}]})
     stats = run.stats("--input", str(tmp_path / "items"), output=os.devnull)
     assert stats["rows"] == n
-    assert stats["peak_mb"] < 24, stats
+    assert stats["peak_mb"] < 24 or sanitized(), stats
 
 
 def test_run_timeout(site: Site, tmp_path: Path) -> None:

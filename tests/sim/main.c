@@ -70,7 +70,9 @@ int main(int argc, char **argv)
 {
     struct options o = {.first = 1, .seeds = 1000};
     if (!options_read(&o, argc, argv)) {
-        fprintf(stderr, "usage: simulate [--first N] [--seeds N] [--twice] [--expect-violation] [--oracle-only] [-v]\n");
+        fprintf(
+            stderr,
+            "usage: simulate [--first N] [--seeds N] [--twice] [--expect-violation] [--oracle-only] [-v]\n");
         return 2;
     }
     if (o.expect_violation)
@@ -84,7 +86,8 @@ int main(int argc, char **argv)
             printf("seed %llu: %s\n", (unsigned long long)seed, sim.violation);
         if (!held && o.expect_violation)
             return 0;
-        if (held && o.twice && (!sim_run(&again, seed, !o.oracle_only, false) || again.trace != sim.trace)) {
+        if (held && o.twice &&
+            (!sim_run(&again, seed, !o.oracle_only, false) || again.trace != sim.trace)) {
             printf("seed %llu: the second run differs\n", (unsigned long long)seed);
             held = false;
         }
@@ -96,9 +99,10 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < SIM_SEEN_N; i++)
             seen[i] += sim.seen[i];
     }
-    printf("%llu seeds, %llu messages, %llu steps, %llu coordinator crashes, %llu worker lives, %llu failed\n",
-           (unsigned long long)o.seeds, (unsigned long long)messages, (unsigned long long)steps,
-           (unsigned long long)restarts, (unsigned long long)lives, (unsigned long long)failed);
+    printf(
+        "%llu seeds, %llu messages, %llu steps, %llu coordinator crashes, %llu worker lives, %llu failed\n",
+        (unsigned long long)o.seeds, (unsigned long long)messages, (unsigned long long)steps,
+        (unsigned long long)restarts, (unsigned long long)lives, (unsigned long long)failed);
     failed += !seen_all(seen) && o.seeds >= 200; /* fewer need not meet everything */
     return failed > 0 || o.expect_violation;
 }

@@ -26,14 +26,16 @@ bool sim_chance(struct sim *sim, uint32_t per_mille)
 
 void sim_trace(struct sim *sim, uint64_t a, uint64_t b, uint64_t c)
 {
-    sim->trace = hash_mix(sim->trace ^ hash_mix(a + 0x51) ^ hash_mix(b + 0x1234567) * 3) + c + sim->now_ms;
+    sim->trace =
+        hash_mix(sim->trace ^ hash_mix(a + 0x51) ^ hash_mix(b + 0x1234567) * 3) + c + sim->now_ms;
 }
 
 void sim_violate(struct sim *sim, const char *fmt, ...)
 {
     if (sim->violation[0])
         return;
-    int n = snprintf(sim->violation, sizeof(sim->violation), "at %llu ms: ", (unsigned long long)sim->now_ms);
+    int n = snprintf(sim->violation, sizeof(sim->violation),
+                     "at %llu ms: ", (unsigned long long)sim->now_ms);
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(sim->violation + n, sizeof(sim->violation) - (size_t)n, fmt, ap);
@@ -169,7 +171,8 @@ static void fault_one(struct sim *sim)
 {
     uint32_t node = 1 + (uint32_t)sim_below(sim, sim->workers);
     uint64_t kind = sim_below(sim, 16), long_ms = sim_below(sim, 3 * SIM_LEASE_MS);
-    sim_say(sim, "fault %llu on worker %u, %llu ms", (unsigned long long)kind, node, (unsigned long long)long_ms);
+    sim_say(sim, "fault %llu on worker %u, %llu ms", (unsigned long long)kind, node,
+            (unsigned long long)long_ms);
     if (kind < 3) {
         sim_worker_crash(sim, node, 100 + long_ms / 3);
     } else if (kind < 5) {
@@ -260,7 +263,10 @@ static void sim_loop(struct sim *sim)
 
 bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose)
 {
-    *sim = (struct sim){.seed = seed, .rng = hash_mix(seed + 1), .invariants = invariants, .verbose = verbose,
+    *sim = (struct sim){.seed = seed,
+                        .rng = hash_mix(seed + 1),
+                        .invariants = invariants,
+                        .verbose = verbose,
                         .faults = true};
     bool calm = sim_chance(sim, 100); /* some runs have no fault at all */
     sim->drop_pm = calm ? 0 : (uint32_t)sim_below(sim, 30);

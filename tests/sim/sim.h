@@ -41,9 +41,9 @@ struct sim_spec {
     uint8_t priority;
     uint32_t attempts_max, key_limit, key_delay_ms, learned_delay_ms, run_timeout_ms, kinds;
     uint32_t chunks, chunk_tasks, keys;
-    uint32_t run_ms;                         /* a task takes up to so long */
+    uint32_t run_ms;                                           /* a task takes up to so long */
     uint32_t retry_pm, fail_pm, found_pm, again_pm, poison_pm; /* per mille of the tasks */
-    uint64_t cancel_at_ms, pause_at_ms;      /* 0: never */
+    uint64_t cancel_at_ms, pause_at_ms;                        /* 0: never */
     bool retry_dead;
 };
 
@@ -69,7 +69,7 @@ enum sim_seen {
 #define SIM_SEEN_ENUM(name, text) SIM_SEEN_##name,
     SIM_SEEN_TABLE(SIM_SEEN_ENUM)
 #undef SIM_SEEN_ENUM
-    SIM_SEEN_N
+        SIM_SEEN_N
 };
 
 struct sim {
@@ -77,7 +77,7 @@ struct sim {
     struct sim_event *queue;
     size_t n_queue, cap_queue;
     bool faults, invariants, verbose;
-    uint32_t drop_pm, twice_pm, late_pm; /* of the network */
+    uint32_t drop_pm, twice_pm, late_pm;         /* of the network */
     bool cut_to[SIM_NODES], cut_from[SIM_NODES]; /* between this node and the coordinator */
     uint32_t workers, jobs;
     struct sim_spec specs[SIM_JOBS_MAX];
@@ -92,7 +92,7 @@ struct sim {
 };
 
 uint64_t sim_random(struct sim *sim);
-uint64_t sim_below(struct sim *sim, uint64_t n);     /* 0 to n - 1; 0 for n = 0 */
+uint64_t sim_below(struct sim *sim, uint64_t n); /* 0 to n - 1; 0 for n = 0 */
 bool sim_chance(struct sim *sim, uint32_t per_mille);
 void sim_at(struct sim *sim, uint64_t at_ms, sim_fn *fn, void *arg, uint64_t tag);
 void sim_trace(struct sim *sim, uint64_t a, uint64_t b, uint64_t c);
@@ -106,10 +106,24 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const struct buf *mes
 bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose);
 
 /* ---- the fake store: sim_store.c ---- */
-enum sim_op_type { SIM_OP_SUBMIT, SIM_OP_INPUT, SIM_OP_SEAL, SIM_OP_CANCEL, SIM_OP_PAUSE, SIM_OP_RETRY,
-                   SIM_OP_COMPLETE, SIM_OP_JOB_END };
+enum sim_op_type {
+    SIM_OP_SUBMIT,
+    SIM_OP_INPUT,
+    SIM_OP_SEAL,
+    SIM_OP_CANCEL,
+    SIM_OP_PAUSE,
+    SIM_OP_RETRY,
+    SIM_OP_COMPLETE,
+    SIM_OP_JOB_END
+};
 enum sim_job_state { SIM_JOB_NONE, SIM_JOB_OPEN, SIM_JOB_DONE, SIM_JOB_FAILED, SIM_JOB_CANCELLED };
-enum sim_task_state { SIM_TASK_NONE, SIM_TASK_PENDING, SIM_TASK_DONE, SIM_TASK_DEAD, SIM_TASK_GONE };
+enum sim_task_state {
+    SIM_TASK_NONE,
+    SIM_TASK_PENDING,
+    SIM_TASK_DONE,
+    SIM_TASK_DEAD,
+    SIM_TASK_GONE
+};
 
 struct sim_payload { /* a result on its way from the frame to the store */
     uint32_t n_found, n_again;
@@ -119,8 +133,8 @@ struct sim_payload { /* a result on its way from the frame to the store */
 
 struct sim_op {
     enum sim_op_type type;
-    uint32_t spec;      /* job = spec + 1 */
-    uint64_t request;   /* seq of the client's request; 0: none */
+    uint32_t spec;    /* job = spec + 1 */
+    uint64_t request; /* seq of the client's request; 0: none */
     uint64_t chunk;
     bool on;
     struct task_id task;
@@ -167,7 +181,7 @@ void sim_store_init(struct sim *sim);
 void sim_store_done(struct sim *sim);
 void sim_store_put(struct sim *sim, struct sim_op op); /* takes the payload */
 void sim_store_drop(struct sim_event *ev); /* frees what an answer that never came holds */
-void sim_store_crash(struct sim *sim); /* what is not durable is lost */
+void sim_store_crash(struct sim *sim);     /* what is not durable is lost */
 /* Those of a job that are pending, as the scheduler wants them; the caller frees. */
 struct sched_task *sim_store_pending(struct sim *sim, uint64_t job, size_t *ret_n);
 

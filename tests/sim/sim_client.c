@@ -10,8 +10,17 @@
 
 enum { AGAIN_MS = 1000, POLL_MS = 500, PAUSE_MS = 3000 };
 
-enum step { STEP_SUBMIT, STEP_INPUT, STEP_SEAL, STEP_WATCH, STEP_PAUSE, STEP_RESUME, STEP_CANCEL, STEP_RETRY,
-            STEP_ENDED };
+enum step {
+    STEP_SUBMIT,
+    STEP_INPUT,
+    STEP_SEAL,
+    STEP_WATCH,
+    STEP_PAUSE,
+    STEP_RESUME,
+    STEP_CANCEL,
+    STEP_RETRY,
+    STEP_ENDED
+};
 
 struct script {
     enum step step;
@@ -33,7 +42,9 @@ static void client_send(struct sim *sim, struct script *s)
                                         "job.pause",  "job.resume", "job.cancel", "job.retry"};
     struct buf *out = &sim->client->out;
     buf_clear(out);
-    wire_frame_pack(out, &(struct wire_frame){.version = WIRE_VERSION, .type = WIRE_REQUEST, .seq = s->request});
+    wire_frame_pack(out, &(struct wire_frame){.version = WIRE_VERSION,
+                                              .type = WIRE_REQUEST,
+                                              .seq = s->request});
     wire_request_begin(out, verbs[s->step]);
     pack_map(out, 2);
     pack_cstr(out, "job");
@@ -60,11 +71,13 @@ static void client_next(struct sim *sim, struct script *s, enum step step, uint6
 }
 
 /* What to do about a job that was seen in that state. */
-static void client_watch(struct sim *sim, struct script *s, enum sim_job_state state)
+static void client_watch(struct sim *sim, struct script *s, uint64_t status)
 {
+    enum sim_job_state state = (enum sim_job_state)(status & 0xff);
+    bool paused = status >> 8 && state == SIM_JOB_OPEN;
     const struct sim_spec *spec = &sim->specs[s - sim->client->scripts];
-    if (s->resume_at_ms && sim->now_ms >= s->resume_at_ms) {
-        s->resume_at_ms = 0;
+    /* A late copy of the pause may have come after the resume: look, and say it again. */
+    if (paused && sim->now_ms >= s->resume_at_ms) {
         client_next(sim, s, STEP_RESUME, 1);
     } else if (state == SIM_JOB_FAILED && spec->retry_dead && !s->retried) {
         s->retried = true;
@@ -86,10 +99,13 @@ static void client_answered(struct sim *sim, struct script *s, uint64_t value)
 {
     const struct sim_spec *spec = &sim->specs[s - sim->client->scripts];
     switch (s->step) {
-    case STEP_SUBMIT: client_next(sim, s, STEP_INPUT, 1); break;
+    case STEP_SUBMIT:
+        client_next(sim, s, STEP_INPUT, 1);
+        break;
     case STEP_INPUT:
         s->chunk++;
-        client_next(sim, s, s->chunk < spec->chunks ? STEP_INPUT : STEP_SEAL, 1 + sim_below(sim, 500));
+        client_next(sim, s, s->chunk < spec->chunks ? STEP_INPUT : STEP_SEAL,
+                    1 + sim_below(sim, 500));
         break;
     case STEP_PAUSE:
         s->resume_at_ms = sim->now_ms + PAUSE_MS;
@@ -98,9 +114,14 @@ static void client_answered(struct sim *sim, struct script *s, uint64_t value)
     case STEP_SEAL:
     case STEP_RESUME:
     case STEP_CANCEL:
-    case STEP_RETRY: client_next(sim, s, STEP_WATCH, POLL_MS); break;
-    case STEP_WATCH: client_watch(sim, s, (enum sim_job_state)value); break;
-    case STEP_ENDED: break;
+    case STEP_RETRY:
+        client_next(sim, s, STEP_WATCH, POLL_MS);
+        break;
+    case STEP_WATCH:
+        client_watch(sim, s, value);
+        break;
+    case STEP_ENDED:
+        break;
     }
 }
 

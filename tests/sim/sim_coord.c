@@ -85,7 +85,8 @@ static void peer_flush(struct sim *sim, struct peer *p)
     struct buf *out = &sim->coord->out;
     if (p->welcome) {
         frame_begin(sim, p, WIRE_WELCOME);
-        wire_welcome_pack(out, &(struct wire_welcome){WIRE_VERSION, SIM_LEASE_MS, SIM_HEARTBEAT_MS, false});
+        wire_welcome_pack(out, &(struct wire_welcome){WIRE_VERSION, SIM_LEASE_MS, SIM_HEARTBEAT_MS,
+                                                      false});
         frame_send(sim, p->node);
     }
     if (p->n_revokes > 0) {
@@ -123,18 +124,21 @@ static void act_assign(struct sim *sim, struct peer *p, const struct sched_actio
     pack_array(in, 2);
     pack_u64(in, t->key);
     pack_u64(in, t->depth);
-    p->tasks[p->n_tasks++] = (struct wire_task){.task = a->task.v,
-                                                .counter = a->token.counter,
-                                                .job = a->job.v,
-                                                .attempt = a->u.assign.attempt,
-                                                .grant = a->u.assign.grant,
-                                                .run_timeout_ms = a->u.assign.run_timeout_ms,
-                                                .input = {(char *)in->data + start, in->len - start}};
+    p->tasks[p->n_tasks++] =
+        (struct wire_task){.task = a->task.v,
+                           .counter = a->token.counter,
+                           .job = a->job.v,
+                           .attempt = a->u.assign.attempt,
+                           .grant = a->u.assign.grant,
+                           .run_timeout_ms = a->u.assign.run_timeout_ms,
+                           .input = {(char *)in->data + start, in->len - start}};
 }
 
-static struct wire_verdict act_verdict(const struct sched_action *a, uint32_t code, const char *reason)
+static struct wire_verdict act_verdict(const struct sched_action *a, uint32_t code,
+                                       const char *reason)
 {
-    return (struct wire_verdict){{a->task.v, a->token.epoch, a->token.counter}, code, span_str(reason)};
+    return (
+        struct wire_verdict){{a->task.v, a->token.epoch, a->token.counter}, code, span_str(reason)};
 }
 
 static void act_complete(struct sim *sim, const struct sched_action *a)
@@ -153,22 +157,34 @@ static void act_one(struct sim *sim, const struct sched_action *a)
 {
     struct peer *p = peer_find(sim, a->session.v);
     switch (a->type) {
-    case SCHED_ACT_WELCOME: p->welcome = true; break;
-    case SCHED_ACT_ASSIGN: act_assign(sim, p, a); break;
+    case SCHED_ACT_WELCOME:
+        p->welcome = true;
+        break;
+    case SCHED_ACT_ASSIGN:
+        act_assign(sim, p, a);
+        break;
     case SCHED_ACT_REVOKE:
         assert(p->n_revokes < PER_STEP_MAX);
         p->revokes[p->n_revokes++] = act_verdict(a, 0, a->u.revoke.reason);
         break;
-    case SCHED_ACT_COMPLETE: act_complete(sim, a); break;
+    case SCHED_ACT_COMPLETE:
+        act_complete(sim, a);
+        break;
     case SCHED_ACT_DISCARD:
         free(a->u.discard.payload);
         if (p)
             p->acks[p->n_acks++] = act_verdict(a, WIRE_ACK_DISCARDED, NULL);
         break;
-    case SCHED_ACT_ACK: p->acks[p->n_acks++] = act_verdict(a, WIRE_ACK_STORED, NULL); break;
-    case SCHED_ACT_SESSION_END: p->bye = true; break;
+    case SCHED_ACT_ACK:
+        p->acks[p->n_acks++] = act_verdict(a, WIRE_ACK_STORED, NULL);
+        break;
+    case SCHED_ACT_SESSION_END:
+        p->bye = true;
+        break;
     case SCHED_ACT_JOB_END:
-        sim_store_put(sim, (struct sim_op){.type = SIM_OP_JOB_END, .spec = (uint32_t)a->job.v - 1, .how = a->u.end.how});
+        sim_store_put(sim, (struct sim_op){.type = SIM_OP_JOB_END,
+                                           .spec = (uint32_t)a->job.v - 1,
+                                           .how = a->u.end.how});
         break;
     }
 }
@@ -196,7 +212,8 @@ static void coord_step(struct sim *sim, struct sched_event ev)
     sched_stats(c->sched, sim->now_ms, &stats);
     sim->seen[SIM_SEEN_STEALS] += stats.steals - c->steals;
     c->steals = stats.steals;
-    const char *broken = sim->invariants && sim->n_steps % 8 == 0 ? sched_invariant(c->sched) : NULL;
+    const char *broken =
+        sim->invariants && sim->n_steps % 8 == 0 ? sched_invariant(c->sched) : NULL;
     if (broken)
         sim_violate(sim, "invariant: %s", broken);
     uint64_t due = sched_deadline(c->sched);
@@ -259,16 +276,15 @@ static void on_hello(struct sim *sim, uint32_t node, const struct wire_frame *f)
     assert(held);
     for (size_t i = 0; i < h.n_held; i++)
         held[i] = (struct sched_held){{h.held[i].task}, {h.held[i].epoch, h.held[i].counter}};
-    coord_step(sim, (struct sched_event){
-                        .type = SCHED_EV_HELLO,
-                        .session = {p->session},
-                        .u.hello = {.worker = hash_64(h.worker.p, h.worker.len, 0),
-                                    .boot = hash_64(h.boot.p, h.boot.len, 0),
-                                    .slots = h.slots,
-                                    .kinds = h.kinds,
-                                    .draining = sim->store->draining[node],
-                                    .held = held,
-                                    .n_held = h.n_held}});
+    coord_step(sim, (struct sched_event){.type = SCHED_EV_HELLO,
+                                         .session = {p->session},
+                                         .u.hello = {.worker = hash_64(h.worker.p, h.worker.len, 0),
+                                                     .boot = hash_64(h.boot.p, h.boot.len, 0),
+                                                     .slots = h.slots,
+                                                     .kinds = h.kinds,
+                                                     .draining = sim->store->draining[node],
+                                                     .held = held,
+                                                     .n_held = h.n_held}});
 }
 
 static void on_results(struct sim *sim, const struct peer *p, const struct wire_frame *f)
@@ -286,16 +302,16 @@ static void on_results(struct sim *sim, const struct peer *p, const struct wire_
         for (size_t k = 0; k < r[i].n_found; k++)
             payload->found_keys[k] = (uint64_t)r[i].found[k].url.p[0] - 'a';
         payload->retry_after_ms = r[i].retry_after_ms;
-        coord_step(sim, (struct sched_event){
-                            .type = SCHED_EV_RESULT,
-                            .session = {session},
-                            .u.result = {.task = {r[i].token.task},
-                                         .token = {r[i].token.epoch, r[i].token.counter},
-                                         .outcome = (enum sched_outcome)r[i].outcome,
-                                         .key_delay_ms = r[i].key_delay_ms,
-                                         .key_backoff_ms = r[i].key_backoff_ms,
-                                         .retry_after_ms = r[i].retry_after_ms,
-                                         .payload = payload}});
+        coord_step(
+            sim, (struct sched_event){.type = SCHED_EV_RESULT,
+                                      .session = {session},
+                                      .u.result = {.task = {r[i].token.task},
+                                                   .token = {r[i].token.epoch, r[i].token.counter},
+                                                   .outcome = (enum sched_outcome)r[i].outcome,
+                                                   .key_delay_ms = r[i].key_delay_ms,
+                                                   .key_backoff_ms = r[i].key_backoff_ms,
+                                                   .retry_after_ms = r[i].retry_after_ms,
+                                                   .payload = payload}});
     }
 }
 
@@ -321,13 +337,17 @@ static void on_worker(struct sim *sim, uint32_t node, const struct wire_frame *f
         ev.u.credit.tasks = credit.tasks;
         ev.u.credit.bytes = credit.bytes;
         return coord_step(sim, ev);
-    case WIRE_RESULT: return on_results(sim, p, f);
-    case WIRE_HEARTBEAT: ev.type = SCHED_EV_HEARTBEAT; return coord_step(sim, ev);
+    case WIRE_RESULT:
+        return on_results(sim, p, f);
+    case WIRE_HEARTBEAT:
+        ev.type = SCHED_EV_HEARTBEAT;
+        return coord_step(sim, ev);
     case WIRE_BYE:
         ev.type = SCHED_EV_LOST;
         ev.u.on = true;
         return coord_step(sim, ev);
-    default: sim_violate(sim, "a worker sent a message of type %u", (unsigned)f->type);
+    default:
+        sim_violate(sim, "a worker sent a message of type %u", (unsigned)f->type);
     }
 }
 
@@ -337,7 +357,9 @@ static void coord_reply(struct sim *sim, uint64_t request, uint64_t value)
 {
     struct buf *out = &sim->coord->out;
     buf_clear(out);
-    wire_frame_pack(out, &(struct wire_frame){.version = WIRE_VERSION, .type = WIRE_REPLY, .epoch = sim->store->epoch});
+    wire_frame_pack(out, &(struct wire_frame){.version = WIRE_VERSION,
+                                              .type = WIRE_REPLY,
+                                              .epoch = sim->store->epoch});
     wire_reply_begin(out, request);
     pack_u64(out, value);
     sim_send(sim, SIM_COORD, SIM_CLIENT, out);
@@ -345,7 +367,10 @@ static void coord_reply(struct sim *sim, uint64_t request, uint64_t value)
 
 static void on_request(struct sim *sim, const struct wire_frame *f)
 {
-    static const struct { const char *verb; enum sim_op_type op; } verbs[] = {
+    static const struct {
+        const char *verb;
+        enum sim_op_type op;
+    } verbs[] = {
         {"job.submit", SIM_OP_SUBMIT}, {"job.input", SIM_OP_INPUT}, {"job.seal", SIM_OP_SEAL},
         {"job.cancel", SIM_OP_CANCEL}, {"job.pause", SIM_OP_PAUSE}, {"job.resume", SIM_OP_PAUSE},
         {"job.retry", SIM_OP_RETRY},
@@ -362,7 +387,9 @@ static void on_request(struct sim *sim, const struct wire_frame *f)
     uint64_t chunk = unpack_u64(&u);
     assert(unpack_finished(&u) && spec < sim->jobs);
     if (span_eq(r.verb, SPAN("job.status")))
-        return coord_reply(sim, f->seq, (uint64_t)sim->store->jobs[spec + 1].state);
+        return coord_reply(sim, f->seq,
+                           (uint64_t)sim->store->jobs[spec + 1].state |
+                               (uint64_t)sim->store->jobs[spec + 1].paused << 8);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (!span_eq(r.verb, span_str(verbs[i].verb)))
             continue;
@@ -434,7 +461,10 @@ static void on_answer(struct sim *sim, const struct sim_answer *a)
         if (a->op.type == SIM_OP_INPUT && !a->refused)
             sim_oracle_acknowledged(sim, a->op.spec + 1, a->op.chunk + 1);
         break;
-    case SIM_OP_SEAL: ev.type = SCHED_EV_JOB_SEAL; coord_step(sim, ev); break;
+    case SIM_OP_SEAL:
+        ev.type = SCHED_EV_JOB_SEAL;
+        coord_step(sim, ev);
+        break;
     case SIM_OP_CANCEL:
         ev.type = SCHED_EV_JOB_CANCEL;
         if (!a->refused)
@@ -453,7 +483,8 @@ static void on_answer(struct sim *sim, const struct sim_answer *a)
         ev.u.completed.n = a->n;
         coord_step(sim, ev);
         break;
-    case SIM_OP_JOB_END: break;
+    case SIM_OP_JOB_END:
+        break;
     }
     if (a->op.request)
         coord_reply(sim, a->op.request, a->refused);
@@ -526,7 +557,9 @@ void sim_coord_drain(struct sim *sim, uint32_t node, bool on)
     sim->store->draining[node] = on;
     for (size_t i = 0; c->alive && i < SESSIONS_MAX; i++)
         if (c->peers[i].session && c->peers[i].node == node)
-            coord_step(sim, (struct sched_event){.type = SCHED_EV_DRAIN, .session = {c->peers[i].session}, .u.on = on});
+            coord_step(sim, (struct sched_event){.type = SCHED_EV_DRAIN,
+                                                 .session = {c->peers[i].session},
+                                                 .u.on = on});
 }
 
 void sim_coord_init(struct sim *sim)

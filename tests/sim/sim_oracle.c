@@ -24,7 +24,7 @@ struct sim_oracle {
     struct view *views; /* by task id */
     size_t n_views;
     uint64_t epoch, counter;
-    uint64_t acknowledged[SIM_JOBS_MAX + 1]; /* chunks of each job */
+    uint64_t acknowledged[SIM_JOBS_MAX + 1];          /* chunks of each job */
     uint64_t released_ms[SIM_JOBS_MAX + 1][KEYS_MAX]; /* when a job's lease on the key last ended */
 };
 
@@ -55,7 +55,8 @@ static const struct sim_spec *spec_of(const struct sim *sim, uint64_t task)
 static void view_release(struct sim *sim, uint64_t task, struct view *v)
 {
     if (v->state == VIEW_LEASED)
-        sim->oracle->released_ms[sim->store->tasks[task].job][sim->store->tasks[task].key] = sim->now_ms;
+        sim->oracle->released_ms[sim->store->tasks[task].job][sim->store->tasks[task].key] =
+            sim->now_ms;
     v->state = VIEW_FREE;
 }
 
@@ -68,7 +69,8 @@ static void check_key(struct sim *sim, const struct sched_action *a)
     uint32_t used = 0, leases = 0;
     for (uint64_t id = 1; id < sim->store->n_tasks; id++) {
         const struct view *v = view_of(sim, id);
-        if (v->state != VIEW_LEASED || sim->store->tasks[id].key != key || spec_of(sim, id)->key_limit == 0)
+        if (v->state != VIEW_LEASED || sim->store->tasks[id].key != key ||
+            spec_of(sim, id)->key_limit == 0)
             continue;
         used += v->grant;
         leases++;
@@ -79,15 +81,16 @@ static void check_key(struct sim *sim, const struct sched_action *a)
         return;
     }
     if (a->u.assign.grant == 0 || used + a->u.assign.grant > spec->key_limit)
-        sim_violate(sim, "key %llu: %u slots in use, %u granted, the limit is %u", (unsigned long long)key, used,
-                    a->u.assign.grant, spec->key_limit);
+        sim_violate(sim, "key %llu: %u slots in use, %u granted, the limit is %u",
+                    (unsigned long long)key, used, a->u.assign.grant, spec->key_limit);
     if (spec->key_delay_ms == 0)
         return;
     if (leases > 0 || a->u.assign.grant != 1)
         sim_violate(sim, "key %llu has a delay and two uses at a time", (unsigned long long)key);
     uint64_t released_ms = sim->oracle->released_ms[a->job.v][key];
     if (released_ms > 0 && sim->now_ms < released_ms + spec->key_delay_ms)
-        sim_violate(sim, "key %llu is used again before its delay is over", (unsigned long long)key);
+        sim_violate(sim, "key %llu is used again before its delay is over",
+                    (unsigned long long)key);
 }
 
 /* ---- leases ---- */
@@ -98,14 +101,17 @@ static void on_assign(struct sim *sim, const struct sched_action *a)
     struct view *v = view_of(sim, a->task.v);
     const struct sim_task *t = &sim->store->tasks[a->task.v];
     if (v->state != VIEW_FREE)
-        sim_violate(sim, "task %llu is assigned while it has a lease", (unsigned long long)a->task.v);
+        sim_violate(sim, "task %llu is assigned while it has a lease",
+                    (unsigned long long)a->task.v);
     if (t->state != SIM_TASK_PENDING)
         sim_violate(sim, "task %llu is assigned and not pending", (unsigned long long)a->task.v);
-    if (a->token.epoch != sim->store->epoch || (a->token.epoch == o->epoch && a->token.counter <= o->counter))
+    if (a->token.epoch != sim->store->epoch ||
+        (a->token.epoch == o->epoch && a->token.counter <= o->counter))
         sim_violate(sim, "a token does not rise");
-    if (a->u.assign.attempt != t->attempt + 1 || a->u.assign.attempt > spec_of(sim, a->task.v)->attempts_max)
-        sim_violate(sim, "task %llu: attempt %u after %u", (unsigned long long)a->task.v, a->u.assign.attempt,
-                    t->attempt);
+    if (a->u.assign.attempt != t->attempt + 1 ||
+        a->u.assign.attempt > spec_of(sim, a->task.v)->attempts_max)
+        sim_violate(sim, "task %llu: attempt %u after %u", (unsigned long long)a->task.v,
+                    a->u.assign.attempt, t->attempt);
     if (sim->store->jobs[t->job].state != SIM_JOB_OPEN)
         sim_violate(sim, "a task of an ended job is assigned");
     check_key(sim, a);
@@ -161,23 +167,26 @@ static void on_complete(struct sim *sim, const struct sched_event *ev, const str
 static void on_ack(struct sim *sim, const struct sched_action *a)
 {
     if (!same_token(sim->store->tasks[a->task.v].committed, a->token))
-        sim_violate(sim, "task %llu is acknowledged before it is durable", (unsigned long long)a->task.v);
+        sim_violate(sim, "task %llu is acknowledged before it is durable",
+                    (unsigned long long)a->task.v);
 }
 
 /* What happened at least once, so that main.c can tell when the faults no longer reach something. */
 static void on_seen(struct sim *sim, const struct sched_event *ev, const struct sched_action *a)
 {
     bool died = a->type == SCHED_ACT_COMPLETE && a->u.complete.error;
-    sim->seen[SIM_SEEN_STALE] += a->type == SCHED_ACT_DISCARD && ev->u.result.outcome != SCHED_RETURNED;
+    sim->seen[SIM_SEEN_STALE] +=
+        a->type == SCHED_ACT_DISCARD && ev->u.result.outcome != SCHED_RETURNED;
     sim->seen[SIM_SEEN_REPEATED] += a->type == SCHED_ACT_DISCARD && a->session.v == 0;
-    sim->seen[SIM_SEEN_RETURNED] += a->type == SCHED_ACT_DISCARD && ev->u.result.outcome == SCHED_RETURNED;
+    sim->seen[SIM_SEEN_RETURNED] +=
+        a->type == SCHED_ACT_DISCARD && ev->u.result.outcome == SCHED_RETURNED;
     sim->seen[SIM_SEEN_REVOKED] += a->type == SCHED_ACT_REVOKE && ev->type == SCHED_EV_HELLO;
     sim->seen[SIM_SEEN_CANCELLED] += a->type == SCHED_ACT_REVOKE && ev->type == SCHED_EV_JOB_CANCEL;
     sim->seen[SIM_SEEN_TIMEOUT] += died && strcmp(a->u.complete.error, "RUN_TIMEOUT") == 0;
     sim->seen[SIM_SEEN_WORKER_LOST] += died && strcmp(a->u.complete.error, "WORKER_LOST") == 0;
     sim->seen[SIM_SEEN_EXHAUSTED] += died && strcmp(a->u.complete.error, "ATTEMPTS_EXHAUSTED") == 0;
-    sim->seen[SIM_SEEN_EXPIRED] += a->type == SCHED_ACT_SESSION_END && ev->type != SCHED_EV_HELLO &&
-                                   ev->type != SCHED_EV_LOST;
+    sim->seen[SIM_SEEN_EXPIRED] +=
+        a->type == SCHED_ACT_SESSION_END && ev->type != SCHED_EV_HELLO && ev->type != SCHED_EV_LOST;
     if (a->type == SCHED_ACT_JOB_END)
         sim->seen[SIM_SEEN_JOB_DONE + a->u.end.how]++;
 }
@@ -187,10 +196,18 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
     struct view *v;
     on_seen(sim, ev, a);
     switch (a->type) {
-    case SCHED_ACT_ASSIGN: on_assign(sim, a); break;
-    case SCHED_ACT_COMPLETE: on_complete(sim, ev, a); break;
-    case SCHED_ACT_ACK: on_ack(sim, a); break;
-    case SCHED_ACT_SESSION_END: on_session_end(sim, ev, a->session.v); break;
+    case SCHED_ACT_ASSIGN:
+        on_assign(sim, a);
+        break;
+    case SCHED_ACT_COMPLETE:
+        on_complete(sim, ev, a);
+        break;
+    case SCHED_ACT_ACK:
+        on_ack(sim, a);
+        break;
+    case SCHED_ACT_SESSION_END:
+        on_session_end(sim, ev, a->session.v);
+        break;
     case SCHED_ACT_REVOKE:
         v = view_of(sim, a->task.v);
         if (v->state == VIEW_LEASED && same_token(v->token, a->token))
@@ -200,17 +217,20 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
         v = view_of(sim, a->task.v);
         if (v->state == VIEW_LEASED && same_token(v->token, a->token)) {
             if (ev->u.result.outcome != SCHED_RETURNED)
-                sim_violate(sim, "a good result of task %llu is discarded", (unsigned long long)a->task.v);
+                sim_violate(sim, "a good result of task %llu is discarded",
+                            (unsigned long long)a->task.v);
             view_release(sim, a->task.v, v);
         }
         break;
     case SCHED_ACT_JOB_END:
-    case SCHED_ACT_WELCOME: break;
+    case SCHED_ACT_WELCOME:
+        break;
     }
 }
 
 /* What a HELLO listed from an earlier epoch and was not refused is a lease again. */
-static void on_adopted(struct sim *sim, const struct sched_event *ev, const struct sched_actions *acts)
+static void on_adopted(struct sim *sim, const struct sched_event *ev,
+                       const struct sched_actions *acts)
 {
     for (size_t i = 0; i < ev->u.hello.n_held; i++) {
         const struct sched_held *h = &ev->u.hello.held[i];
@@ -218,7 +238,8 @@ static void on_adopted(struct sim *sim, const struct sched_event *ev, const stru
         for (size_t k = 0; k < acts->n; k++) {
             const struct sched_action *a = &acts->items[k];
             welcome |= a->type == SCHED_ACT_WELCOME;
-            refused |= a->type == SCHED_ACT_REVOKE && a->task.v == h->task.v && same_token(a->token, h->token);
+            refused |= a->type == SCHED_ACT_REVOKE && a->task.v == h->task.v &&
+                       same_token(a->token, h->token);
         }
         struct view *v = view_of(sim, h->task.v);
         if (refused || !welcome || (v->state != VIEW_FREE && same_token(v->token, h->token)))
@@ -260,7 +281,8 @@ void sim_oracle_complete(struct sim *sim, const struct sim_op *op)
     if (!counted && !dead_at_once)
         sim_violate(sim, "task %llu: %u attempts after %u", id, op->attempt, t->attempt);
     if (op->write == SCHED_WRITE_ATTEMPT && op->attempt >= spec->attempts_max)
-        sim_violate(sim, "task %llu: attempt %u is not the last of %u", id, op->attempt, spec->attempts_max);
+        sim_violate(sim, "task %llu: attempt %u is not the last of %u", id, op->attempt,
+                    spec->attempts_max);
     if (op->kills > SIM_KILLS_MAX)
         sim_violate(sim, "task %llu killed %u workers", id, op->kills);
 }

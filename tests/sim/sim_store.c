@@ -10,7 +10,8 @@ struct commit {
     size_t n;
 };
 
-static struct sim_task *store_task_new(struct sim *sim, uint64_t job, uint64_t key, uint32_t attempt, uint32_t depth)
+static struct sim_task *store_task_new(struct sim *sim, uint64_t job, uint64_t key,
+                                       uint32_t attempt, uint32_t depth)
 {
     struct sim_store *st = sim->store;
     if (st->n_tasks == st->cap_tasks) {
@@ -19,14 +20,16 @@ static struct sim_task *store_task_new(struct sim *sim, uint64_t job, uint64_t k
         assert(st->tasks);
     }
     struct sim_task *t = &st->tasks[st->n_tasks++];
-    *t = (struct sim_task){.state = SIM_TASK_PENDING, .job = job, .key = key, .attempt = attempt, .depth = depth};
+    *t = (struct sim_task){
+        .state = SIM_TASK_PENDING, .job = job, .key = key, .attempt = attempt, .depth = depth};
     return t;
 }
 
 static struct sched_task store_sched_task(const struct sim_store *st, uint64_t id)
 {
     const struct sim_task *t = &st->tasks[id];
-    return (struct sched_task){.id = {id}, .key = t->key, .attempt = t->attempt, .kills = t->kills, .input_bytes = 1000};
+    return (struct sched_task){
+        .id = {id}, .key = t->key, .attempt = t->attempt, .kills = t->kills, .input_bytes = 1000};
 }
 
 void sim_store_init(struct sim *sim)
@@ -133,7 +136,8 @@ static void store_job_end(struct sim *sim, const struct sim_op *op)
         if (op->how == SCHED_JOB_CANCELLED)
             t->state = SIM_TASK_GONE;
         else
-            sim_violate(sim, "job %u ended with task %llu pending", op->spec + 1, (unsigned long long)id);
+            sim_violate(sim, "job %u ended with task %llu pending", op->spec + 1,
+                        (unsigned long long)id);
     }
 }
 
@@ -167,8 +171,12 @@ static void store_apply(struct sim *sim, struct sim_answer *a)
         if (!a->refused)
             job->state = SIM_JOB_OPEN;
         break;
-    case SIM_OP_INPUT: store_input(sim, a); break;
-    case SIM_OP_SEAL: job->sealed = true; break;
+    case SIM_OP_INPUT:
+        store_input(sim, a);
+        break;
+    case SIM_OP_SEAL:
+        job->sealed = true;
+        break;
     case SIM_OP_CANCEL:
         a->refused = job->state != SIM_JOB_OPEN;
         job->cancelling |= !a->refused;
@@ -177,9 +185,15 @@ static void store_apply(struct sim *sim, struct sim_answer *a)
         a->refused = job->state != SIM_JOB_OPEN;
         job->paused = a->op.on;
         break;
-    case SIM_OP_RETRY: store_retry(sim, a); break;
-    case SIM_OP_COMPLETE: store_complete(sim, a); break;
-    case SIM_OP_JOB_END: store_job_end(sim, &a->op); break;
+    case SIM_OP_RETRY:
+        store_retry(sim, a);
+        break;
+    case SIM_OP_COMPLETE:
+        store_complete(sim, a);
+        break;
+    case SIM_OP_JOB_END:
+        store_job_end(sim, &a->op);
+        break;
     }
 }
 

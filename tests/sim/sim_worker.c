@@ -145,7 +145,8 @@ static void worker_run(struct sim *sim, struct sim_worker *w)
         h->state = HELD_RUNNING;
         h->run = (w->life << 32) + ++w->runs;
         running++;
-        sim_at(sim, sim->now_ms + 5 + sim_below(sim, sim->specs[h->job - 1].run_ms), worker_finish, w, h->run);
+        sim_at(sim, sim->now_ms + 5 + sim_below(sim, sim->specs[h->job - 1].run_ms), worker_finish,
+               w, h->run);
     }
 }
 
@@ -184,7 +185,8 @@ static void worker_finish(struct sim *sim, void *arg, uint64_t run)
         struct held *h = &w->held[i];
         if (h->run != run || h->state != HELD_RUNNING)
             continue;
-        if (sim->specs[h->job - 1].poison_pm > 0 && h->token.task * 7 % 1000 < sim->specs[h->job - 1].poison_pm)
+        if (sim->specs[h->job - 1].poison_pm > 0 &&
+            h->token.task * 7 % 1000 < sim->specs[h->job - 1].poison_pm)
             return sim_worker_crash(sim, w->node, 300);
         held_result(sim, h);
         send_result(sim, w, h);
@@ -205,7 +207,8 @@ static void on_assign(struct sim *sim, struct sim_worker *w, const struct wire_f
         struct unpack u;
         assert(w->n_held < HELD_MAX);
         struct held *h = &w->held[w->n_held++];
-        *h = (struct held){.token = {a.tasks[i].task, f->epoch, a.tasks[i].counter}, .job = a.tasks[i].job};
+        *h = (struct held){.token = {a.tasks[i].task, f->epoch, a.tasks[i].counter},
+                           .job = a.tasks[i].job};
         unpack_init(&u, a.tasks[i].input.p, a.tasks[i].input.len);
         unpack_array(&u);
         h->key = unpack_u64(&u);

@@ -42,7 +42,11 @@ static void stale_results_are_discarded(void **state)
     (void)state;
     struct fix f = with_tasks(1);
     struct token good = fix_act(&f, SCHED_ACT_ASSIGN, 0).token;
-    const struct { const char *what; uint64_t task; struct token token; } cases[] = {
+    const struct {
+        const char *what;
+        uint64_t task;
+        struct token token;
+    } cases[] = {
         {"older counter", 1, {good.epoch, good.counter - 1}},
         {"newer counter", 1, {good.epoch, good.counter + 1}},
         {"older epoch", 1, {good.epoch - 1, good.counter}},
@@ -82,7 +86,7 @@ static void outcomes_ask_for_the_right_write(void **state)
         {"fail", 0, 3, SCHED_FAIL, SCHED_WRITE_DEAD, 1},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        print_message("case: %s\n", cases[i].what);
+        print_message("# case: %s\n", cases[i].what);
         struct fix f = fix_new();
         fix_open(&f, 1, .attempts_max = cases[i].attempts_max, .backoff_ms = 1);
         fix_hello(&f, 10, .worker = 100);
@@ -136,7 +140,8 @@ static void completion_brings_new_tasks(void **state)
     struct fix f = with_tasks(1);
     fix_job(&f, SCHED_EV_JOB_SEAL, 1);
     fix_result(&f, 10, 1, TOKEN(1, 1), SCHED_DONE);
-    struct sched_task found[] = {{.id = {2}, .key = 5}, {.id = {3}, .key = 6, .attempt = 1},
+    struct sched_task found[] = {{.id = {2}, .key = 5},
+                                 {.id = {3}, .key = 6, .attempt = 1},
                                  {.id = {4}, .key = 6, .attempt = 3}};
     fix_completed(&f, 1, found, 3);
     assert_int_equal(fix_count(&f, SCHED_ACT_JOB_END), 0);
@@ -216,7 +221,8 @@ static void leaving_in_order_is_no_kill(void **state)
         fix_credit(&f, i, 1);
         assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1);
         if (i % 2)
-            fix_session(&f, SCHED_EV_LOST, i, true); /* BYE; the others: a new session, same process */
+            fix_session(&f, SCHED_EV_LOST, i,
+                        true); /* BYE; the others: a new session, same process */
         assert_int_equal(fix_count(&f, SCHED_ACT_COMPLETE), 0);
     }
     fix_done(&f);
@@ -344,7 +350,9 @@ static void events_for_nobody_do_nothing(void **state)
     fix_credit(&f, 5, 10);
     for (int type = SCHED_EV_TICK; type <= SCHED_EV_DRAIN; type++)
         if (type != SCHED_EV_JOB_OPEN && type != SCHED_EV_HELLO)
-            fix_step(&f, (struct sched_event){.type = (enum sched_event_type)type, .job = {4}, .session = {4}});
+            fix_step(&f, (struct sched_event){.type = (enum sched_event_type)type,
+                                              .job = {4},
+                                              .session = {4}});
     assert_int_equal(f.a.n, 0);
     assert_int_equal(fix_stats(&f).tasks[SCHED_READY], 0);
     assert_true(sched_deadline(f.s) == UINT64_MAX);

@@ -38,11 +38,17 @@ static void contact(struct fix *f)
 static void grants_share_the_limit(void **state)
 {
     (void)state;
-    const struct { uint32_t limit; uint64_t workers; size_t leases; uint32_t grant; } cases[] = {
-        {1, 1, 1, 1}, {1, 4, 1, 1}, {2, 4, 2, 1}, {4, 4, 4, 1}, {8, 4, 4, 2}, {5, 2, 2, 3}, {3, 1, 1, 3},
+    const struct {
+        uint32_t limit;
+        uint64_t workers;
+        size_t leases;
+        uint32_t grant;
+    } cases[] = {
+        {1, 1, 1, 1}, {1, 4, 1, 1}, {2, 4, 2, 1}, {4, 4, 4, 1},
+        {8, 4, 4, 2}, {5, 2, 2, 3}, {3, 1, 1, 3},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        print_message("limit %u, %u workers\n", cases[i].limit, (unsigned)cases[i].workers);
+        print_message("# limit %u, %u workers\n", cases[i].limit, (unsigned)cases[i].workers);
         struct fix f = with_workers(cases[i].workers);
         fix_open(&f, 1, .key_limit = cases[i].limit);
         fix_tasks(&f, 1, 1, 50, 7);
@@ -101,14 +107,17 @@ static void a_lost_first_contact_is_still_the_first(void **state)
 static void a_delay_lets_one_at_a_time_through(void **state)
 {
     (void)state;
-    const struct { const char *what; uint32_t job_ms, learned_ms, delay_ms; } cases[] = {
+    const struct {
+        const char *what;
+        uint32_t job_ms, learned_ms, delay_ms;
+    } cases[] = {
         {"the job's", 2000, 0, 2000},
         {"learned", 0, 3000, 3000},
         {"the larger is learned", 1000, 3000, 3000},
         {"the larger is the job's", 4000, 3000, 4000},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        print_message("delay: %s\n", cases[i].what);
+        print_message("# delay: %s\n", cases[i].what);
         struct fix f = with_workers(3);
         fix_open(&f, 1, .key_limit = 6, .key_delay_ms = cases[i].job_ms);
         fix_tasks(&f, 1, 1, 10, 7);
@@ -160,6 +169,24 @@ static void slots_come_back_when_a_worker_is_lost(void **state)
     fix_done(&f);
 }
 
+static void a_recalled_lease_leaves_the_key_alone_for_a_moment(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(1);
+    fix_open(&f, 1, .key_limit = 1);
+    fix_open(&f, 2, .key_limit = 1);
+    fix_tasks(&f, 1, 1, 1, 7);
+    fix_tasks(&f, 2, 2, 1, 7);
+    fix_job(&f, SCHED_EV_JOB_CANCEL, 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_REVOKE), 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+    fix_tick(&f, f.now + 999);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+    fix_tick(&f, f.now + 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1);
+    fix_done(&f);
+}
+
 static void records_of_keys_are_freed(void **state)
 {
     (void)state;
@@ -198,6 +225,7 @@ int main(void)
         cmocka_unit_test(a_delay_lets_one_at_a_time_through),
         cmocka_unit_test(backoff_holds_every_job_on_the_key),
         cmocka_unit_test(slots_come_back_when_a_worker_is_lost),
+        cmocka_unit_test(a_recalled_lease_leaves_the_key_alone_for_a_moment),
         cmocka_unit_test(records_of_keys_are_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

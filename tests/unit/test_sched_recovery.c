@@ -106,7 +106,8 @@ static void limited_keys_wait_for_those_who_may_hold_slots(void **state)
     f.now += LEASE_MS / 2;
     fix_session(&f, SCHED_EV_HEARTBEAT, 10, false);
     fix_tick(&f, start + LEASE_MS);
-    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1); /* key 8; on 7 the adopted one counts in full */
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN),
+                     1); /* key 8; on 7 the adopted one counts in full */
     assert_int_equal(fix_act(&f, SCHED_ACT_ASSIGN, 0).task.v, 50);
     fix_result(&f, 10, 2, TOKEN(1, 40), SCHED_DONE);
     assert_int_equal(fix_act(&f, SCHED_ACT_ASSIGN, 0).u.assign.grant, 2);
@@ -119,7 +120,8 @@ static void retries_keep_their_wait_over_a_restart(void **state)
     struct fix f = fix_new_epoch(2);
     fix_open(&f, 1, .sealed = true);
     fix_task(&f, 1, (struct sched_task){.id = {9}, .attempt = 1, .retry_after_ms = 3000}, true);
-    fix_task(&f, 1, (struct sched_task){.id = {4}, .retry_after_ms = 1000}, true); /* not in order */
+    fix_task(&f, 1, (struct sched_task){.id = {4}, .retry_after_ms = 1000},
+             true);                                                      /* not in order */
     fix_task(&f, 1, (struct sched_task){.id = {6}, .attempt = 3}, true); /* should be dead */
     fix_task(&f, 1, (struct sched_task){.id = {7}}, true);
     fix_step(&f, (struct sched_event){.type = SCHED_EV_REPLAYED});

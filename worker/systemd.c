@@ -1,4 +1,4 @@
-#include "notify.h"
+#include "systemd.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void notify_send(const char *state)
+void systemd_send(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -25,17 +25,17 @@ void notify_send(const char *state)
     close(fd);
 }
 
-void notify_status(const char *fmt, ...)
+void systemd_status(const char *fmt, ...)
 {
     char text[300] = "STATUS=";
     va_list args;
     va_start(args, fmt);
     vsnprintf(text + 7, sizeof(text) - 7, fmt, args);
     va_end(args);
-    notify_send(text);
+    systemd_send(text);
 }
 
-uint64_t notify_watchdog_ms(void)
+uint64_t systemd_watchdog_ms(void)
 {
     const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
     if (!usec || (pid && strtol(pid, NULL, 10) != (long)getpid()))

@@ -1,27 +1,27 @@
 /*
- * options.h: the options of drover-worker (flags, environment, file: common/config.h), and what the
+ * settings.h: the options of drover-worker (flags, environment, file: common/config.h), and what the
  * rest of the program wants to know, worked out from them.
  *
  * Thread rule: one thread, at the start.
  */
-#ifndef DROVER_OPTIONS_H
-#define DROVER_OPTIONS_H
+#ifndef DROVER_SETTINGS_H
+#define DROVER_SETTINGS_H
 
 #include "common/config.h"
 #include "common/keys.h"
 #include "worker/scrape/scrape.h"
 
-extern const struct config_program options_program;
+extern const struct config_program settings_program;
 
-enum { OPTIONS_HOST_MAX = 256 };
+enum { SETTINGS_HOST_MAX = 256 };
 
-struct options {
+struct settings {
     const char *coordinator; /* NULL: not set */
     bool has_key;
     struct keys_pair key;
     char server_key[KEYS_Z85_LEN + 1];
     char id[KEYS_NAME_MAX + 1];
-    char host[OPTIONS_HOST_MAX];
+    char host[SETTINGS_HOST_MAX];
     size_t loops;
     uint32_t slots;
     size_t memory_max_bytes;
@@ -33,15 +33,15 @@ struct options {
 };
 
 /* What both the service and `run` need. CONFIG. */
-int options_common(const struct config *c, struct options *ret, struct error *e) MUST_CHECK;
+int settings_common(const struct config *c, struct settings *ret, struct error *e) MUST_CHECK;
 /* Besides, what the service needs: address, keys, id. The id is kept in the state directory when there
  * is one; without --id and --state-dir it is the host's name and a random word, new at each start. */
-int options_service(const struct config *c, struct options *ret, struct error *e) MUST_CHECK;
-void options_done(struct options *o);
+int settings_service(const struct config *c, struct settings *ret, struct error *e) MUST_CHECK;
+void settings_done(struct settings *o);
 
 /* Open files that the loops may need at once. */
-uint64_t options_files_needed(const struct options *o);
+uint64_t settings_files_needed(const struct settings *o);
 /* Raises the soft limit of open files to the hard one; returns what it is then. */
-uint64_t options_raise_files(void);
+uint64_t settings_raise_files(void);
 
 #endif

@@ -1,4 +1,4 @@
-#include "options.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +52,7 @@ static const struct config_option table[] = {
 static const char *const extra_flags[] = {"check",     "job=|j",   "input=|i",
                                           "output=|o", "rejects=", NULL};
 
-const struct config_program options_program = {
+const struct config_program settings_program = {
     .name = "drover-worker",
     .usage = "[OPTION]...\n"
              "       drover-worker --check [OPTION]...\n"
@@ -68,12 +68,12 @@ const struct config_program options_program = {
 
 /* ---- open files ---- */
 
-uint64_t options_files_needed(const struct options *o)
+uint64_t settings_files_needed(const struct settings *o)
 {
     return o->loops * (uint64_t)o->scrape.connections_max + FILES_BESIDE_LOOPS;
 }
 
-uint64_t options_raise_files(void)
+uint64_t settings_raise_files(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -88,11 +88,11 @@ uint64_t options_raise_files(void)
 
 /* ---- common ---- */
 
-int options_common(const struct config *c, struct options *ret, struct error *e)
+int settings_common(const struct config *c, struct settings *ret, struct error *e)
 {
     const char *const *nets;
     const size_t n_nets = config_list(c, "allow_net", &nets);
-    struct options o = {0};
+    struct settings o = {0};
     o.allow_nets = calloc(n_nets + 1, sizeof(*o.allow_nets));
     if (!o.allow_nets)
         return error_set(e, ERR_NOMEM, "no memory");
@@ -119,11 +119,11 @@ int options_common(const struct config *c, struct options *ret, struct error *e)
     return ERR_OK;
 }
 
-void options_done(struct options *o)
+void settings_done(struct settings *o)
 {
     free(o->allow_nets);
     explicit_bzero(&o->key, sizeof(o->key));
-    *o = (struct options){0};
+    *o = (struct settings){0};
 }
 
 /* ---- the worker's name ---- */
@@ -174,7 +174,7 @@ static int kept_id(const char *dir, const char *host, char ret[KEYS_NAME_MAX + 1
     return ERR_OK;
 }
 
-static int choose_id(const struct config *c, struct options *o, struct error *e)
+static int choose_id(const struct config *c, struct settings *o, struct error *e)
 {
     const char *id = config_str(c, "id"), *dir = config_str(c, "state_dir");
     if (id && !keys_name_valid(span_str(id)))
@@ -193,7 +193,7 @@ static int choose_id(const struct config *c, struct options *o, struct error *e)
 
 /* ---- the service ---- */
 
-static int load_keys(const struct config *c, struct options *o, struct error *e)
+static int load_keys(const struct config *c, struct settings *o, struct error *e)
 {
     const char *key = config_str(c, "key_file"), *server = config_str(c, "server_key_file");
     if (!key && !server)
@@ -209,9 +209,9 @@ static int load_keys(const struct config *c, struct options *o, struct error *e)
     return keys_load_public(server, o->server_key, e);
 }
 
-int options_service(const struct config *c, struct options *ret, struct error *e)
+int settings_service(const struct config *c, struct settings *ret, struct error *e)
 {
-    int rc = options_common(c, ret, e);
+    int rc = settings_common(c, ret, e);
     if (rc != ERR_OK)
         return rc;
     ret->coordinator = config_str(c, "coordinator");
@@ -224,6 +224,6 @@ int options_service(const struct config *c, struct options *ret, struct error *e
         rc = error_set(e, ERR_CONFIG,
                        "coordinator is not set: --coordinator tcp://HOST:7701 (or see run --help)");
     if (rc != ERR_OK)
-        options_done(ret);
+        settings_done(ret);
     return rc;
 }

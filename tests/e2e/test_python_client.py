@@ -1,0 +1,261 @@
+"""The Python client as its users use it, on a real coordinator and real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet import Coordinator, Process, find_binary, wait_until
+
+PACKAGE = Path(__file__).resolve().parents[2] / "python"
+sys.path.insert(0, str(PACKAGE))
+import drover  # noqa: E402
+from drover import AsyncClient, Client, noop, scrape  # noqa: E402
+
+
+@pytest.fixture
+def fleet(coordinator: Coordinator) -> Iterator[Client]:
+    with Client(coordinator.front) as client:
+        yield client
+
+
+@pytest.fixture
+def worker(tmp_path: Path, coordinator: Coordinator) -> Iterator[Process]:
+    process = Process("worker", [str(find_binary("drover-worker")), "--coordinator", coordinator.back,
+                                 "--id", "w1", "--loops", "1", "--allow-net", "127.0.0.0/8"], tmp_path)
+    yield process
+    process.kill()
+
+
+def texts(n: int) -> list[str]:
+    return [f"text-{i}" for i in range(n)]
+
+
+def test_rows_come_while_the_job_runs(fleet: Client, worker: Process) -> None:
+    job = fleet.submit(noop(texts(100), rows=True), task_items=1)
+    rows = job.results()
+    assert next(rows)["item"].startswith("text-")
+    assert len(list(rows)) == 99
+    assert job.wait().rows == 100
+
+
+def test_input_is_streamed_while_it_is_made(fleet: Client, worker: Process) -> None:
+    """What was sent is worked on before the iterable has ended."""
+    def items() -> Iterator[str]:
+        yield from texts(10_001)
+        job = fleet_of_its_own.jobs()[0]
+        wait_until(lambda: fleet_of_its_own.job(job.id).status().rows == 10_000, "the first chunk")
+        yield "last"
+
+    with Client(fleet._target.url) as fleet_of_its_own:
+        job = fleet.submit(noop(items(), rows=True))
+        assert job.wait(timeout=30).rows == 10_002
+
+
+def test_status_and_lists(fleet: Client, worker: Process) -> None:
+    wait_until(lambda: fleet.workers(), "a worker")
+    job = fleet.submit(noop(texts(3), rows=True), name="named", priority=7)
+    job.wait(timeout=20)
+    state = job.status()
+    assert (state.name, state.state, state.items, state.rows) == ("named", "done", 3, 3)
+    assert state.raw["priority"] == 7 and state.created and state.ended and state.expires
+    assert [one.id for one in fleet.jobs()] == [job.id]
+    assert fleet.status()["workers"]["ready"] == 1
+    assert fleet.workers()[0]["worker"] == "w1"
+    assert fleet.info()["protocol"] == 1
+
+
+def test_reopening_by_id_and_name(fleet: Client) -> None:
+    job = fleet.submit(noop(texts(1)), name="reopened")
+    assert fleet.job(job.id).id == fleet.job("reopened").id == job.id
+    for unknown in (job.id + 1, "no-such-job"):
+        with pytest.raises(drover.NotFound):
+            fleet.job(unknown)
+
+
+def test_the_same_name_again(fleet: Client, worker: Process) -> None:
+    first = fleet.submit(noop(texts(5), rows=True), name="again")
+    assert fleet.submit(noop(texts(5), rows=True), name="again").id == first.id
+    with pytest.raises(drover.DuplicateJob, match=f"job {first.id} "):
+        fleet.submit(noop(texts(5)), name="again")
+    assert first.wait(timeout=20).rows == 5
+
+
+def test_the_same_idempotency_key_again(fleet: Client) -> None:
+    jobs = {fleet.submit(noop(texts(2)), idempotency_key="once").id for _ in range(3)}
+    assert len(jobs) == 1
+
+
+def test_cancel(fleet: Client) -> None:
+    job = fleet.submit(noop(texts(10)))
+    job.cancel()
+    with pytest.raises(drover.JobCancelled):
+        job.wait(timeout=20)
+    assert job.wait(on_error="return").state == "cancelled"
+    with pytest.raises(drover.JobCancelled):
+        list(job.results())
+    assert list(job.results(on_error="skip")) == []
+
+
+def test_wait_timeout_leaves_the_job_alone(fleet: Client) -> None:
+    job = fleet.submit(noop(texts(1)))
+    with pytest.raises(drover.WaitTimeout):
+        job.wait(timeout=0.2)
+    assert job.status().state == "open"
+
+
+BAD_SPECS: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "unknown key": (lambda: scrape([], {"a": "h1"}, folow=True), {}, r"stages\[0\].*folow.*follow"),
+    "selector": (lambda: scrape([], {"a": "h1["}), {}, r"stages\[0\]\.extract\.a"),
+    "regex": (lambda: scrape([], {"a": {"css": "h1", "regex": "(x"}}), {}, r"extract\.a\.regex"),
+    "type": (lambda: scrape([], {"a": {"css": "h1", "type": "numbr"}}), {}, r"extract\.a\.type"),
+    "priority": (lambda: noop([]), {"priority": 11}, "priority"),
+    "sink": (lambda: noop([]), {"sink": "stoer"}, r"sinks\[0\].*stoer"),
+    "stage": (lambda: drover.Pipeline([{"kind": "scrap"}]), {}, r"stages\[0\]\.kind"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SPECS)
+def test_a_bad_description_is_refused_with_its_path(fleet: Client, name: str) -> None:
+    make, options, pattern = BAD_SPECS[name]
+    with pytest.raises(drover.InvalidSpec, match=pattern):
+        fleet.submit(make(), **options)
+    assert fleet.jobs() == []
+
+
+@pytest.mark.parametrize("url", ["ftp://h/", "no url", "http://", "http://h:99999/", ""])
+def test_a_bad_input_names_its_place(fleet: Client, url: str) -> None:
+    with pytest.raises(drover.InvalidArgument, match=r"items\[1\]|item 1|input 1"):
+        fleet.submit(scrape(["http://h/", url], {"a": "h1"}))
+
+
+def test_rejects_and_dead_letters(fleet: Client, worker: Process) -> None:
+    """Nothing listens on port 1: after its attempts the page is a dead letter; retry runs it again."""
+    job = fleet.submit(scrape(["http://127.0.0.1:1/a"], {"t": "title::text"}, robots=False),
+                       retry=drover.Retry(2, backoff=0.05, backoff_max=0.1))
+    with pytest.raises(drover.JobFailed, match="1 dead letter"):
+        job.wait(timeout=60)
+    letters = job.dead()
+    assert len(letters) == 1 and letters[0].attempts == 2 and "CONNECT" in letters[0].error
+    assert "http://127.0.0.1:1/a" in json.dumps(letters[0].input)
+    assert job.retry() == 1
+    assert job.status().state == "open"
+    with pytest.raises(drover.JobFailed):
+        list(job.results())
+
+
+def test_to_pandas(fleet: Client, worker: Process) -> None:
+    import pandas
+
+    frame = fleet.submit(noop(texts(10), rows=True)).to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert sorted(frame["item"]) == sorted(texts(10))
+
+
+def test_progress_is_written(fleet: Client, worker: Process, capsys: Any) -> None:
+    fleet.submit(noop(texts(10))).wait(progress=True)
+    assert "done: 10 of 10 tasks" in capsys.readouterr().err
+
+
+def test_asyncio(coordinator: Coordinator, worker: Process) -> None:
+    async def one(fleet: AsyncClient, n: int) -> int:
+        job = await fleet.submit(noop(texts(n), rows=True))
+        rows = [row async for row in job.results()]
+        state = await job.wait()
+        assert state.rows == len(rows)
+        return len(rows)
+
+    async def many() -> list[int]:
+        async with AsyncClient(coordinator.front) as fleet:
+            return list(await asyncio.gather(*(one(fleet, n) for n in range(1, 20))))
+
+    assert asyncio.run(many()) == list(range(1, 20))
+
+
+def test_a_coordinator_that_comes_back_is_not_noticed(coordinator: Coordinator, fleet: Client,
+                                                      worker: Process) -> None:
+    coordinator.keep_ports()
+    job = fleet.submit(noop(texts(50), rows=True), task_items=1)
+    waited: list[Any] = []
+    thread = threading.Thread(target=lambda: waited.append(Client(coordinator.front).job(job.id).wait()))
+    thread.start()
+    coordinator.kill()
+    coordinator.start()
+    thread.join(60)
+    assert waited and waited[0].rows == 50
+
+
+def test_ctrl_c_tells_how_to_come_back(coordinator: Coordinator, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nfrom drover import Client, noop\n"
+                      "job = Client().submit(noop(['a']))\n"
+                      "print(job.id, flush=True)\njob.wait()\n")
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "DROVER_URL": coordinator.front,
+                                    "PYTHONPATH": str(PACKAGE)})
+    assert process.stdout
+    job = process.stdout.readline().strip()
+    # The wait is on the coordinator's list before the signal is sent.
+    wait_until(lambda: coordinator.metrics().get("drover_requests_waiting", 0) > 0, "a waiting request")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert f"Client().job({job})" in err
+
+
+def test_ten_million_urls_in_one_submit(coordinator: Coordinator, fleet: Client) -> None:
+    """Accepted in chunks: neither side holds them. The client's memory is that of a small one."""
+    n = 10_000_000
+    urls = (f"http://host{i % 100}.example/{i}" for i in itertools.count())
+    before = peak_mb(os.getpid())
+    job = fleet.submit(scrape(itertools.islice(urls, n), {"t": "title"}), task_items=1000)
+    assert job.status().items == n
+    assert peak_mb(os.getpid()) - before < 60
+    assert coordinator.process
+    # 64 MiB of inputs, 64 MiB of store cache, and the records of the tasks.
+    assert peak_mb(coordinator.process.popen.pid) < 250
+    job.cancel()
+    assert job.wait(on_error="return", timeout=60).state == "cancelled"
+
+
+def peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no VmHWM")
+
+
+def test_pip_install(tmp_path: Path, make_environment: Callable[[], Path]) -> None:
+    """`pip install ./python` gives an importable, typed package."""
+    python = make_environment()
+    out = subprocess.run([python, "-c", "import drover; print(drover.__version__, drover.__file__)"],
+                         cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert out.startswith("0.1.0") and "site-packages" in out
+    installed = Path(out.split()[1]).parent
+    assert (installed / "py.typed").exists()
+
+
+@pytest.fixture
+def make_environment(tmp_path: Path) -> Callable[[], Path]:
+    """An environment with Debian's packages and the client, installed by pip without any download."""
+    def make() -> Path:
+        folder = tmp_path / "environment"
+        copy = tmp_path / "package"
+        subprocess.run(["cp", "-r", str(PACKAGE), str(copy)], check=True)
+        subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", str(folder)], check=True)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", "--no-index",
+                        "--no-build-isolation", str(copy)], check=True, stdout=subprocess.DEVNULL)
+        return folder / "bin/python"
+
+    return make
