@@ -11,8 +11,8 @@
 enum { BATCH_WIRE_VERSION = 1 };
 
 static const char *const type_names[] = {
-    [COL_BOOL] = "bool",       [COL_INT64] = "int64", [COL_FLOAT64] = "float64",
-    [COL_DECIMAL] = "decimal", [COL_TEXT] = "text",   [COL_JSON] = "json",
+    [COL_BOOL] = "bool",       [COL_INT64] = "int64",         [COL_FLOAT64] = "float64",
+    [COL_DECIMAL] = "decimal", [COL_TEXT] = "text",           [COL_JSON] = "json",
     [COL_DATE] = "date",       [COL_TIMESTAMP] = "timestamp",
 };
 
@@ -165,7 +165,7 @@ void batch_row_drop(struct batch *b)
             continue;
         c->n = b->n_rows;
         if (c->nulls.len > c->n / 8)
-            c->nulls.data[c->n / 8] &= (uint8_t)~(1u << (c->n % 8));
+            c->nulls.data[c->n / 8] &= (uint8_t) ~(1u << (c->n % 8));
         if (!buf_ok(&c->data) || !buf_ok(&c->ends))
             continue;
         if (col_type_is_text(c->type)) {
@@ -307,7 +307,9 @@ int batch_unpack(struct span wire, struct batch **ret, struct error *e)
     unpack_tuple(&u, 3, &extra);
     uint64_t version = unpack_u64(&u), n_rows = unpack_u64(&u);
     size_t n_columns = unpack_array(&u);
-    if (!unpack_ok(&u) || version != BATCH_WIRE_VERSION || n_rows > UINT32_MAX)
+    /* rows without columns would cost nothing on the wire and a line each when printed */
+    if (!unpack_ok(&u) || version != BATCH_WIRE_VERSION || n_rows > UINT32_MAX ||
+        (n_columns == 0 && n_rows > 0))
         return error_set(e, ERR_MALFORMED, "batch: bad header");
     struct batch *b = batch_new();
     if (!b)
@@ -320,6 +322,11 @@ int batch_unpack(struct span wire, struct batch **ret, struct error *e)
         }
     }
     b->n_rows = (uint32_t)n_rows;
+    unpack_skip_n(&u, extra);
+    if (!unpack_finished(&u)) {
+        batch_free(b);
+        return error_set(e, ERR_MALFORMED, "batch: something follows its columns");
+    }
     if (!batch_ok(b)) {
         batch_free(b);
         return error_set(e, ERR_NOMEM, "batch of %zu bytes", wire.len);
@@ -332,9 +339,10 @@ int batch_unpack(struct span wire, struct batch **ret, struct error *e)
 
 static void write_date(struct buf *out, int64_t days)
 {
-    time_t t = (time_t)(days * 86400);
     struct tm tm;
-    if (days > INT64_MAX / 86400 || days < INT64_MIN / 86400 || !gmtime_r(&t, &tm)) {
+    bool possible = days <= INT64_MAX / 86400 && days >= INT64_MIN / 86400;
+    time_t t = possible ? (time_t)(days * 86400) : 0;
+    if (!possible || !gmtime_r(&t, &tm)) {
         buf_str(out, "null");
         return;
     }
@@ -344,13 +352,15 @@ static void write_date(struct buf *out, int64_t days)
 static void write_timestamp(struct buf *out, int64_t us)
 {
     int64_t fraction = us % 1000000;
-    if (fraction < 0)
+    time_t t = (time_t)(us / 1000000);
+    if (fraction < 0) { /* rounded towards zero: the second before */
         fraction += 1000000;
-    time_t t = (time_t)((us - fraction) / 1000000);
+        t--;
+    }
     struct tm tm;
     gmtime_r(&t, &tm);
-    buf_printf(out, "\"%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
-               tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    buf_printf(out, "\"%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+               tm.tm_hour, tm.tm_min, tm.tm_sec);
     if (fraction)
         buf_printf(out, ".%06d", (int)fraction);
     buf_str(out, "Z\"");

@@ -1,264 +1,28 @@
 #include "config.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "config_file.h"
-#include "config_value.h"
+#include "config_table.h"
 #include "suggest.h"
 
 extern char **environ;
 
-enum { KEY_MAX = 200, ORIGIN_MAX = 400, ENTRIES_MAX = 10000, FLAGS_MAX = 512 };
-
-enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENV, SOURCE_FLAG };
-
-/* One value: of an option, or of one name of an option with a name part. */
-struct entry {
-    char *key; /* the real one: "sink.main.url" */
-    const struct config_option *option;
-    enum source source;
-    char *origin, *text; /* text NULL: not set */
-    int64_t number;      /* INT, DURATION, BYTES, BOOL */
-    char **list;
-    size_t n_list;
-};
+enum { KEY_MAX = CONFIG_TABLE_KEY_MAX, ORIGIN_MAX = 400, FLAGS_MAX = 512 };
 
 struct extra {
     char *name, *value;
 };
 
 struct config {
-    const struct config_program *program;
-    struct entry *entries;
-    size_t n_entries;
+    struct config_table table;
     struct extra *extras;
     size_t n_extras;
     char **args;
     size_t n_args;
     bool help, version;
 };
-
-/* ---- values ---- */
-
-static const char *example_of(enum config_type type)
-{
-    switch (type) {
-    case CONFIG_INT:
-        return "a whole number";
-    case CONFIG_DURATION:
-        return "a duration such as 500ms, 30s, 10m, 2h or 7d";
-    case CONFIG_BYTES:
-        return "a size such as 512KiB, 64MiB or 2GB";
-    case CONFIG_BOOL:
-        return "true or false";
-    default:
-        return "text";
-    }
-}
-
-/* A limit as its option would be written. */
-static const char *write_limit(enum config_type type, int64_t v, char out[CONFIG_VALUE_TEXT_LEN])
-{
-    if (type == CONFIG_DURATION)
-        return config_value_write_duration(v, out);
-    if (type == CONFIG_BYTES)
-        return config_value_write_bytes(v, out);
-    snprintf(out, CONFIG_VALUE_TEXT_LEN, "%lld", (long long)v);
-    return out;
-}
-
-static void free_texts(char **list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free(list[i]);
-    free(list);
-}
-
-/* Gives the entry its value, checked. where: "flag --x", "file PATH:12". */
-static int entry_set(struct entry *entry, enum source source, const char *where, const char *text,
-                     struct error *e)
-{
-    const struct config_option *o = entry->option;
-    int64_t v = 0;
-    bool good = true, number = true;
-    switch (o->type) {
-    case CONFIG_INT:
-        good = config_value_int(text, &v);
-        break;
-    case CONFIG_DURATION:
-        good = config_value_duration(text, &v);
-        break;
-    case CONFIG_BYTES:
-        good = config_value_bytes(text, &v);
-        break;
-    case CONFIG_BOOL:
-        good = config_value_bool(text, &v);
-        break;
-    default:
-        number = false;
-    }
-    enum err code = source == SOURCE_FLAG ? ERR_INVALID_ARGUMENT : ERR_CONFIG;
-    if (!good)
-        return error_set(e, code, "%s: \"%s\" is not %s", where, text, example_of(o->type));
-    if (number && o->max && (v < o->min || v > o->max)) {
-        char min[CONFIG_VALUE_TEXT_LEN], max[CONFIG_VALUE_TEXT_LEN];
-        return error_set(e, code, "%s: %s is outside its limits, %s to %s", where, text,
-                         write_limit(o->type, o->min, min), write_limit(o->type, o->max, max));
-    }
-    if (o->type == CONFIG_LIST) {
-        char **list;
-        size_t n;
-        if (config_file_list(text, &list, &n))
-            return error_set(e, code, "%s: \"%s\" is not a list such as [ \"a\", \"b\" ] or a,b",
-                             where, text);
-        free_texts(entry->list, entry->n_list);
-        entry->list = list;
-        entry->n_list = n;
-    }
-    char *copy = strdup(text), *origin = strdup(where);
-    if (!copy || !origin) {
-        free(copy);
-        free(origin);
-        return error_set(e, ERR_NOMEM, "configuration");
-    }
-    free(entry->text);
-    free(entry->origin);
-    entry->text = copy;
-    entry->origin = origin;
-    entry->source = source;
-    entry->number = v;
-    return ERR_OK;
-}
-
-/* ---- keys ---- */
-
-/* Does "sink.main.url" fit "sink.*.url"? A name part is [A-Za-z0-9_-]+. */
-static bool key_fits(const char *pattern, const char *key)
-{
-    while (*pattern && *pattern != '*') {
-        if (*pattern++ != *key++)
-            return false;
-    }
-    if (!*pattern)
-        return !*key;
-    size_t n = 0;
-    while (isalnum((unsigned char)key[n]) || key[n] == '_' || key[n] == '-')
-        n++;
-    return n > 0 && strcmp(pattern + 1, key + n) == 0;
-}
-
-static const struct config_option *option_of(const struct config_program *p, const char *key)
-{
-    for (size_t i = 0; i < p->n_options; i++)
-        if (key_fits(p->options[i].key, key))
-            return &p->options[i];
-    return NULL;
-}
-
-static bool has_name_part(const struct config_option *o)
-{
-    return strchr(o->key, '*') != NULL;
-}
-
-static struct entry *entry_find(const struct config *c, const char *key)
-{
-    for (size_t i = 0; i < c->n_entries; i++)
-        if (strcmp(c->entries[i].key, key) == 0)
-            return &c->entries[i];
-    return NULL;
-}
-
-static int entry_add(struct config *c, const struct config_option *o, const char *key,
-                     struct entry **ret, struct error *e)
-{
-    if (c->n_entries >= ENTRIES_MAX)
-        return error_set(e, ERR_LIMIT, "more than %d options", ENTRIES_MAX);
-    struct entry *more = realloc(c->entries, (c->n_entries + 1) * sizeof *more);
-    char *copy = strdup(key);
-    if (more)
-        c->entries = more;
-    if (!more || !copy) {
-        free(copy);
-        return error_set(e, ERR_NOMEM, "configuration");
-    }
-    struct entry *entry = &c->entries[c->n_entries++];
-    *entry = (struct entry){.key = copy, .option = o};
-    *ret = entry;
-    return o->fallback ? entry_set(entry, SOURCE_DEFAULT, "default", o->fallback, e) : ERR_OK;
-}
-
-/* Sets one value unless a stronger source gave one already. A new name brings all options of its
- * section with their defaults. */
-static int set(struct config *c, const char *key, enum source source, const char *where,
-               const char *text, struct error *e)
-{
-    const struct config_option *o = option_of(c->program, key);
-    struct entry *entry = entry_find(c, key);
-    if (!entry) {
-        const char *star = strchr(o->key, '*');
-        size_t head = (size_t)(star - o->key), name = strlen(key) - (strlen(o->key) - 1);
-        for (size_t i = 0; i < c->program->n_options; i++) {
-            const struct config_option *sibling = &c->program->options[i];
-            if (strncmp(sibling->key, o->key, head + 1) != 0)
-                continue;
-            char full[KEY_MAX];
-            snprintf(full, sizeof full, "%.*s%s", (int)(head + name), key, sibling->key + head + 1);
-            int rc = entry_find(c, full) ? ERR_OK : entry_add(c, sibling, full, &entry, e);
-            if (rc)
-                return rc;
-        }
-        entry = entry_find(c, key);
-    }
-    if (source < entry->source)
-        return ERR_OK;
-    return entry_set(entry, source, where, text, e);
-}
-
-/* "sink.main.url" as "sink-main-url" or "SINK_MAIN_URL". */
-static void spell(const char *key, bool env, char out[KEY_MAX])
-{
-    size_t i = 0;
-    for (; key[i] && i < KEY_MAX - 1; i++) {
-        char c = key[i];
-        if (c == '.' || c == '_' || c == '-')
-            out[i] = env ? '_' : '-';
-        else
-            out[i] = (char)(env ? toupper((unsigned char)c) : c);
-    }
-    out[i] = '\0';
-}
-
-/* The key that a flag or variable means. A name part stands between the two halves of its pattern. */
-static const struct config_option *option_spelt(const struct config_program *p, const char *word,
-                                                bool env, char ret_key[KEY_MAX])
-{
-    for (size_t i = 0; i < p->n_options; i++) {
-        const struct config_option *o = &p->options[i];
-        char pattern[KEY_MAX];
-        spell(o->key, env, pattern);
-        const char *star = strchr(pattern, '*');
-        if (!star) {
-            if (strcmp(pattern, word) != 0)
-                continue;
-            snprintf(ret_key, KEY_MAX, "%s", o->key);
-            return o;
-        }
-        size_t head = (size_t)(star - pattern), tail = strlen(star + 1), len = strlen(word);
-        if (len <= head + tail || strncmp(pattern, word, head) != 0 ||
-            strcmp(word + len - tail, star + 1) != 0)
-            continue;
-        char name[KEY_MAX];
-        snprintf(name, sizeof name, "%.*s", (int)(len - head - tail), word + head);
-        for (char *c = name; env && *c; c++)
-            *c = (char)tolower((unsigned char)*c);
-        int n = snprintf(ret_key, KEY_MAX, "%.*s%s%s", (int)head, o->key, name, o->key + head + 1);
-        if (n < KEY_MAX && key_fits(o->key, ret_key))
-            return o;
-    }
-    return NULL;
-}
 
 /* ---- sources ---- */
 
@@ -280,9 +44,9 @@ static int take_from_file(void *user, const char *path, unsigned line, const cha
     struct config *c = user;
     char where[ORIGIN_MAX];
     snprintf(where, sizeof where, "file %s:%u", path, line);
-    if (strlen(key) >= KEY_MAX || !option_of(c->program, key))
-        return unknown_key(c->program, where, key, e);
-    return set(c, key, SOURCE_FILE, where, text, e);
+    if (strlen(key) >= KEY_MAX || !config_table_option(c->table.program, key))
+        return unknown_key(c->table.program, where, key, e);
+    return config_table_set(&c->table, key, CONFIG_TABLE_FILE, where, text, e);
 }
 
 static int read_environment(struct config *c, struct error *e)
@@ -297,10 +61,10 @@ static int read_environment(struct config *c, struct error *e)
             continue;
         memcpy(word, *p + 7, len);
         word[len] = '\0';
-        if (!option_spelt(c->program, word, true, key))
+        if (!config_table_spelt(c->table.program, word, true, key))
             continue;
         snprintf(where, sizeof where, "environment DROVER_%s", word);
-        int rc = set(c, key, SOURCE_ENV, where, equals + 1, e);
+        int rc = config_table_set(&c->table, key, CONFIG_TABLE_ENV, where, equals + 1, e);
         if (rc)
             return rc;
     }
@@ -368,7 +132,7 @@ static int unknown_flag(const struct config_program *p, const char *flag, struct
     const char *words[FLAGS_MAX];
     size_t n = 0;
     for (size_t i = 0; spelt && i < p->n_options && n < FLAGS_MAX; i++)
-        spell(p->options[i].key, false, spelt[n++]);
+        config_table_spell(p->options[i].key, false, spelt[n++]);
     for (size_t i = 0; spelt && p->extra_flags && p->extra_flags[i] && n < FLAGS_MAX; i++)
         snprintf(spelt[n++], KEY_MAX, "%.*s", (int)strcspn(p->extra_flags[i], "=|"),
                  p->extra_flags[i]);
@@ -400,10 +164,10 @@ static int read_option_flag(struct config *c, struct command_line *line, const c
 {
     char key[KEY_MAX], where[ORIGIN_MAX];
     const char *value = attached;
-    const struct config_option *o = option_spelt(c->program, flag, false, key);
+    const struct config_option *o = config_table_spelt(c->table.program, flag, false, key);
     bool negated = !o && !attached && strncmp(flag, "no-", 3) == 0;
     if (negated)
-        o = option_spelt(c->program, flag + 3, false, key);
+        o = config_table_spelt(c->table.program, flag + 3, false, key);
     *ret_known = o && (!negated || o->type == CONFIG_BOOL);
     if (!*ret_known)
         return ERR_OK;
@@ -413,13 +177,13 @@ static int read_option_flag(struct config *c, struct command_line *line, const c
     else
         rc = flag_value(line, flag, attached, &value, e);
     snprintf(where, sizeof where, "flag --%s", flag);
-    return rc ? rc : set(c, key, SOURCE_FLAG, where, value, e);
+    return rc ? rc : config_table_set(&c->table, key, CONFIG_TABLE_FLAG, where, value, e);
 }
 
 static int read_extra_flag(struct config *c, struct command_line *line, const char *flag,
                            char letter, const char *attached, bool *ret_known, struct error *e)
 {
-    const char *const *specs = c->program->extra_flags;
+    const char *const *specs = c->table.program->extra_flags;
     for (size_t i = 0; specs && specs[i]; i++) {
         bool takes_value;
         char short_form;
@@ -454,7 +218,7 @@ static int read_flag(struct config *c, struct command_line *line, const char *wo
     int rc = read_extra_flag(c, line, flag, '\0', attached, &known, e);
     if (rc == ERR_OK && !known)
         rc = read_option_flag(c, line, flag, attached, &known, e);
-    return rc == ERR_OK && !known ? unknown_flag(c->program, flag, e) : rc;
+    return rc == ERR_OK && !known ? unknown_flag(c->table.program, flag, e) : rc;
 }
 
 static int read_short_flag(struct config *c, struct command_line *line, const char *word,
@@ -493,13 +257,13 @@ static int read_command_line(struct config *c, int argc, char **argv, struct err
 
 static int load(struct config *c, int argc, char **argv, struct error *e)
 {
-    const struct config_program *p = c->program;
+    const struct config_program *p = c->table.program;
     bool must_exist;
-    struct entry *entry;
+    struct config_table_entry *entry;
     int rc = ERR_OK;
     for (size_t i = 0; rc == ERR_OK && i < p->n_options; i++)
-        if (!has_name_part(&p->options[i]))
-            rc = entry_add(c, &p->options[i], p->options[i].key, &entry, e);
+        if (!config_table_has_name(&p->options[i]))
+            rc = config_table_add(&c->table, &p->options[i], p->options[i].key, &entry, e);
     if (rc == ERR_OK)
         rc = read_command_line(c, argc, argv, e);
     if (rc || c->help || c->version)
@@ -517,7 +281,7 @@ int config_load(const struct config_program *program, int argc, char **argv, str
     struct config *c = calloc(1, sizeof *c);
     if (!c)
         return error_set(e, ERR_NOMEM, "configuration");
-    c->program = program;
+    c->table.program = program;
     int rc = load(c, argc, argv, e);
     if (rc) {
         config_free(c);
@@ -531,19 +295,15 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->n_entries; i++) {
-        free_texts(c->entries[i].list, c->entries[i].n_list);
-        free(c->entries[i].key);
-        free(c->entries[i].text);
-        free(c->entries[i].origin);
-    }
+    config_table_done(&c->table);
     for (size_t i = 0; i < c->n_extras; i++) {
         free(c->extras[i].name);
         free(c->extras[i].value);
     }
-    free(c->entries);
     free(c->extras);
-    free_texts(c->args, c->n_args);
+    for (size_t i = 0; i < c->n_args; i++)
+        free(c->args[i]);
+    free(c->args);
     free(c);
 }
 
@@ -573,9 +333,9 @@ const char *config_flag(const struct config *c, const char *name)
     return NULL;
 }
 
-static const struct entry *entry_of(const struct config *c, const char *key)
+static const struct config_table_entry *entry_of(const struct config *c, const char *key)
 {
-    const struct entry *entry = entry_find(c, key);
+    const struct config_table_entry *entry = config_table_find(&c->table, key);
     assert(entry && "an option that is not in the table, or a name that config_names did not give");
     return entry;
 }
@@ -587,14 +347,14 @@ bool config_has(const struct config *c, const char *key)
 
 const char *config_str(const struct config *c, const char *key)
 {
-    const struct entry *entry = entry_of(c, key);
+    const struct config_table_entry *entry = entry_of(c, key);
     assert(entry->option->type == CONFIG_STR || entry->option->type == CONFIG_SECRET_FILE);
     return entry->text;
 }
 
 int64_t config_int(const struct config *c, const char *key)
 {
-    const struct entry *entry = entry_of(c, key);
+    const struct config_table_entry *entry = entry_of(c, key);
     enum config_type type = entry->option->type;
     assert(type == CONFIG_INT || type == CONFIG_DURATION || type == CONFIG_BYTES);
     return entry->number;
@@ -602,14 +362,14 @@ int64_t config_int(const struct config *c, const char *key)
 
 bool config_bool(const struct config *c, const char *key)
 {
-    const struct entry *entry = entry_of(c, key);
+    const struct config_table_entry *entry = entry_of(c, key);
     assert(entry->option->type == CONFIG_BOOL);
     return entry->number != 0;
 }
 
 size_t config_list(const struct config *c, const char *key, const char *const **ret)
 {
-    const struct entry *entry = entry_of(c, key);
+    const struct config_table_entry *entry = entry_of(c, key);
     assert(entry->option->type == CONFIG_LIST);
     *ret = (const char *const *)entry->list;
     return entry->n_list;
@@ -617,7 +377,7 @@ size_t config_list(const struct config *c, const char *key, const char *const **
 
 int config_secret(const struct config *c, const char *key, char **ret, struct error *e)
 {
-    const struct entry *entry = entry_of(c, key);
+    const struct config_table_entry *entry = entry_of(c, key);
     struct buf text;
     assert(entry->option->type == CONFIG_SECRET_FILE);
     *ret = NULL;
@@ -635,9 +395,9 @@ int config_secret(const struct config *c, const char *key, char **ret, struct er
 
 bool config_entry(const struct config *c, size_t index, struct config_entry *ret)
 {
-    if (index >= c->n_entries)
+    if (index >= c->table.n_entries)
         return false;
-    const struct entry *entry = &c->entries[index];
+    const struct config_table_entry *entry = &c->table.entries[index];
     *ret = (struct config_entry){.key = entry->key,
                                  .value = entry->text,
                                  .origin = entry->origin ? entry->origin : "default",
@@ -658,9 +418,9 @@ static struct span name_in(const char *key, const char *section)
 size_t config_names(const struct config *c, const char *section, struct span *ret, size_t max)
 {
     size_t n = 0;
-    for (size_t i = 0; i < c->n_entries && n < max; i++) {
-        struct span name = name_in(c->entries[i].key, section);
-        bool seen = name.len == 0 || !has_name_part(c->entries[i].option);
+    for (size_t i = 0; i < c->table.n_entries && n < max; i++) {
+        struct span name = name_in(c->table.entries[i].key, section);
+        bool seen = name.len == 0 || !config_table_has_name(c->table.entries[i].option);
         for (size_t j = 0; j < n && !seen; j++)
             seen = span_eq(ret[j], name);
         if (!seen)
@@ -673,8 +433,8 @@ static void help_option(const struct config_option *o, struct buf *out)
 {
     static const char *const values[] = {"TEXT", "N", "DURATION", "SIZE", NULL, "LIST", "FILE"};
     char flag[KEY_MAX], env[KEY_MAX];
-    spell(o->key, false, flag);
-    spell(o->key, true, env);
+    config_table_spell(o->key, false, flag);
+    config_table_spell(o->key, true, env);
     const char *dot = strrchr(o->key, '.');
     buf_printf(out, "  --%s%s%s\n        %s\n", flag, values[o->type] ? " " : "",
                values[o->type] ? values[o->type] : "", o->help);
@@ -686,8 +446,8 @@ static void help_option(const struct config_option *o, struct buf *out)
         buf_printf(out, "; default %s", o->fallback[0] ? o->fallback : "\"\"");
     if (o->max) {
         char min[CONFIG_VALUE_TEXT_LEN], max[CONFIG_VALUE_TEXT_LEN];
-        buf_printf(out, "; %s to %s", write_limit(o->type, o->min, min),
-                   write_limit(o->type, o->max, max));
+        buf_printf(out, "; %s to %s", config_table_write_limit(o->type, o->min, min),
+                   config_table_write_limit(o->type, o->max, max));
     }
     buf_str(out, "\n");
 }

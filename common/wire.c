@@ -2,12 +2,11 @@
 
 #include "pack.h"
 #include "unpack.h"
-#include "utf8.h"
+#include "wire_part.h"
 
 enum {
     BOOT_LEN = 16,
     HELD_MAX = 100000, /* leases in a HELLO */
-    STATS_MAX = 1000,
     NAME_MAX_LEN = 64
 };
 
@@ -23,144 +22,6 @@ bool wire_name_valid(struct span name)
             return false;
     }
     return true;
-}
-
-/* ---- packing ---- */
-
-/* Text that may have been cut inside a character or come from a foreign library. What is not UTF-8
- * becomes '?', since a reader refuses the whole message otherwise. p == NULL packs nil. */
-static void pack_text(struct buf *out, struct span s)
-{
-    if (!s.p) {
-        pack_nil(out);
-        return;
-    }
-    pack_str(out, s);
-    size_t valid = utf8_valid_prefix(s);
-    if (valid == s.len || !buf_ok(out))
-        return;
-    char *copy = (char *)out->data + out->len - s.len;
-    while (valid < s.len) {
-        copy[valid++] = '?';
-        valid += utf8_valid_prefix((struct span){copy + valid, s.len - valid});
-    }
-}
-
-static void pack_raw(struct buf *out, struct span packed)
-{
-    buf_append(out, packed.p, packed.len);
-}
-
-static void pack_token(struct buf *out, const struct wire_token *t)
-{
-    pack_u64(out, t->task);
-    pack_u64(out, t->epoch);
-    pack_u64(out, t->counter);
-}
-
-static void pack_stats(struct buf *out, const struct wire_stat *stats, size_t n)
-{
-    pack_array(out, n);
-    for (size_t i = 0; i < n; i++) {
-        pack_array(out, 2);
-        pack_text(out, stats[i].name);
-        pack_i64(out, stats[i].value);
-    }
-}
-
-/* ---- reading ---- */
-
-/* Elements that take at least min_bytes each, at most max of them. What a count makes us allocate is
- * bounded by that: a byte on the wire never costs more than a few in the arena. */
-static size_t read_count(struct unpack *u, size_t min_bytes, size_t max)
-{
-    size_t n = unpack_array(u);
-    if (n > max || n > (size_t)(u->end - u->p) / min_bytes) {
-        u->failed = true;
-        return 0;
-    }
-    return n;
-}
-
-/* Room for n elements; sets *nomem and fails the reader when there is none. */
-static void *read_room(struct unpack *u, struct arena *a, size_t n, size_t size, bool *nomem)
-{
-    if (!unpack_ok(u) || n == 0)
-        return NULL;
-    void *p = arena_zalloc(a, n * size);
-    if (!p) {
-        *nomem = true;
-        u->failed = true;
-    }
-    return p;
-}
-
-static uint32_t read_u32(struct unpack *u)
-{
-    uint64_t v = unpack_u64(u);
-    if (v > UINT32_MAX) {
-        u->failed = true;
-        return 0;
-    }
-    return (uint32_t)v;
-}
-
-/* UTF-8 text, or nil: p == NULL. */
-static struct span read_text_or_nil(struct unpack *u)
-{
-    struct span s = unpack_str(u);
-    if (s.p && utf8_valid_prefix(s) != s.len)
-        u->failed = true;
-    return s;
-}
-
-static struct span read_text(struct unpack *u)
-{
-    struct span s = read_text_or_nil(u);
-    if (!s.p)
-        u->failed = true;
-    return s;
-}
-
-static struct span read_raw(struct unpack *u, enum unpack_type want)
-{
-    if (unpack_peek(u) != want)
-        u->failed = true;
-    return unpack_raw(u);
-}
-
-static struct wire_token read_token(struct unpack *u)
-{
-    struct wire_token t;
-    t.task = unpack_u64(u);
-    t.epoch = unpack_u64(u);
-    t.counter = unpack_u64(u);
-    return t;
-}
-
-static void read_stats(struct unpack *u, struct arena *a, struct wire_stat **ret, size_t *ret_n,
-                       bool *nomem)
-{
-    size_t n = read_count(u, 3, STATS_MAX), extra;
-    struct wire_stat *stats = read_room(u, a, n, sizeof *stats, nomem);
-    for (size_t i = 0; i < n && unpack_ok(u); i++) {
-        unpack_tuple(u, 2, &extra);
-        stats[i].name = read_text(u);
-        stats[i].value = unpack_i64(u);
-        unpack_skip_n(u, extra);
-    }
-    *ret = stats;
-    *ret_n = n;
-}
-
-/* Ends the reading of a body: OK, or why not. */
-static int read_end(const struct unpack *u, bool nomem, const char *what, struct error *e)
-{
-    if (nomem)
-        return error_set(e, ERR_NOMEM, "%s: no memory, or it is too large", what);
-    if (!unpack_finished(u))
-        return error_set(e, ERR_MALFORMED, "%s: not as the protocol says", what);
-    return ERR_OK;
 }
 
 /* ---- the envelope ---- */
@@ -192,9 +53,9 @@ int wire_frame_read(struct span message, struct wire_frame *ret, struct error *e
     f.session = unpack_u64(&u);
     f.seq = unpack_u64(&u);
     f.ack_seq = unpack_u64(&u);
-    f.body = read_raw(&u, UNPACK_ARRAY);
+    f.body = wire_part_raw(&u, UNPACK_ARRAY);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "envelope", e);
+    int rc = wire_part_end(&u, false, "envelope", e);
     if (rc)
         return rc;
     *ret = f;
@@ -212,16 +73,16 @@ void wire_hello_pack(struct buf *out, const struct wire_hello *m)
     pack_array(out, 9);
     pack_u64(out, m->version_min);
     pack_u64(out, m->version_max);
-    pack_text(out, m->worker);
+    wire_part_pack_text(out, m->worker);
     pack_bin(out, m->boot);
     pack_u64(out, m->kinds);
     pack_u64(out, m->slots);
-    pack_text(out, m->version);
-    pack_text(out, m->host);
+    wire_part_pack_text(out, m->version);
+    wire_part_pack_text(out, m->host);
     pack_array(out, m->n_held);
     for (size_t i = 0; i < m->n_held; i++) {
         pack_array(out, 3);
-        pack_token(out, &m->held[i]);
+        wire_part_pack_token(out, &m->held[i]);
     }
 }
 
@@ -235,21 +96,21 @@ int wire_hello_read(struct span body, struct arena *a, struct wire_hello *ret, s
     unpack_tuple(&u, 9, &extra);
     m.version_min = unpack_u64(&u);
     m.version_max = unpack_u64(&u);
-    m.worker = read_text(&u);
+    m.worker = wire_part_text(&u);
     m.boot = unpack_bin(&u);
-    m.kinds = read_u32(&u);
-    m.slots = read_u32(&u);
-    m.version = read_text(&u);
-    m.host = read_text(&u);
-    m.n_held = read_count(&u, 4, HELD_MAX);
-    m.held = read_room(&u, a, m.n_held, sizeof *m.held, &nomem);
+    m.kinds = wire_part_u32(&u);
+    m.slots = wire_part_u32(&u);
+    m.version = wire_part_text(&u);
+    m.host = wire_part_text(&u);
+    m.n_held = wire_part_count(&u, 4, HELD_MAX);
+    m.held = wire_part_room(&u, a, m.n_held, sizeof *m.held, &nomem);
     for (size_t i = 0; i < m.n_held && unpack_ok(&u); i++) {
         unpack_tuple(&u, 3, &more);
-        m.held[i] = read_token(&u);
+        m.held[i] = wire_part_token(&u);
         unpack_skip_n(&u, more);
     }
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, nomem, "HELLO", e);
+    int rc = wire_part_end(&u, nomem, "HELLO", e);
     if (rc)
         return rc;
     if (!wire_name_valid(m.worker))
@@ -278,11 +139,11 @@ int wire_welcome_read(struct span body, struct wire_welcome *ret, struct error *
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 4, &extra);
     m.version = unpack_u64(&u);
-    m.lease_ms = read_u32(&u);
-    m.heartbeat_ms = read_u32(&u);
+    m.lease_ms = wire_part_u32(&u);
+    m.heartbeat_ms = wire_part_u32(&u);
     m.draining = unpack_bool(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "WELCOME", e);
+    int rc = wire_part_end(&u, false, "WELCOME", e);
     if (rc == ERR_OK)
         *ret = m;
     return rc;
@@ -292,7 +153,7 @@ void wire_refuse_pack(struct buf *out, enum err code, const char *detail)
 {
     pack_array(out, 2);
     pack_u64(out, (uint64_t)code);
-    pack_text(out, span_str(detail ? detail : ""));
+    wire_part_pack_text(out, span_str(detail ? detail : ""));
 }
 
 int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_detail, struct error *e)
@@ -301,10 +162,10 @@ int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_deta
     size_t extra;
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 2, &extra);
-    uint32_t code = read_u32(&u);
-    struct span detail = read_text(&u);
+    uint32_t code = wire_part_u32(&u);
+    struct span detail = wire_part_text(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "REFUSE", e);
+    int rc = wire_part_end(&u, false, "REFUSE", e);
     if (rc == ERR_OK) {
         *ret_code = code;
         *ret_detail = detail;
@@ -315,7 +176,7 @@ int wire_refuse_read(struct span body, uint32_t *ret_code, struct span *ret_deta
 void wire_reason_pack(struct buf *out, const char *reason)
 {
     pack_array(out, 1);
-    pack_text(out, span_str(reason ? reason : ""));
+    wire_part_pack_text(out, span_str(reason ? reason : ""));
 }
 
 int wire_reason_read(struct span body, struct span *ret, struct error *e)
@@ -324,9 +185,9 @@ int wire_reason_read(struct span body, struct span *ret, struct error *e)
     size_t extra;
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 1, &extra);
-    struct span reason = read_text(&u);
+    struct span reason = wire_part_text(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "BYE or RESYNC", e);
+    int rc = wire_part_end(&u, false, "BYE or RESYNC", e);
     if (rc == ERR_OK)
         *ret = reason;
     return rc;
@@ -346,7 +207,7 @@ int wire_drain_read(struct span body, bool *ret, struct error *e)
     unpack_tuple(&u, 1, &extra);
     bool on = unpack_bool(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "DRAIN", e);
+    int rc = wire_part_end(&u, false, "DRAIN", e);
     if (rc == ERR_OK)
         *ret = on;
     return rc;
@@ -363,7 +224,7 @@ void wire_heartbeat_pack(struct buf *out, const struct wire_heartbeat *m)
     pack_u64(out, m->tasks_done);
     pack_u64(out, m->tasks_failed);
     pack_u64(out, m->rows);
-    pack_stats(out, m->counters, m->n_counters);
+    wire_part_pack_stats(out, m->counters, m->n_counters);
 }
 
 int wire_heartbeat_read(struct span body, struct arena *a, struct wire_heartbeat *ret,
@@ -375,17 +236,17 @@ int wire_heartbeat_read(struct span body, struct arena *a, struct wire_heartbeat
     bool nomem = false;
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 9, &extra);
-    m.busy = read_u32(&u);
-    m.queued = read_u32(&u);
+    m.busy = wire_part_u32(&u);
+    m.queued = wire_part_u32(&u);
     m.buffered_bytes = unpack_u64(&u);
     m.rss_bytes = unpack_u64(&u);
     m.cpu_s = unpack_f64(&u);
     m.tasks_done = unpack_u64(&u);
     m.tasks_failed = unpack_u64(&u);
     m.rows = unpack_u64(&u);
-    read_stats(&u, a, &m.counters, &m.n_counters, &nomem);
+    wire_part_stats(&u, a, &m.counters, &m.n_counters, &nomem);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, nomem, "HEARTBEAT", e);
+    int rc = wire_part_end(&u, nomem, "HEARTBEAT", e);
     if (rc == ERR_OK)
         *ret = m;
     return rc;
@@ -410,7 +271,7 @@ int wire_credit_read(struct span body, struct wire_credit *ret, struct error *e)
     m.tasks = unpack_u64(&u);
     m.bytes = unpack_u64(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "CREDIT", e);
+    int rc = wire_part_end(&u, false, "CREDIT", e);
     if (rc == ERR_OK)
         *ret = m;
     return rc;
@@ -423,7 +284,7 @@ void wire_assign_pack(struct buf *out, const struct wire_assign *m)
     for (size_t i = 0; i < m->n_jobs; i++) {
         pack_array(out, 2);
         pack_u64(out, m->jobs[i].job);
-        pack_text(out, m->jobs[i].spec);
+        wire_part_pack_text(out, m->jobs[i].spec);
     }
     pack_array(out, m->n_tasks);
     for (size_t i = 0; i < m->n_tasks; i++) {
@@ -435,7 +296,7 @@ void wire_assign_pack(struct buf *out, const struct wire_assign *m)
         pack_u64(out, t->attempt);
         pack_u64(out, t->grant);
         pack_u64(out, t->run_timeout_ms);
-        pack_raw(out, t->input);
+        wire_part_pack_raw(out, t->input);
     }
 }
 
@@ -447,10 +308,10 @@ static struct wire_task read_task(struct unpack *u)
     t.task = unpack_u64(u);
     t.counter = unpack_u64(u);
     t.job = unpack_u64(u);
-    t.attempt = read_u32(u);
-    t.grant = read_u32(u);
-    t.run_timeout_ms = read_u32(u);
-    t.input = read_raw(u, UNPACK_ARRAY);
+    t.attempt = wire_part_u32(u);
+    t.grant = wire_part_u32(u);
+    t.run_timeout_ms = wire_part_u32(u);
+    t.input = wire_part_raw(u, UNPACK_ARRAY);
     unpack_skip_n(u, extra);
     return t;
 }
@@ -463,20 +324,20 @@ int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret,
     bool nomem = false;
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 2, &extra);
-    m.n_jobs = read_count(&u, 3, WIRE_TASKS_MAX);
-    m.jobs = read_room(&u, a, m.n_jobs, sizeof *m.jobs, &nomem);
+    m.n_jobs = wire_part_count(&u, 3, WIRE_TASKS_MAX);
+    m.jobs = wire_part_room(&u, a, m.n_jobs, sizeof *m.jobs, &nomem);
     for (size_t i = 0; i < m.n_jobs && unpack_ok(&u); i++) {
         unpack_tuple(&u, 2, &more);
         m.jobs[i].job = unpack_u64(&u);
-        m.jobs[i].spec = read_text(&u);
+        m.jobs[i].spec = wire_part_text(&u);
         unpack_skip_n(&u, more);
     }
-    m.n_tasks = read_count(&u, 8, WIRE_TASKS_MAX);
-    m.tasks = read_room(&u, a, m.n_tasks, sizeof *m.tasks, &nomem);
+    m.n_tasks = wire_part_count(&u, 8, WIRE_TASKS_MAX);
+    m.tasks = wire_part_room(&u, a, m.n_tasks, sizeof *m.tasks, &nomem);
     for (size_t i = 0; i < m.n_tasks && unpack_ok(&u); i++)
         m.tasks[i] = read_task(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, nomem, "ASSIGN", e);
+    int rc = wire_part_end(&u, nomem, "ASSIGN", e);
     if (rc == ERR_OK)
         *ret = m;
     return rc;
@@ -485,32 +346,32 @@ int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret,
 void wire_result_pack(struct buf *out, const struct wire_result *m)
 {
     pack_array(out, 15);
-    pack_token(out, &m->token);
+    wire_part_pack_token(out, &m->token);
     pack_u64(out, (uint64_t)m->outcome);
-    pack_text(out, m->error);
+    wire_part_pack_text(out, m->error);
     if (m->rows.p)
-        pack_raw(out, m->rows);
+        wire_part_pack_raw(out, m->rows);
     else
         pack_nil(out);
     pack_u64(out, m->n_rows);
-    pack_stats(out, m->stats, m->n_stats);
+    wire_part_pack_stats(out, m->stats, m->n_stats);
     if (m->rejects.p)
-        pack_raw(out, m->rejects);
+        wire_part_pack_raw(out, m->rejects);
     else
         pack_array(out, 0);
     pack_u64(out, m->n_rejects);
     pack_array(out, m->n_found);
     for (size_t i = 0; i < m->n_found; i++) {
         pack_array(out, 2);
-        pack_text(out, m->found[i].url);
+        wire_part_pack_text(out, m->found[i].url);
         pack_u64(out, m->found[i].depth);
     }
     pack_array(out, m->n_again);
     for (size_t i = 0; i < m->n_again; i++) {
         pack_array(out, 3);
-        pack_text(out, m->again[i].url);
+        wire_part_pack_text(out, m->again[i].url);
         pack_u64(out, m->again[i].depth);
-        pack_text(out, m->again[i].error);
+        wire_part_pack_text(out, m->again[i].error);
     }
     pack_u64(out, m->key_delay_ms);
     pack_u64(out, m->key_backoff_ms);
@@ -520,12 +381,12 @@ void wire_result_pack(struct buf *out, const struct wire_result *m)
 static void read_found(struct unpack *u, struct arena *a, struct wire_result *m, bool *nomem)
 {
     size_t extra;
-    m->n_found = read_count(u, 3, SIZE_MAX);
-    m->found = read_room(u, a, m->n_found, sizeof *m->found, nomem);
+    m->n_found = wire_part_count(u, 3, SIZE_MAX);
+    m->found = wire_part_room(u, a, m->n_found, sizeof *m->found, nomem);
     for (size_t i = 0; i < m->n_found && unpack_ok(u); i++) {
         unpack_tuple(u, 2, &extra);
-        m->found[i].url = read_text(u);
-        m->found[i].depth = read_u32(u);
+        m->found[i].url = wire_part_text(u);
+        m->found[i].depth = wire_part_u32(u);
         unpack_skip_n(u, extra);
     }
 }
@@ -533,13 +394,13 @@ static void read_found(struct unpack *u, struct arena *a, struct wire_result *m,
 static void read_again(struct unpack *u, struct arena *a, struct wire_result *m, bool *nomem)
 {
     size_t extra;
-    m->n_again = read_count(u, 4, SIZE_MAX);
-    m->again = read_room(u, a, m->n_again, sizeof *m->again, nomem);
+    m->n_again = wire_part_count(u, 4, SIZE_MAX);
+    m->again = wire_part_room(u, a, m->n_again, sizeof *m->again, nomem);
     for (size_t i = 0; i < m->n_again && unpack_ok(u); i++) {
         unpack_tuple(u, 3, &extra);
-        m->again[i].url = read_text(u);
-        m->again[i].depth = read_u32(u);
-        m->again[i].error = read_text_or_nil(u);
+        m->again[i].url = wire_part_text(u);
+        m->again[i].depth = wire_part_u32(u);
+        m->again[i].error = wire_part_text_or_nil(u);
         unpack_skip_n(u, extra);
     }
 }
@@ -547,9 +408,9 @@ static void read_again(struct unpack *u, struct arena *a, struct wire_result *m,
 /* The array of rejects stays packed; its declared count must be the real one. */
 static struct span read_rejects(struct unpack *u, uint32_t *ret_n)
 {
-    struct span raw = read_raw(u, UNPACK_ARRAY);
+    struct span raw = wire_part_raw(u, UNPACK_ARRAY);
     struct unpack inner;
-    *ret_n = read_u32(u);
+    *ret_n = wire_part_u32(u);
     unpack_init(&inner, raw.p, raw.len);
     if (raw.p && unpack_array(&inner) != *ret_n)
         u->failed = true;
@@ -560,26 +421,26 @@ static void read_result(struct unpack *u, struct arena *a, struct wire_result *m
 {
     size_t extra;
     unpack_tuple(u, 15, &extra);
-    m->token = read_token(u);
+    m->token = wire_part_token(u);
     uint64_t outcome = unpack_u64(u);
     if (outcome > WIRE_RETURNED)
         u->failed = true;
     m->outcome = (enum wire_outcome)(outcome & 3);
-    m->error = read_text_or_nil(u);
+    m->error = wire_part_text_or_nil(u);
     if (unpack_peek(u) == UNPACK_NIL) {
         unpack_skip(u);
         m->rows = (struct span){NULL, 0};
     } else {
-        m->rows = read_raw(u, UNPACK_ARRAY);
+        m->rows = wire_part_raw(u, UNPACK_ARRAY);
     }
-    m->n_rows = read_u32(u);
-    read_stats(u, a, &m->stats, &m->n_stats, nomem);
+    m->n_rows = wire_part_u32(u);
+    wire_part_stats(u, a, &m->stats, &m->n_stats, nomem);
     m->rejects = read_rejects(u, &m->n_rejects);
     read_found(u, a, m, nomem);
     read_again(u, a, m, nomem);
-    m->key_delay_ms = read_u32(u);
-    m->key_backoff_ms = read_u32(u);
-    m->retry_after_ms = read_u32(u);
+    m->key_delay_ms = wire_part_u32(u);
+    m->key_backoff_ms = wire_part_u32(u);
+    m->retry_after_ms = wire_part_u32(u);
     unpack_skip_n(u, extra);
 }
 
@@ -589,11 +450,11 @@ int wire_results_read(struct span body, struct arena *a, struct wire_result **re
     struct unpack u;
     bool nomem = false;
     unpack_init(&u, body.p, body.len);
-    size_t n = read_count(&u, 16, WIRE_TASKS_MAX);
-    struct wire_result *m = read_room(&u, a, n, sizeof *m, &nomem);
+    size_t n = wire_part_count(&u, 16, WIRE_TASKS_MAX);
+    struct wire_result *m = wire_part_room(&u, a, n, sizeof *m, &nomem);
     for (size_t i = 0; i < n && unpack_ok(&u); i++)
         read_result(&u, a, &m[i], &nomem);
-    int rc = read_end(&u, nomem, "RESULT", e);
+    int rc = wire_part_end(&u, nomem, "RESULT", e);
     if (rc == ERR_OK) {
         *ret = m;
         *ret_n = n;
@@ -606,9 +467,9 @@ void wire_verdicts_pack(struct buf *out, const struct wire_verdict *m, size_t n)
     pack_array(out, n);
     for (size_t i = 0; i < n; i++) {
         pack_array(out, 5);
-        pack_token(out, &m[i].token);
+        wire_part_pack_token(out, &m[i].token);
         pack_u64(out, m[i].code);
-        pack_text(out, m[i].reason);
+        wire_part_pack_text(out, m[i].reason);
     }
 }
 
@@ -619,16 +480,16 @@ int wire_verdicts_read(struct span body, struct arena *a, struct wire_verdict **
     bool nomem = false;
     size_t extra;
     unpack_init(&u, body.p, body.len);
-    size_t n = read_count(&u, 6, WIRE_TASKS_MAX);
-    struct wire_verdict *m = read_room(&u, a, n, sizeof *m, &nomem);
+    size_t n = wire_part_count(&u, 6, WIRE_TASKS_MAX);
+    struct wire_verdict *m = wire_part_room(&u, a, n, sizeof *m, &nomem);
     for (size_t i = 0; i < n && unpack_ok(&u); i++) {
         unpack_tuple(&u, 5, &extra);
-        m[i].token = read_token(&u);
-        m[i].code = read_u32(&u);
-        m[i].reason = read_text_or_nil(&u);
+        m[i].token = wire_part_token(&u);
+        m[i].code = wire_part_u32(&u);
+        m[i].reason = wire_part_text_or_nil(&u);
         unpack_skip_n(&u, extra);
     }
-    int rc = read_end(&u, nomem, "RESULT_ACK or REVOKE", e);
+    int rc = wire_part_end(&u, nomem, "RESULT_ACK or REVOKE", e);
     if (rc == ERR_OK) {
         *ret = m;
         *ret_n = n;
@@ -651,10 +512,10 @@ int wire_request_read(struct span body, struct wire_request *ret, struct error *
     size_t extra;
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 2, &extra);
-    m.verb = read_text(&u);
-    m.args = read_raw(&u, UNPACK_MAP);
+    m.verb = wire_part_text(&u);
+    m.args = wire_part_raw(&u, UNPACK_MAP);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "REQUEST", e);
+    int rc = wire_part_end(&u, false, "REQUEST", e);
     if (rc == ERR_OK)
         *ret = m;
     return rc;
@@ -675,7 +536,7 @@ int wire_reply_read(struct span body, uint64_t *ret_seq, struct span *ret_value,
     uint64_t seq = unpack_u64(&u);
     struct span value = unpack_raw(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "REPLY", e);
+    int rc = wire_part_end(&u, false, "REPLY", e);
     if (rc == ERR_OK) {
         *ret_seq = seq;
         *ret_value = value;
@@ -689,7 +550,7 @@ void wire_error_pack(struct buf *out, const struct wire_error *m)
     pack_u64(out, m->seq);
     pack_u64(out, m->code);
     pack_cstr(out, err_name((enum err)m->code));
-    pack_text(out, m->detail.p ? m->detail : SPAN(""));
+    wire_part_pack_text(out, m->detail.p ? m->detail : SPAN(""));
     pack_u64(out, m->retry_after_ms);
 }
 
@@ -701,12 +562,12 @@ int wire_error_read(struct span body, struct wire_error *ret, struct error *e)
     unpack_init(&u, body.p, body.len);
     unpack_tuple(&u, 5, &extra);
     m.seq = unpack_u64(&u);
-    m.code = read_u32(&u);
-    (void)read_text(&u); /* the name is for people who look at the bytes */
-    m.detail = read_text(&u);
-    m.retry_after_ms = read_u32(&u);
+    m.code = wire_part_u32(&u);
+    (void)wire_part_text(&u); /* the name is for people who look at the bytes */
+    m.detail = wire_part_text(&u);
+    m.retry_after_ms = wire_part_u32(&u);
     unpack_skip_n(&u, extra);
-    int rc = read_end(&u, false, "ERROR", e);
+    int rc = wire_part_end(&u, false, "ERROR", e);
     if (rc == ERR_OK)
         *ret = m;
     return rc;

@@ -43,7 +43,8 @@ static int start_signals(struct coordinator *c, struct error *e)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0) c->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+        c->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return c->signal_fd >= 0 ? 0 : error_set(e, ERR_IO, "signals cannot be received");
 }
 
@@ -51,10 +52,13 @@ static int start_keys(struct coordinator *c, struct error *e)
 {
     const char *file = config_str(c->config, "key.file");
     const char *list = config_str(c->config, "key.authorized");
-    if (!file != !list) return error_set(e, ERR_CONFIG, "key.file and key.authorized belong together");
-    if (!file) return 0;
+    if (!file != !list)
+        return error_set(e, ERR_CONFIG, "key.file and key.authorized belong together");
+    if (!file)
+        return 0;
     int rc = keys_load(file, &c->key, e);
-    if (rc == 0) rc = keys_allow_open(list, &c->edge.keys, e);
+    if (rc == 0)
+        rc = keys_allow_open(list, &c->edge.keys, e);
     c->edge.keyed = rc == 0;
     return rc;
 }
@@ -74,7 +78,8 @@ static int start_scheduler(struct coordinator *c, struct error *e)
     edge->inputs = inputs_new(edge->options.inputs_memory_bytes);
     edge->waiters = waiters_new(edge, edge->options.waiters_max);
     edge->completions = completions_new(edge);
-    if (edge->sched && edge->sessions && edge->jobs && edge->inputs && edge->waiters && edge->completions)
+    if (edge->sched && edge->sessions && edge->jobs && edge->inputs && edge->waiters &&
+        edge->completions)
         return 0;
     return error_set(e, ERR_NOMEM, "no memory to start");
 }
@@ -83,10 +88,14 @@ static int start_store(struct coordinator *c, struct error *e)
 {
     struct edge *edge = &c->edge;
     int rc = store_sqlite_open(config_str(c->config, "data_dir"), &c->store, &edge->epoch, e);
-    if (rc == 0) rc = start_scheduler(c, e);
-    if (rc == 0) rc = replay_store(edge, c->store, e);
-    if (rc == 0) rc = store_thread_new(c->store, edge->options.store_queue_bytes, &edge->store, e);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = start_scheduler(c, e);
+    if (rc == 0)
+        rc = replay_store(edge, c->store, e);
+    if (rc == 0)
+        rc = store_thread_new(c->store, edge->options.store_queue_bytes, &edge->store, e);
+    if (rc)
+        return rc;
     c->store = NULL;
     edge_carry_out(edge);
     return 0;
@@ -107,8 +116,10 @@ static int start_sockets(struct coordinator *c, struct error *e)
 {
     const char *http = config_str(c->config, "listen.http");
     int rc = transport_context_new(c->edge.keys, 1, &c->zmq, e);
-    if (rc == 0) rc = start_socket(c, "listen.back", KEYS_WORKER, &c->edge.back, e);
-    if (rc == 0) rc = start_socket(c, "listen.front", KEYS_CLIENT | KEYS_ADMIN, &c->edge.front, e);
+    if (rc == 0)
+        rc = start_socket(c, "listen.back", KEYS_WORKER, &c->edge.back, e);
+    if (rc == 0)
+        rc = start_socket(c, "listen.front", KEYS_CLIENT | KEYS_ADMIN, &c->edge.front, e);
     if (rc == 0 && strcmp(http, "off") != 0)
         rc = http_new(http, config_bool(c->config, "listen.http_anywhere"), &c->http, e);
     return rc;
@@ -121,13 +132,15 @@ static int write_ports(const struct coordinator *c, const char *path, struct err
     if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
         return error_set(e, ERR_INVALID_ARGUMENT, "--ports-file: the path is too long");
     FILE *f = fopen(temporary, "we");
-    if (!f) return error_set(e, ERR_IO, "--ports-file: %s cannot be written: %m", temporary);
+    if (!f)
+        return error_set(e, ERR_IO, "--ports-file: %s cannot be written: %m", temporary);
     fprintf(f, "{\"front\": \"%s\", \"back\": \"%s\", \"http\": \"%s\", \"pid\": %ld}\n",
-            transport_url(c->edge.front), transport_url(c->edge.back), c->http ? http_url(c->http) : "",
-            (long)getpid());
+            transport_url(c->edge.front), transport_url(c->edge.back),
+            c->http ? http_url(c->http) : "", (long)getpid());
     bool ok = fflush(f) == 0 && !ferror(f);
     fclose(f);
-    if (ok && rename(temporary, path) == 0) return 0;
+    if (ok && rename(temporary, path) == 0)
+        return 0;
     return error_set(e, ERR_IO, "--ports-file: %s cannot be written: %m", path);
 }
 
@@ -143,11 +156,16 @@ static int run(struct coordinator *c, struct error *e)
     edge_clock(&c->edge);
     c->edge.started_ms = c->edge.now_ms;
     int rc = start_signals(c, e);
-    if (rc == 0) rc = start_keys(c, e);
-    if (rc == 0) rc = start_store(c, e);
-    if (rc == 0) rc = start_sockets(c, e);
-    if (rc == 0 && ports) rc = write_ports(c, ports, e);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = start_keys(c, e);
+    if (rc == 0)
+        rc = start_store(c, e);
+    if (rc == 0)
+        rc = start_sockets(c, e);
+    if (rc == 0 && ports)
+        rc = write_ports(c, ports, e);
+    if (rc)
+        return rc;
     LOG_INFO("serving", log_str("front", transport_url(c->edge.front)),
              log_str("back", transport_url(c->edge.back)),
              log_str("http", c->http ? http_url(c->http) : "off"), log_u64("epoch", c->edge.epoch),
@@ -176,7 +194,8 @@ static void stop(struct coordinator *c)
     keys_allow_free(e->keys);
     buf_done(&e->out);
     arena_done(&e->scratch);
-    if (c->signal_fd >= 0) close(c->signal_fd);
+    if (c->signal_fd >= 0)
+        close(c->signal_fd);
     explicit_bzero(&c->key, sizeof(c->key));
 }
 
@@ -208,10 +227,14 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     rc = options_log(c.config, &e);
-    if (rc == 0) rc = run(&c, &e);
-    if (rc) LOG_ERROR("the coordinator ends", log_str("code", err_name((enum err)rc)), log_err(&e));
+    if (rc == 0)
+        rc = run(&c, &e);
+    if (rc)
+        LOG_ERROR("the coordinator ends", log_str("code", err_name((enum err)rc)), log_err(&e));
     stop(&c);
     config_free(c.config);
     LOG_INFO("ended");
-    return rc == 0 ? EXIT_OK : rc == ERR_CONFIG || rc == ERR_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+    return rc == 0                                          ? EXIT_OK
+           : rc == ERR_CONFIG || rc == ERR_INVALID_ARGUMENT ? EXIT_USAGE
+                                                            : EXIT_FAILED;
 }

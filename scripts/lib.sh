@@ -121,7 +121,7 @@ build_kind() {
     fuzz)
         CC=clang-14 meson_build build-fuzz -Dbuildtype=debugoptimized -Dfuzz=true \
             -Db_lundef=false -Db_sanitize=address,undefined \
-            -Dc_args=-fno-sanitize-recover=all "$@"
+            "-Dc_args=-fno-sanitize-recover=all -fsanitize=fuzzer-no-link" "$@"
         ;;
     *) die "unknown kind of build '$kind'" ;;
     esac

@@ -55,7 +55,7 @@ test_pytest() {
     [ ${#folders[@]} -gt 0 ] || return 0
     (
         cd "$DROVER_ROOT"
-        export DROVER_DIST=$dist DROVER_BIN=$dist PYTHONPATH=$DROVER_ROOT/python
+        export DROVER_DIST=$dist PYTHONPATH=$DROVER_ROOT/python
         "$PYTHON" -m pytest -q -p no:cacheprovider --basetemp="$TEST_TMP/pytest" \
             --junitxml="$report" "${folders[@]}" "$@"
     ) || status=$?

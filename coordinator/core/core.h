@@ -23,7 +23,7 @@
 #include "coordinator/core/session.h"
 #include "coordinator/core/shard.h"
 #include "coordinator/core/task.h"
-#include "coordinator/core/timer.h"
+#include "coordinator/core/alarm.h"
 
 struct sched {
     struct sched_config config;
@@ -46,8 +46,8 @@ struct sched {
     struct list dirty;      /* shards */
     struct shard_loads loads;
     struct delay_heap delays;
-    struct timer_heap key_timers; /* by now_ms */
-    struct timer_heap run_timers; /* by listened time */
+    struct alarm_heap key_alarms; /* by now_ms */
+    struct alarm_heap run_alarms; /* by listened time */
     struct recovery recovery;
 };
 

@@ -80,7 +80,7 @@ void key_take(struct sched *s, struct key *k, uint32_t grant)
 static void key_pause_until(struct sched *s, struct key *k, uint64_t at_ms)
 {
     if (at_ms > s->now_ms && (k->pause.place == 0 || k->pause.at_ms < at_ms))
-        timer_set(&s->key_timers, &k->pause, at_ms);
+        alarm_set(&s->key_alarms, &k->pause, at_ms);
 }
 
 void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t grant)
@@ -92,19 +92,23 @@ void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t gr
     key_settle(s, k);
 }
 
+void key_rest(struct sched *s, struct key *k, uint32_t ms)
+{
+    key_pause_until(s, k, s->now_ms + ms);
+    key_settle(s, k);
+}
+
 void key_learn(struct sched *s, struct key *k, uint32_t delay_ms, uint32_t backoff_ms)
 {
     k->seen = true;
     if (delay_ms > 0)
         k->delay_ms = delay_ms;
-    if (backoff_ms > 0)
-        key_pause_until(s, k, s->now_ms + backoff_ms);
-    key_settle(s, k);
+    key_rest(s, k, backoff_ms);
 }
 
 void key_wake_due(struct sched *s)
 {
-    for (struct timer *t; (t = timer_due(&s->key_timers, s->now_ms)) != NULL;) {
+    for (struct alarm *t; (t = alarm_due(&s->key_alarms, s->now_ms)) != NULL;) {
         struct key *k = CONTAINER_OF(t, struct key, pause);
         key_settle(s, k);
         key_release_unused(s, k);

@@ -19,7 +19,11 @@
 #define DROVER_CORE_KEY_H
 
 #include "coordinator/core/list.h"
-#include "coordinator/core/timer.h"
+#include "coordinator/core/alarm.h"
+
+/* A worker whose lease is revoked stops when the message arrives, and sends nothing back. So long
+ * its slots are counted as if they were in use. */
+enum { KEY_REVOKE_REST_MS = 1000 };
 
 struct job;
 struct sched;
@@ -27,7 +31,7 @@ struct sched;
 struct key {
     uint64_t hash;
     struct list groups;  /* of every job with tasks on it */
-    struct timer pause;  /* runs while now < not_before */
+    struct alarm pause;  /* runs while now < not_before */
     uint32_t used_slots; /* sum of the grants of live leases of limiting jobs */
     uint32_t leases;     /* live leases of limiting jobs */
     uint32_t delay_ms;   /* learned from results (robots.txt); 0: none */
@@ -48,6 +52,8 @@ uint32_t key_grant(const struct sched *s, const struct key *k, const struct job 
 void key_take(struct sched *s, struct key *k, uint32_t grant);
 void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t grant);
 
+/* Nobody uses it for so long. */
+void key_rest(struct sched *s, struct key *k, uint32_t ms);
 /* A result told something about the key. */
 void key_learn(struct sched *s, struct key *k, uint32_t delay_ms, uint32_t backoff_ms);
 /* Lets keys go on whose pause is over at now. */

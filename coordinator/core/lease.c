@@ -35,7 +35,7 @@ static void lease_hold(struct sched *s, struct lease *l, struct session *se)
     l->state = LEASE_LEASED;
     lease_move(s, l, se);
     if (job->run_timeout_ms > 0)
-        timer_set(&s->run_timers, &l->run, core_listened_ms(s) + job->run_timeout_ms);
+        alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
 }
 
 /* From LEASED: gives back the place in the session and the slots of the key. */
@@ -46,7 +46,7 @@ static void lease_let_go(struct sched *s, struct lease *l)
     l->session->leased--;
     l->session = NULL;
     l->state = LEASE_NONE;
-    timer_stop(&s->run_timers, &l->run);
+    alarm_stop(&s->run_alarms, &l->run);
     if (l->grant > 0)
         key_give(s, l->group->key, l->group->job, l->grant);
 }
@@ -267,12 +267,21 @@ void lease_lost(struct sched *s, struct lease *l, bool kill)
     lease_ready_again(s, l);
 }
 
+/* The core ends it and the worker may still be at work. */
+static void lease_recall(struct sched *s, struct lease *l, const char *reason)
+{
+    bool limited = l->grant > 0;
+    lease_revoke(s, l->session->id, l->group->job->id, l->task.id, l->token, reason);
+    lease_let_go(s, l);
+    if (limited)
+        key_rest(s, l->group->key, KEY_REVOKE_REST_MS);
+}
+
 void lease_timeout_due(struct sched *s)
 {
-    for (struct timer *t; (t = timer_due(&s->run_timers, core_listened_ms(s))) != NULL;) {
+    for (struct alarm *t; (t = alarm_due(&s->run_alarms, core_listened_ms(s))) != NULL;) {
         struct lease *l = CONTAINER_OF(t, struct lease, run);
-        lease_revoke(s, l->session->id, l->group->job->id, l->task.id, l->token, "timeout");
-        lease_let_go(s, l);
+        lease_recall(s, l, "timeout");
         l->token = (struct token){0}; /* what it still sends is stale */
         l->session_id.v = 0;
         lease_fail(s, l, false, "RUN_TIMEOUT", NULL);
@@ -282,8 +291,7 @@ void lease_timeout_due(struct sched *s)
 void lease_cancel(struct sched *s, struct lease *l)
 {
     struct group *g = l->group;
-    lease_revoke(s, l->session->id, g->job->id, l->task.id, l->token, "cancelled");
-    lease_let_go(s, l);
+    lease_recall(s, l, "cancelled");
     job_count_move(s, g->job, SCHED_LEASED, TASK_NONE, 1);
     lease_free(s, l);
 }

@@ -17,7 +17,7 @@
 
 #include "coordinator/core/list.h"
 #include "coordinator/core/task.h"
-#include "coordinator/core/timer.h"
+#include "coordinator/core/alarm.h"
 
 struct group;
 struct session;
@@ -34,7 +34,7 @@ struct lease {
     enum sched_write write; /* COMMITTING: what was asked of the store */
     uint32_t grant;         /* slots of the key; 0: not limited */
     uint32_t retry_after_ms;
-    struct timer run; /* of the job's run_timeout_ms, in listened time */
+    struct alarm run; /* of the job's run_timeout_ms, in listened time */
     struct list in_session, in_job;
 };
 

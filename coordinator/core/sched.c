@@ -71,8 +71,8 @@ void sched_free(struct sched *s)
         mem_pool_done(pools[i]);
     task_pool_done(&s->task_pool);
     delay_done(&s->delays);
-    timer_heap_done(&s->key_timers);
-    timer_heap_done(&s->run_timers);
+    alarm_heap_done(&s->key_alarms);
+    alarm_heap_done(&s->run_alarms);
     recovery_done(&s->recovery);
     free(s);
 }
@@ -193,8 +193,8 @@ void sched_step(struct sched *s, const struct sched_event *event, struct sched_a
 
 uint64_t sched_deadline(const struct sched *s)
 {
-    uint64_t due = MIN(delay_first_ms(&s->delays), timer_first_ms(&s->key_timers));
-    uint64_t run = timer_first_ms(&s->run_timers);
+    uint64_t due = MIN(delay_first_ms(&s->delays), alarm_first_ms(&s->key_alarms));
+    uint64_t run = alarm_first_ms(&s->run_alarms);
     due = MIN(due, run == UINT64_MAX ? run : run + s->deaf_ms);
     due = MIN(due, session_expiry_ms(s));
     return MIN(due, recovery_deadline_ms(s));

@@ -14,7 +14,7 @@ uint64_t view_memory_bytes(const struct sched *s)
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         n += map_bytes(maps[i]);
     n += s->delays.cap * sizeof(struct delay_item);
-    n += (s->key_timers.cap + s->run_timers.cap) * sizeof(struct timer *);
+    n += (s->key_alarms.cap + s->run_alarms.cap) * sizeof(struct alarm *);
     n += s->recovery.cap * sizeof(struct recovery_item);
     n += s->recovery.cap_floors * sizeof(struct recovery_floor);
     return n + s->shard_map.n * sizeof(struct shard);

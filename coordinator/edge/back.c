@@ -1,5 +1,6 @@
 #include "back.h"
 
+#include "common/hash.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "coordinator/edge/completions.h"
@@ -18,7 +19,8 @@ struct incoming {
 
 static void refuse(struct incoming *in, enum err code, const char *detail)
 {
-    LOG_WARN("worker refused", log_str("err", detail), log_str("code", err_name(code)));
+    if (edge_may_log(in->e))
+        LOG_WARN("worker refused", log_str("err", detail), log_str("code", err_name(code)));
     sessions_tell(in->e->sessions, in->inbox->message.peer, WIRE_REFUSE, 0, code, detail);
 }
 
@@ -43,11 +45,13 @@ static bool identify(struct incoming *in, const struct wire_hello *m, struct spa
 static void copy_text(char *to, size_t size, struct span from)
 {
     size_t n = MIN(from.len, size - 1);
-    if (n) memcpy(to, from.p, n);
+    if (n)
+        memcpy(to, from.p, n);
     to[n] = 0;
 }
 
-static struct session *hello_session(struct incoming *in, const struct wire_hello *m, struct span id)
+static struct session *hello_session(struct incoming *in, const struct wire_hello *m,
+                                     struct span id)
 {
     struct worker *w = sessions_worker(in->e->sessions, id, true);
     struct session *s = w ? sessions_begin(in->e->sessions, w, in->inbox->message.peer) : NULL;
@@ -73,17 +77,21 @@ static void on_hello(struct incoming *in)
         return refuse(in, ERR_PROTOCOL_MISMATCH, "this coordinator speaks protocol version 1");
     if (m.slots == 0 || m.kinds == 0)
         return refuse(in, ERR_INVALID_ARGUMENT, "a worker needs slots and kinds");
-    if (!identify(in, &m, &id)) return;
+    if (!identify(in, &m, &id))
+        return;
 
     struct session *s = hello_session(in, &m, id);
-    struct sched_held *held = m.n_held ? arena_alloc(&in->inbox->arena, m.n_held * sizeof(*held)) : NULL;
-    if (!s || (m.n_held && !held)) return;
+    struct sched_held *held =
+        m.n_held ? arena_alloc(&in->inbox->arena, m.n_held * sizeof(*held)) : NULL;
+    if (!s || (m.n_held && !held))
+        return;
     for (size_t i = 0; i < m.n_held; i++)
         held[i] = (struct sched_held){{m.held[i].task}, {m.held[i].epoch, m.held[i].counter}};
     LOG_INFO("worker connected", log_str("worker", s->worker->id), log_u64("session", s->id),
              log_u64("slots", m.slots), log_u64("held", m.n_held), log_span("version", m.version));
     struct sched_event ev = {.type = SCHED_EV_HELLO, .session = {s->id}};
     ev.u.hello.worker = s->worker->hash;
+    ev.u.hello.boot = hash_64(m.boot.p, m.boot.len, 0);
     ev.u.hello.slots = m.slots;
     ev.u.hello.kinds = m.kinds;
     ev.u.hello.draining = s->worker->draining;
@@ -98,7 +106,8 @@ static int on_credit(struct incoming *in)
 {
     struct wire_credit m;
     int rc = wire_credit_read(in->frame.body, &m, &in->error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     struct sched_event ev = {.type = SCHED_EV_CREDIT, .session = {in->session->id}};
     ev.u.credit.tasks = m.tasks;
     ev.u.credit.bytes = m.bytes;
@@ -110,7 +119,8 @@ static int on_heartbeat(struct incoming *in)
 {
     struct wire_heartbeat m;
     int rc = wire_heartbeat_read(in->frame.body, &in->inbox->arena, &m, &in->error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     struct worker *w = in->session->worker;
     w->busy = m.busy;
     w->queued = m.queued;
@@ -120,18 +130,20 @@ static int on_heartbeat(struct incoming *in)
     w->tasks_done = m.tasks_done;
     w->tasks_failed = m.tasks_failed;
     w->rows = m.rows;
-    edge_event(in->e, &(struct sched_event){.type = SCHED_EV_HEARTBEAT,
-                                            .session = {in->session->id}});
+    edge_event(in->e,
+               &(struct sched_event){.type = SCHED_EV_HEARTBEAT, .session = {in->session->id}});
     return 0;
 }
 
 /* Rows that no answer to a client could carry are refused while there is still a task to blame. */
 static void limit_rows(struct wire_result *r)
 {
-    if (r->rows.len <= RESULT_BYTES_MAX && r->rejects.len <= RESULT_BYTES_MAX) return;
+    if (r->rows.len <= RESULT_BYTES_MAX && r->rejects.len <= RESULT_BYTES_MAX)
+        return;
     *r = (struct wire_result){.token = r->token,
                               .outcome = WIRE_FAIL,
-                              .error = SPAN("LIMIT: the rows of the task are larger than a message")};
+                              .error =
+                                  SPAN("LIMIT: the rows of the task are larger than a message")};
 }
 
 static int on_result(struct incoming *in)
@@ -146,13 +158,15 @@ static int on_result(struct incoming *in)
     size_t n;
     struct session_id session = {in->session->id};
     int rc = wire_results_read(in->frame.body, &in->inbox->arena, &results, &n, &in->error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     for (size_t i = 0; i < n; i++) {
         const struct wire_result *r = &results[i];
         struct sched_event ev = {.type = SCHED_EV_RESULT, .session = session};
         limit_rows(&results[i]);
         void *payload = completions_payload(in->inbox, r);
-        if (!payload) return error_set(&in->error, ERR_NOMEM, "no memory for a result");
+        if (!payload)
+            return error_set(&in->error, ERR_NOMEM, "no memory for a result");
         if (r->outcome == WIRE_RETURNED) {
             in->session->worker->attempts[EDGE_RETURNED]++;
             in->e->counts.returned++;
@@ -173,7 +187,8 @@ static int on_bye(struct incoming *in)
 {
     struct span reason;
     int rc = wire_reason_read(in->frame.body, &reason, &in->error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     LOG_INFO("worker says goodbye", log_str("worker", in->session->worker->id),
              log_span("reason", reason));
     sessions_lose(in->e->sessions, in->session, NULL);
@@ -185,10 +200,12 @@ static int on_resync(struct incoming *in)
 {
     struct span reason;
     int rc = wire_reason_read(in->frame.body, &reason, &in->error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     in->e->counts.resyncs++;
-    LOG_WARN("worker asks for a new session", log_str("worker", in->session->worker->id),
-             log_span("reason", reason));
+    if (edge_may_log(in->e))
+        LOG_WARN("worker asks for a new session", log_str("worker", in->session->worker->id),
+                 log_span("reason", reason));
     return 0;
 }
 
@@ -199,13 +216,16 @@ static void ask_resync(struct incoming *in, const char *reason)
     struct edge *e = in->e;
     struct session *s = in->session;
     if (s) {
-        if (s->resync_ms && e->now_ms - s->resync_ms < RESYNC_EVERY_MS) return;
+        if (s->resync_ms && e->now_ms - s->resync_ms < RESYNC_EVERY_MS)
+            return;
         s->resync_ms = e->now_ms;
     }
     e->counts.resyncs++;
-    LOG_WARN("new session asked for", log_str("worker", s ? s->worker->id : NULL),
-             log_u64("session", in->frame.session), log_str("reason", reason));
-    sessions_tell(e->sessions, in->inbox->message.peer, WIRE_RESYNC, in->frame.session, ERR_OK, reason);
+    if (edge_may_log(e))
+        LOG_WARN("new session asked for", log_str("worker", s ? s->worker->id : NULL),
+                 log_u64("session", in->frame.session), log_str("reason", reason));
+    sessions_tell(e->sessions, in->inbox->message.peer, WIRE_RESYNC, in->frame.session, ERR_OK,
+                  reason);
 }
 
 /* The session that the message belongs to, when it is its next one. */
@@ -217,7 +237,8 @@ static bool in_order(struct incoming *in)
         return false;
     }
     in->session = s;
-    if (in->frame.seq <= s->seq_in) return false; /* a repetition */
+    if (in->frame.seq <= s->seq_in)
+        return false; /* a repetition */
     if (in->frame.seq != s->seq_in + 1) {
         ask_resync(in, "messages were lost");
         return false;
@@ -234,18 +255,25 @@ static void dispatch(struct incoming *in)
     };
     struct edge *e = in->e;
     int rc = wire_frame_read(in->inbox->message.data, &in->frame, &in->error);
-    if (rc == 0 && in->frame.type == WIRE_HELLO) return on_hello(in);
-    if (rc == ERR_PROTOCOL_MISMATCH) return refuse(in, ERR_PROTOCOL_MISMATCH, in->error.detail);
+    if (rc == 0 && in->frame.type == WIRE_HELLO)
+        return on_hello(in);
+    if (rc == ERR_PROTOCOL_MISMATCH)
+        return refuse(in, ERR_PROTOCOL_MISMATCH, in->error.detail);
     if (rc == 0) {
-        if (!in_order(in)) return;
+        if (!in_order(in))
+            return;
         /* A type of a later version is counted and left alone. */
-        if (in->frame.type >= ARRAY_LEN(handlers) || !handlers[in->frame.type]) return;
+        if (in->frame.type >= ARRAY_LEN(handlers) || !handlers[in->frame.type])
+            return;
         rc = handlers[in->frame.type](in);
     }
-    if (rc == 0) return;
+    if (rc == 0)
+        return;
     e->counts.frames_bad++;
-    LOG_WARN("a frame from a worker is not valid", log_err(&in->error));
-    if (in->session && sessions_get(e->sessions, in->frame.session)) ask_resync(in, "malformed message");
+    if (edge_may_log(e))
+        LOG_WARN("a frame from a worker is not valid", log_err(&in->error));
+    if (in->session && sessions_get(e->sessions, in->frame.session))
+        ask_resync(in, "malformed message");
 }
 
 bool back_receive(struct edge *e, size_t max)
@@ -253,12 +281,15 @@ bool back_receive(struct edge *e, size_t max)
     for (size_t i = 0; i < max; i++) {
         struct incoming in = {.e = e, .inbox = completions_inbox(e->completions)};
         struct error error = {0};
-        if (!in.inbox) return false;
+        if (!in.inbox)
+            return false;
         in.inbox->received = transport_recv(e->back, &in.inbox->message, &error) == 0;
         bool received = in.inbox->received;
-        if (received) dispatch(&in);
+        if (received)
+            dispatch(&in);
         completions_inbox_unref(e->completions, in.inbox);
-        if (!received) return false;
+        if (!received)
+            return false;
     }
     return true;
 }

@@ -43,7 +43,8 @@ struct completions {
 struct completions *completions_new(struct edge *e)
 {
     struct completions *c = calloc(1, sizeof(*c));
-    if (c) c->edge = e;
+    if (c)
+        c->edge = e;
     return c;
 }
 
@@ -57,7 +58,8 @@ struct inbox *completions_inbox(struct completions *c)
         c->n_free_inboxes--;
     } else {
         in = calloc(1, sizeof(*in));
-        if (!in) return NULL;
+        if (!in)
+            return NULL;
         arena_init(&in->arena, 0);
     }
     in->refs = 1;
@@ -67,8 +69,10 @@ struct inbox *completions_inbox(struct completions *c)
 
 void completions_inbox_unref(struct completions *c, struct inbox *in)
 {
-    if (!in || --in->refs > 0) return;
-    if (in->received) transport_message_done(&in->message);
+    if (!in || --in->refs > 0)
+        return;
+    if (in->received)
+        transport_message_done(&in->message);
     arena_clear(&in->arena);
     if (c->n_free_inboxes == INBOXES_KEPT) {
         arena_done(&in->arena);
@@ -83,7 +87,8 @@ void completions_inbox_unref(struct completions *c, struct inbox *in)
 void *completions_payload(struct inbox *in, const struct wire_result *result)
 {
     struct payload *p = arena_alloc(&in->arena, sizeof(*p));
-    if (!p) return NULL;
+    if (!p)
+        return NULL;
     *p = (struct payload){in, result};
     in->refs++;
     return p;
@@ -92,9 +97,11 @@ void *completions_payload(struct inbox *in, const struct wire_result *result)
 void completions_discard(struct completions *c, void *payload)
 {
     struct payload *p = payload;
-    if (!p) return;
+    if (!p)
+        return;
     /* A lease that is given back is discarded too, but nothing is wrong with it. */
-    if (p->result->outcome != WIRE_RETURNED) c->edge->counts.discarded++;
+    if (p->result->outcome != WIRE_RETURNED)
+        c->edge->counts.discarded++;
     completions_inbox_unref(c, p->inbox);
 }
 
@@ -117,7 +124,8 @@ static struct group *group_take(struct completions *c)
         return g;
     }
     g = calloc(1, sizeof(*g));
-    if (!g) abort(); /* as sched_step does: the store has the truth */
+    if (!g)
+        abort(); /* as sched_step does: the store has the truth */
     arena_init(&g->request.arena, 0);
     arena_init(&g->arena, 0);
     buf_init(&g->items, 0);
@@ -132,7 +140,8 @@ static void group_give(struct completions *c, struct group *g)
     arena_clear(&g->arena);
     arena_clear(&g->request.arena);
     buf_clear(&g->items);
-    if (c->n_free_groups == GROUPS_KEPT) return group_free(g);
+    if (c->n_free_groups == GROUPS_KEPT)
+        return group_free(g);
     g->next = c->free_groups;
     c->free_groups = g;
     c->n_free_groups++;
@@ -140,8 +149,10 @@ static void group_give(struct completions *c, struct group *g)
 
 void completions_free(struct completions *c)
 {
-    if (!c) return;
-    if (c->filling) group_give(c, TAKE_PTR(c->filling));
+    if (!c)
+        return;
+    if (c->filling)
+        group_give(c, TAKE_PTR(c->filling));
     while (c->free_groups) {
         struct group *g = c->free_groups;
         c->free_groups = g->next;
@@ -172,9 +183,11 @@ static int group_run(struct store *store, struct store_request *r)
         struct error error = {0};
         c->ret = (struct store_complete_ret){0};
         c->rc = store_task_complete(store, &c->in, &r->arena, &c->ret, &error);
-        if (c->rc == 0) continue;
+        if (c->rc == 0)
+            continue;
         r->error = error;
-        if (c->rc == ERR_STORE_FULL || c->rc == ERR_NOMEM || c->rc == ERR_STORE) return c->rc;
+        if (c->rc == ERR_STORE_FULL || c->rc == ERR_NOMEM || c->rc == ERR_STORE)
+            return c->rc;
     }
     return 0;
 }
@@ -183,7 +196,8 @@ static int group_run(struct store *store, struct store_request *r)
 
 static void *must(void *p)
 {
-    if (!p) abort(); /* as sched_step does: the store has the truth */
+    if (!p)
+        abort(); /* as sched_step does: the store has the truth */
     return p;
 }
 
@@ -200,11 +214,14 @@ static size_t reject_stats(struct arena *a, struct span rejects, struct store_st
         unpack_skip(&u);
         struct span reason = unpack_str(&u);
         unpack_skip_n(&u, extra + 1);
-        if (!unpack_ok(&u) || !reason.p) break;
+        if (!unpack_ok(&u) || !reason.p)
+            break;
         size_t at = 0, len = MIN(reason.len, (size_t)REASON_LEN_MAX);
-        while (at < n_out && (out[at].name.len != len + 7 || memcmp(out[at].name.p + 7, reason.p, len)))
+        while (at < n_out &&
+               (out[at].name.len != len + 7 || memcmp(out[at].name.p + 7, reason.p, len)))
             at++;
-        if (at == REASONS_MAX) continue; /* the total is counted anyway */
+        if (at == REASONS_MAX)
+            continue; /* the total is counted anyway */
         if (at == n_out) {
             char *name = must(arena_alloc(a, len + 7));
             memcpy(name, "reject.", 7);
@@ -219,12 +236,14 @@ static size_t reject_stats(struct arena *a, struct span rejects, struct store_st
 static void add_stats(struct group *g, struct store_complete *in, const struct wire_result *r)
 {
     size_t max = r->n_stats + (r->n_rejects ? REASONS_MAX : 0);
-    if (max == 0) return;
+    if (max == 0)
+        return;
     struct store_stat *stats = must(arena_alloc(&g->arena, max * sizeof(*stats)));
     for (size_t i = 0; i < r->n_stats; i++)
         stats[i] = (struct store_stat){r->stats[i].name, r->stats[i].value};
     in->n_stats = r->n_stats;
-    if (r->n_rejects) in->n_stats += reject_stats(&g->arena, r->rejects, stats + r->n_stats);
+    if (r->n_rejects)
+        in->n_stats += reject_stats(&g->arena, r->rejects, stats + r->n_stats);
     in->stats = stats;
 }
 
@@ -248,18 +267,21 @@ static bool make_item(struct group *g, const struct job *job, struct span url, u
 static void add_found(struct group *g, struct store_complete *in, const struct wire_result *r,
                       const struct job *job)
 {
-    if (!job) return; /* it ended: nothing is added to it */
+    if (!job)
+        return; /* it ended: nothing is added to it */
     if (r->n_found) {
         struct store_item *items = must(arena_alloc(&g->arena, r->n_found * sizeof(*items)));
         for (size_t i = 0; i < r->n_found; i++)
-            if (make_item(g, job, r->found[i].url, r->found[i].depth, &items[in->n_found])) in->n_found++;
+            if (make_item(g, job, r->found[i].url, r->found[i].depth, &items[in->n_found]))
+                in->n_found++;
         in->found = items;
     }
     if (r->n_again) {
         struct store_retry *retries = must(arena_alloc(&g->arena, r->n_again * sizeof(*retries)));
         for (size_t i = 0; i < r->n_again; i++) {
             struct store_retry *to = &retries[in->n_retries];
-            if (!make_item(g, job, r->again[i].url, r->again[i].depth, &to->item)) continue;
+            if (!make_item(g, job, r->again[i].url, r->again[i].depth, &to->item))
+                continue;
             to->error = r->again[i].error;
             in->n_retries++;
         }
@@ -270,8 +292,10 @@ static void add_found(struct group *g, struct store_complete *in, const struct w
 static void add_result(struct completions *c, struct group *g, struct completion *to,
                        const struct wire_result *r)
 {
-    if (!to->in.error.p) to->in.error = r->error;
-    if (to->in.write != SCHED_WRITE_DONE) return;
+    if (!to->in.error.p)
+        to->in.error = r->error;
+    if (to->in.write != SCHED_WRITE_DONE)
+        return;
     to->in.rows = r->rows;
     to->in.n_rows = r->n_rows;
     to->in.rejects = r->rejects;
@@ -299,13 +323,33 @@ void completions_add(struct completions *c, const struct sched_action *a)
     to->in.attempt = a->u.complete.attempt - (a->u.complete.write == SCHED_WRITE_DONE);
     to->in.kills = a->u.complete.kills;
     to->in.now_ms = c->edge->wall_ms;
-    if (a->u.complete.error) to->in.error = span_str(a->u.complete.error);
-    if (p) add_result(c, g, to, p->result);
+    if (a->u.complete.error)
+        to->in.error = span_str(a->u.complete.error);
+    if (p)
+        add_result(c, g, to, p->result);
     c->pending++;
-    if (g->n == COMPLETIONS_GROUP) completions_flush(c);
+    if (g->n == COMPLETIONS_GROUP)
+        completions_flush(c);
 }
 
 /* ---- loop thread: what came back ---- */
+
+/* Of the statistics that the scrape engine makes, those that are metrics of the fleet. */
+static void count_stats(struct edge *e, const struct completion *c)
+{
+    static const char prefix[] = "status_";
+    for (size_t i = 0; i < c->in.n_stats; i++) {
+        struct span name = c->in.stats[i].name;
+        uint64_t value = c->in.stats[i].value > 0 ? (uint64_t)c->in.stats[i].value : 0;
+        if (span_eq(name, SPAN("bytes")))
+            e->counts.scrape_bytes += value;
+        if (name.len != sizeof(prefix) + 2 || memcmp(name.p, prefix, sizeof(prefix) - 1) != 0)
+            continue;
+        unsigned at = (unsigned char)name.p[sizeof(prefix) - 1] - (unsigned)'2';
+        if (at < EDGE_STATUS_CLASSES)
+            e->counts.scrape_responses[at] += value;
+    }
+}
 
 static void count(struct edge *e, const struct completion *c, const struct job *job)
 {
@@ -315,13 +359,17 @@ static void count(struct edge *e, const struct completion *c, const struct job *
         [SCHED_WRITE_DEAD] = EDGE_DEAD,
         [SCHED_WRITE_CANCELLED] = EDGE_CANCELLED,
     };
-    if (c->ret.duplicate) return;
+    if (c->ret.duplicate)
+        return;
     size_t kind = job ? edge_kind_index(job->spec->kinds) : EDGE_KINDS - 1;
     e->counts.attempts[kind][outcomes[c->in.write]]++;
     e->counts.rows += c->in.n_rows;
     e->counts.rejects += c->in.n_rejects;
+    if (job && job->spec->kinds & WIRE_KIND_SCRAPE)
+        count_stats(e, c);
     struct session *s = sessions_get(e->sessions, c->session.v);
-    if (!s) return;
+    if (!s)
+        return;
     s->worker->attempts[outcomes[c->in.write]]++;
     s->worker->rows_stored += c->in.n_rows;
 }
@@ -338,8 +386,10 @@ static void completed(struct edge *e, const struct completion *c)
         n = 0;
     }
     count(e, c, job);
-    if (c->in.write != SCHED_WRITE_ATTEMPT) inputs_drop(e->inputs, c->in.task);
-    if (job) jobs_changed(e->jobs, job, c->in.n_rows > 0 || c->in.n_rejects > 0);
+    if (c->in.write != SCHED_WRITE_ATTEMPT)
+        inputs_drop(e->inputs, c->in.task);
+    if (job)
+        jobs_changed(e->jobs, job, c->in.n_rows > 0 || c->in.n_rejects > 0);
     if (n > 0) {
         struct sched_task *tasks = must(arena_alloc(&e->scratch, n * sizeof(*tasks)));
         struct task_id *ids = must(arena_alloc(&e->scratch, n * sizeof(*ids)));
@@ -354,7 +404,8 @@ static void completed(struct edge *e, const struct completion *c)
         ev.u.completed.n = n;
     }
     edge_event(e, &ev);
-    if (n > 0) arena_clear(&e->scratch);
+    if (n > 0)
+        arena_clear(&e->scratch);
 }
 
 static void group_done(struct store_request *r, void *user)
@@ -362,7 +413,8 @@ static void group_done(struct store_request *r, void *user)
     struct edge *e = user;
     struct group *g = (struct group *)r;
     edge_store_result(e, r->rc);
-    if (edge_again(e, r)) return;
+    if (edge_again(e, r))
+        return;
     e->completions->pending -= g->n;
     /* Not committed, and no full disk: the store failed and the process ends without a word to the
      * workers, which keep the results for the next one. */
@@ -374,7 +426,8 @@ static void group_done(struct store_request *r, void *user)
 void completions_flush(struct completions *c)
 {
     struct group *g = TAKE_PTR(c->filling);
-    if (!g) return;
+    if (!g)
+        return;
     g->request.write = true;
     g->request.run = group_run;
     g->request.done = group_done;

@@ -1,8 +1,8 @@
 /*
  * completions.h: results of workers on their way into the store.
  *
- * A RESULT message is kept whole (struct inbox) until everything in it is durable or discarded; what
- * the scheduler decides to write (SCHED_ACT_COMPLETE) is collected over a turn and goes to the
+ * A RESULT message is kept whole (struct inbox) until everything in it is durable or discarded;
+ * what the scheduler decides to write (SCHED_ACT_COMPLETE) is collected over a turn and goes to the
  * store's thread as one request, inside one transaction; what comes back becomes
  * SCHED_EV_COMPLETED. On a full disk the request is made again until there is room: the tasks stay
  * with their workers, unacknowledged.
@@ -36,8 +36,8 @@ void completions_free(struct completions *c);
 struct inbox *completions_inbox(struct completions *c);
 void completions_inbox_unref(struct completions *c, struct inbox *in);
 
-/* The payload of a SCHED_EV_RESULT: lives in the inbox's arena and holds a reference to it. NULL: no
- * memory. */
+/* The payload of a SCHED_EV_RESULT: lives in the inbox's arena and holds a reference to it. NULL:
+ * no memory. */
 void *completions_payload(struct inbox *in, const struct wire_result *result);
 void completions_discard(struct completions *c, void *payload);
 

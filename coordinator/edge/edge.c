@@ -21,7 +21,8 @@ void edge_clock(struct edge *e)
 static void act_welcome(struct edge *e, const struct sched_action *a)
 {
     struct session *s = sessions_get(e->sessions, a->session.v);
-    if (!s) return;
+    if (!s)
+        return;
     sessions_message(e->sessions, s, WIRE_WELCOME);
     wire_welcome_pack(&e->out, &(struct wire_welcome){.version = WIRE_VERSION,
                                                       .lease_ms = e->options.lease_ms,
@@ -33,22 +34,24 @@ static void act_welcome(struct edge *e, const struct sched_action *a)
 static void act_assign(struct edge *e, const struct sched_action *a)
 {
     struct session *s = sessions_get(e->sessions, a->session.v);
-    if (!s) return;
-    outbox_assign(e, s, &(struct assign){.task = a->task,
-                                         .job = a->job,
-                                         .counter = a->token.counter,
-                                         .attempt = a->u.assign.attempt,
-                                         .grant = a->u.assign.grant,
-                                         .run_timeout_ms = a->u.assign.run_timeout_ms});
+    if (!s)
+        return;
+    outbox_assign(e, s,
+                  &(struct assign){.task = a->task,
+                                   .job = a->job,
+                                   .counter = a->token.counter,
+                                   .attempt = a->u.assign.attempt,
+                                   .grant = a->u.assign.grant,
+                                   .run_timeout_ms = a->u.assign.run_timeout_ms});
 }
 
 static void act_revoke(struct edge *e, const struct sched_action *a)
 {
     struct session *s = sessions_get(e->sessions, a->session.v);
-    if (!s) return;
-    outbox_revoke(e, s, &(struct verdict){.task = a->task,
-                                          .token = a->token,
-                                          .reason = a->u.revoke.reason});
+    if (!s)
+        return;
+    outbox_revoke(
+        e, s, &(struct verdict){.task = a->task, .token = a->token, .reason = a->u.revoke.reason});
 }
 
 static void act_complete(struct edge *e, const struct sched_action *a)
@@ -59,7 +62,8 @@ static void act_complete(struct edge *e, const struct sched_action *a)
 static void verdict(struct edge *e, const struct sched_action *a, enum wire_ack code)
 {
     struct session *s = sessions_get(e->sessions, a->session.v);
-    if (!s) return;
+    if (!s)
+        return;
     outbox_ack(e, s, &(struct verdict){.task = a->task, .token = a->token, .code = code});
 }
 
@@ -77,9 +81,11 @@ static void act_ack(struct edge *e, const struct sched_action *a)
 static void act_session_end(struct edge *e, const struct sched_action *a)
 {
     struct session *s = sessions_get(e->sessions, a->session.v);
-    if (!s) return;
+    if (!s)
+        return;
     bool replaced = s->worker->session != s;
-    if (replaced) e->counts.replaced++;
+    if (replaced)
+        e->counts.replaced++;
     sessions_end(e->sessions, s, s->losing ? s->why : replaced ? "replaced" : "silent");
 }
 
@@ -91,9 +97,9 @@ static void act_job_end(struct edge *e, const struct sched_action *a)
 static void carry_out(struct edge *e, const struct sched_action *a)
 {
     static void (*const acts[])(struct edge *, const struct sched_action *) = {
-        [SCHED_ACT_WELCOME] = act_welcome,   [SCHED_ACT_ASSIGN] = act_assign,
-        [SCHED_ACT_REVOKE] = act_revoke,     [SCHED_ACT_COMPLETE] = act_complete,
-        [SCHED_ACT_DISCARD] = act_discard,   [SCHED_ACT_ACK] = act_ack,
+        [SCHED_ACT_WELCOME] = act_welcome,         [SCHED_ACT_ASSIGN] = act_assign,
+        [SCHED_ACT_REVOKE] = act_revoke,           [SCHED_ACT_COMPLETE] = act_complete,
+        [SCHED_ACT_DISCARD] = act_discard,         [SCHED_ACT_ACK] = act_ack,
         [SCHED_ACT_SESSION_END] = act_session_end, [SCHED_ACT_JOB_END] = act_job_end,
     };
     assert((size_t)a->type < ARRAY_LEN(acts) && acts[a->type]);
@@ -105,7 +111,8 @@ void edge_event(struct edge *e, struct sched_event *event)
     event->now_ms = e->now_ms;
     assert(e->actions.n == 0 || !e->store); /* else an action led to an event: see edge.h */
     sched_step(e->sched, event, &e->actions);
-    if (e->store) edge_carry_out(e);
+    if (e->store)
+        edge_carry_out(e);
 }
 
 void edge_carry_out(struct edge *e)
@@ -126,6 +133,15 @@ void edge_flush(struct edge *e)
 }
 
 /* ---- small things ---- */
+
+bool edge_may_log(struct edge *e)
+{
+    if (e->now_ms - e->logged_ms >= 1000) {
+        e->logged_ms = e->now_ms;
+        e->logged = 0;
+    }
+    return ++e->logged <= EDGE_LOGS_PER_S;
+}
 
 size_t edge_kind_index(uint32_t kinds)
 {
@@ -153,9 +169,12 @@ void edge_store_result(struct edge *e, int rc)
 
 bool edge_again(struct edge *e, struct store_request *r)
 {
-    if (r->rc != ERR_STORE_FULL && r->rc != ERR_NOMEM) return false;
-    if (e->stopping) return false;
-    if (!e->again) e->again_due_ms = e->now_ms + EDGE_AGAIN_MS;
+    if (r->rc != ERR_STORE_FULL && r->rc != ERR_NOMEM)
+        return false;
+    if (e->stopping)
+        return false;
+    if (!e->again)
+        e->again_due_ms = e->now_ms + EDGE_AGAIN_MS;
     struct store_request **end = &e->again;
     while (*end)
         end = &(*end)->next;
@@ -166,8 +185,10 @@ bool edge_again(struct edge *e, struct store_request *r)
 
 uint64_t edge_again_timer(struct edge *e)
 {
-    if (!e->again) return UINT64_MAX;
-    if (e->now_ms < e->again_due_ms) return e->again_due_ms;
+    if (!e->again)
+        return UINT64_MAX;
+    if (e->now_ms < e->again_due_ms)
+        return e->again_due_ms;
     struct store_request *list = TAKE_PTR(e->again);
     while (list) {
         struct store_request *r = list;
@@ -185,13 +206,15 @@ int edge_admit(const struct edge *e, struct error *error)
     if (e->store_full && e->now_ms - e->store_full_ms < REFUSE_AFTER_FULL_MS)
         return error_set(error, ERR_STORE_FULL, "the disk of the data directory is full");
     if (e->sizes.refusing)
-        return error_set(error, ERR_STORE_FULL,
-                         "the disk of the data directory is nearly full; what is left is kept for work "
-                         "that was accepted");
+        return error_set(
+            error, ERR_STORE_FULL,
+            "the disk of the data directory is nearly full; what is left is kept for work "
+            "that was accepted");
     struct sched_stats stats;
     sched_stats(e->sched, e->now_ms, &stats);
     if (stats.memory_bytes > e->options.tasks_memory_bytes)
-        return error_set(error, ERR_QUEUE_FULL, "the queue has %llu MiB of tasks; the limit is %llu",
+        return error_set(error, ERR_QUEUE_FULL,
+                         "the queue has %llu MiB of tasks; the limit is %llu",
                          (unsigned long long)(stats.memory_bytes >> 20),
                          (unsigned long long)(e->options.tasks_memory_bytes >> 20));
     return 0;

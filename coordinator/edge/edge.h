@@ -3,8 +3,8 @@
  * and the clock of this turn. edge.c feeds the scheduler and carries its actions to the pieces that
  * do the work; it holds no policy.
  *
- * Data flows one way: frame -> back/front -> event -> sched_step -> action -> completions, sessions,
- * store -> frame. An action never leads to another sched_step within the same step.
+ * Data flows one way: frame -> back/front -> event -> sched_step -> action -> completions,
+ * sessions, store -> frame. An action never leads to another sched_step within the same step.
  *
  * Thread rule: the loop thread, all of it.
  */
@@ -35,35 +35,44 @@ struct edge_options {
 };
 
 /* Since the start of the process, for metrics and status. */
-enum edge_outcome { EDGE_DONE, EDGE_RETRIED, EDGE_DEAD, EDGE_CANCELLED, EDGE_RETURNED, EDGE_OUTCOMES };
+enum edge_outcome {
+    EDGE_DONE,
+    EDGE_RETRIED,
+    EDGE_DEAD,
+    EDGE_CANCELLED,
+    EDGE_RETURNED,
+    EDGE_OUTCOMES
+};
 enum edge_job_outcome { EDGE_JOB_DONE, EDGE_JOB_FAILED, EDGE_JOB_CANCELLED, EDGE_JOB_OUTCOMES };
-enum { EDGE_KINDS = 4 }; /* bits of enum wire_kind */
-enum { EDGE_AGAIN_MS = 500 };
+enum { EDGE_STATUS_CLASSES = 4 }; /* 2xx to 5xx */
+enum { EDGE_KINDS = 4 };          /* bits of enum wire_kind */
+enum { EDGE_AGAIN_MS = 500, EDGE_LOGS_PER_S = 20 };
 
 struct edge_counts {
     uint64_t jobs_submitted[EDGE_KINDS];
     uint64_t jobs_finished[EDGE_JOB_OUTCOMES];
     uint64_t attempts[EDGE_KINDS][EDGE_OUTCOMES];
-    uint64_t rows, rejects, items, duplicates;
-    uint64_t discarded;   /* stale results */
-    uint64_t returned;    /* leases given back */
-    uint64_t frames_bad;  /* of peers that speak another language */
+    uint64_t rows, rejects, items;
+    uint64_t scrape_responses[EDGE_STATUS_CLASSES], scrape_bytes;
+    uint64_t discarded;  /* stale results */
+    uint64_t returned;   /* leases given back */
+    uint64_t frames_bad; /* of peers that speak another language */
     uint64_t resyncs, requests, requests_failed, refused_full;
-    uint64_t replaced;    /* sessions ended by a newer HELLO of the same worker */
+    uint64_t replaced; /* sessions ended by a newer HELLO of the same worker */
 };
 
 struct edge {
     struct edge_options options;
     uint64_t epoch;
     uint64_t started_ms;
-    uint64_t now_ms;  /* monotonic; read once a turn */
-    int64_t wall_ms;  /* Unix; the same moment */
+    uint64_t now_ms; /* monotonic; read once a turn */
+    int64_t wall_ms; /* Unix; the same moment */
     struct transport *back, *front;
-    bool keyed;         /* CURVE is on: roles and identities come from the key list */
+    bool keyed; /* CURVE is on: roles and identities come from the key list */
     bool stopping;
-    bool store_full;    /* the last write failed for lack of disk */
-    uint64_t store_full_ms; /* when it did */
-    struct store_sizes sizes; /* of some seconds ago */
+    bool store_full;               /* the last write failed for lack of disk */
+    uint64_t store_full_ms;        /* when it did */
+    struct store_sizes sizes;      /* of some seconds ago */
     double done_per_s, rows_per_s; /* of the last seconds */
 
     struct sched *sched;
@@ -79,6 +88,8 @@ struct edge {
 
     struct store_request *again; /* writes that wait for room on the disk */
     uint64_t again_due_ms;
+    uint64_t logged_ms; /* the second that edge_may_log counts in */
+    uint32_t logged;
 
     struct buf out;       /* the message that is being made */
     struct arena scratch; /* cleared after each use */
@@ -95,6 +106,9 @@ void edge_carry_out(struct edge *e);
 /* Sends what this turn collected: completions to the store, messages to the sessions. */
 void edge_flush(struct edge *e);
 
+/* Whether a line about what a peer did may be logged: strangers must not fill the log. */
+bool edge_may_log(struct edge *e);
+
 /* Index of the lowest bit of an engine kind, for edge_counts. */
 size_t edge_kind_index(uint32_t kinds);
 const char *edge_kind_name(size_t index);
@@ -102,8 +116,8 @@ const char *edge_kind_name(size_t index);
 /* Notes that a write came back with STORE_FULL, or that one succeeded. */
 void edge_store_result(struct edge *e, int rc);
 
-/* For writes that nobody can be asked to repeat: when the disk was full, takes the request, makes it
- * again in EDGE_AGAIN_MS and returns true. */
+/* For writes that nobody can be asked to repeat: when the disk was full, takes the request, makes
+ * it again in EDGE_AGAIN_MS and returns true. */
 bool edge_again(struct edge *e, struct store_request *r);
 uint64_t edge_again_timer(struct edge *e); /* when it wants to be called next */
 

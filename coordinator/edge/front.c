@@ -40,7 +40,8 @@ static const struct front_verb verbs[] = {
 static const struct front_verb *find_verb(struct span name)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (span_eq(span_str(verbs[i].name), name)) return &verbs[i];
+        if (span_eq(span_str(verbs[i].name), name))
+            return &verbs[i];
     return NULL;
 }
 
@@ -49,7 +50,8 @@ static const struct front_verb *find_verb(struct span name)
 static struct call *call_new(struct edge *e)
 {
     struct call *c = calloc(1, sizeof(*c));
-    if (!c) return NULL;
+    if (!c)
+        return NULL;
     c->edge = e;
     arena_init(&c->arena, 0);
     arena_init(&c->request.arena, 0);
@@ -58,8 +60,10 @@ static struct call *call_new(struct edge *e)
 
 void front_free(struct call *c)
 {
-    if (!c) return;
-    if (c->received) transport_message_done(&c->message);
+    if (!c)
+        return;
+    if (c->received)
+        transport_message_done(&c->message);
     spec_free(c->spec);
     arena_done(&c->arena);
     arena_done(&c->request.arena);
@@ -89,10 +93,13 @@ void front_send(struct call *c)
     struct edge *e = c->edge;
     struct error error = {0};
     if (!buf_ok(&e->out) || e->out.len > WIRE_MESSAGE_MAX)
-        return front_fail(c, ERR_PAYLOAD_TOO_LARGE, "the answer is larger than a message; ask for less");
+        return front_fail(c, ERR_PAYLOAD_TOO_LARGE,
+                          "the answer is larger than a message; ask for less");
     /* A client that is gone or does not read asks again. */
     int rc = transport_send(e->front, &c->message.peer, buf_span(&e->out), &error);
-    if (rc) LOG_DEBUG("an answer was not sent", log_str("verb", c->verb ? c->verb->name : NULL), log_err(&error));
+    if (rc)
+        LOG_DEBUG("an answer was not sent", log_str("verb", c->verb ? c->verb->name : NULL),
+                  log_err(&error));
     front_free(c);
 }
 
@@ -102,12 +109,15 @@ void front_fail(struct call *c, int code, const char *detail)
     struct error error = {0};
     bool later = err_class((enum err)code) == ERR_CLASS_RETRY;
     e->counts.requests_failed++;
-    if (code == ERR_QUEUE_FULL || code == ERR_STORE_FULL) e->counts.refused_full++;
+    if (code == ERR_QUEUE_FULL || code == ERR_STORE_FULL)
+        e->counts.refused_full++;
     begin(c, WIRE_ERROR);
-    wire_error_pack(&e->out, &(struct wire_error){.seq = c->seq,
-                                                  .code = (uint32_t)code,
-                                                  .detail = span_str(detail && detail[0] ? detail : err_text((enum err)code)),
-                                                  .retry_after_ms = later ? FRONT_RETRY_AFTER_MS : 0});
+    wire_error_pack(&e->out,
+                    &(struct wire_error){
+                        .seq = c->seq,
+                        .code = (uint32_t)code,
+                        .detail = span_str(detail && detail[0] ? detail : err_text((enum err)code)),
+                        .retry_after_ms = later ? FRONT_RETRY_AFTER_MS : 0});
     (void)!transport_send(e->front, &c->message.peer, buf_span(&e->out), &error);
     front_free(c);
 }
@@ -127,17 +137,19 @@ void front_store(struct call *c, bool write, int (*run)(struct store *, struct s
 
 int front_job(struct store *s, struct call *c, struct error *error)
 {
-    if (c->args.job || !c->args.job_name.len) return 0;
+    if (c->args.job || !c->args.job_name.len)
+        return 0;
     int rc = store_job_find(s, c->args.job_name, &c->args.job, error);
     if (rc == ERR_NOT_FOUND)
-        return error_set(error, rc, "there is no job named %.*s", (int)MIN(c->args.job_name.len, (size_t)100),
-                         c->args.job_name.p);
+        return error_set(error, rc, "there is no job named %.*s",
+                         (int)MIN(c->args.job_name.len, (size_t)100), c->args.job_name.p);
     return rc;
 }
 
 int front_need(bool given, const char *argument, struct error *error)
 {
-    if (given) return 0;
+    if (given)
+        return 0;
     return error_set(error, ERR_INVALID_ARGUMENT, "the argument %s is missing", argument);
 }
 
@@ -198,11 +210,13 @@ static bool read_arg(struct unpack *u, const struct arg *a, struct front_args *r
         read_job(u, ret);
     } else if (a->type == ARG_U64) {
         *(uint64_t *)to = unpack_u64(u);
-        if (to == &ret->version) ret->has_version = true;
+        if (to == &ret->version)
+            ret->has_version = true;
     } else if (a->type == ARG_TEXT) {
         *(struct span *)to = unpack_str(u);
     } else {
-        if (unpack_peek(u) != UNPACK_ARRAY) return false;
+        if (unpack_peek(u) != UNPACK_ARRAY)
+            return false;
         *(struct span *)to = unpack_raw(u);
     }
     return unpack_ok(u);
@@ -217,18 +231,23 @@ static int read_args(struct span packed, struct front_args *ret, struct error *e
         struct span key = unpack_str(&u);
         const struct arg *a = NULL;
         for (size_t k = 0; k < ARRAY_LEN(args) && key.p; k++)
-            if (span_eq(span_str(args[k].name), key)) a = &args[k];
-        if (!unpack_ok(&u)) break;
+            if (span_eq(span_str(args[k].name), key))
+                a = &args[k];
+        if (!unpack_ok(&u))
+            break;
         if (!a)
             return error_set(error, ERR_INVALID_ARGUMENT, "unknown argument \"%.*s\"",
                              (int)MIN(key.len, (size_t)60), key.p ? key.p : "");
         if (!read_arg(&u, a, ret))
-            return error_set(error, ERR_INVALID_ARGUMENT, "the argument %s has the wrong type", a->name);
+            return error_set(error, ERR_INVALID_ARGUMENT, "the argument %s has the wrong type",
+                             a->name);
     }
-    if (!unpack_finished(&u)) return error_set(error, ERR_MALFORMED, "the arguments are not a map");
+    if (!unpack_finished(&u))
+        return error_set(error, ERR_MALFORMED, "the arguments are not a map");
     ret->wait_ms = MIN(ret->wait_ms, (uint64_t)FRONT_WAIT_MAX_MS);
     ret->max = ret->max ? MIN(ret->max, (uint64_t)FRONT_LIST_MAX) : 100;
-    ret->max_bytes = ret->max_bytes ? MIN(ret->max_bytes, (uint64_t)FRONT_RESULT_BYTES_MAX) : 1024 * 1024;
+    ret->max_bytes =
+        ret->max_bytes ? MIN(ret->max_bytes, (uint64_t)FRONT_RESULT_BYTES_MAX) : 1024 * 1024;
     return 0;
 }
 
@@ -240,21 +259,26 @@ static int handle(struct call *c, struct error *error)
     struct wire_frame frame;
     struct wire_request request;
     int rc = wire_frame_read(c->message.data, &frame, error);
-    if (rc == 0 || rc == ERR_PROTOCOL_MISMATCH) c->seq = frame.seq;
-    if (rc) return rc;
+    if (rc == 0 || rc == ERR_PROTOCOL_MISMATCH)
+        c->seq = frame.seq;
+    if (rc)
+        return rc;
     if (frame.type != WIRE_REQUEST)
         return error_set(error, ERR_MALFORMED, "this port takes requests of clients only");
     rc = wire_request_read(frame.body, &request, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     c->verb = find_verb(request.verb);
     if (!c->verb)
         return error_set(error, ERR_NOT_FOUND, "unknown verb \"%.*s\"",
-                         (int)MIN(request.verb.len, (size_t)60), request.verb.p ? request.verb.p : "");
+                         (int)MIN(request.verb.len, (size_t)60),
+                         request.verb.p ? request.verb.p : "");
     if (!(c->verb->roles & c->role))
         return error_set(error, ERR_AUTH, "%s needs the key of an administrator", c->verb->name);
     if (e->keyed && !keys_allow_named(e->keys, c->role, c->client))
         return error_set(error, ERR_AUTH, "this key was revoked");
-    if (e->stopping) return error_set(error, ERR_UNAVAILABLE, "the coordinator is stopping");
+    if (e->stopping)
+        return error_set(error, ERR_UNAVAILABLE, "the coordinator is stopping");
     rc = read_args(request.args, &c->args, error);
     return rc ? rc : c->verb->start(c, error);
 }
@@ -264,7 +288,8 @@ bool front_receive(struct edge *e, size_t max)
     for (size_t i = 0; i < max; i++) {
         struct error error = {0};
         struct call *c = call_new(e);
-        if (!c) return false;
+        if (!c)
+            return false;
         c->received = transport_recv(e->front, &c->message, &error) == 0;
         if (!c->received) {
             front_free(c);
@@ -274,8 +299,10 @@ bool front_receive(struct edge *e, size_t max)
         c->client = c->message.user;
         e->counts.requests++;
         int rc = handle(c, &error);
-        if (rc == ERR_MALFORMED) e->counts.frames_bad++;
-        if (rc) front_fail(c, rc, error.detail);
+        if (rc == ERR_MALFORMED)
+            e->counts.frames_bad++;
+        if (rc)
+            front_fail(c, rc, error.detail);
     }
     return true;
 }

@@ -19,9 +19,9 @@
 
 enum {
     FRONT_WAIT_MAX_MS = 30 * 1000,
-    FRONT_LIST_MAX = 1000,          /* entries in one answer of a list */
+    FRONT_LIST_MAX = 1000, /* entries in one answer of a list */
     FRONT_RESULT_BYTES_MAX = 3 * 1024 * 1024,
-    FRONT_RETRY_AFTER_MS = 500      /* told with QUEUE_FULL and the like */
+    FRONT_RETRY_AFTER_MS = 500 /* told with QUEUE_FULL and the like */
 };
 
 struct call;

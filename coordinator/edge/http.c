@@ -30,14 +30,17 @@ static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status,
 {
     struct MHD_Response *r =
         MHD_create_response_from_buffer(text.len, (void *)(uintptr_t)text.p, MHD_RESPMEM_MUST_COPY);
-    if (!r) return MHD_NO;
+    if (!r)
+        return MHD_NO;
     enum MHD_Result ok = MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    if (ok == MHD_YES) ok = MHD_queue_response(connection, status, r);
+    if (ok == MHD_YES)
+        ok = MHD_queue_response(connection, status, r);
     MHD_destroy_response(r);
     return ok;
 }
 
-static enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result reply_text(struct MHD_Connection *connection, unsigned status,
+                                  const char *text)
 {
     return reply(connection, status, "text/plain; charset=utf-8", span_str(text));
 }
@@ -54,8 +57,10 @@ static enum MHD_Result serve_metrics(struct http *h, struct MHD_Connection *conn
 static enum MHD_Result serve_health(struct http *h, struct MHD_Connection *connection)
 {
     uint64_t alive_ms = atomic_load(&h->alive_ms), now_ms = clock_ms();
-    if (now_ms <= alive_ms + HTTP_ALIVE_MS) return reply_text(connection, MHD_HTTP_OK, "ok\n");
-    return reply_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the loop has not turned for 2 seconds\n");
+    if (now_ms <= alive_ms + HTTP_ALIVE_MS)
+        return reply_text(connection, MHD_HTTP_OK, "ok\n");
+    return reply_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      "the loop has not turned for 2 seconds\n");
 }
 
 static enum MHD_Result serve_ready(struct http *h, struct MHD_Connection *connection)
@@ -83,11 +88,13 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     (void)version;
     (void)upload;
     (void)state;
-    if (*upload_size) return MHD_NO; /* nobody has a reason to send anything */
+    if (*upload_size)
+        return MHD_NO; /* nobody has a reason to send anything */
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return reply_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
     for (size_t i = 0; i < ARRAY_LEN(pages); i++)
-        if (strcmp(url, pages[i].path) == 0) return pages[i].serve(user, connection);
+        if (strcmp(url, pages[i].path) == 0)
+            return pages[i].serve(user, connection);
     return reply_text(connection, MHD_HTTP_NOT_FOUND, "/metrics, /healthz and /readyz are here\n");
 }
 
@@ -108,7 +115,8 @@ static bool parse_host(const char *host, uint16_t port, union address *ret, bool
         *ret_loopback = ntohl(ret->v4.sin_addr.s_addr) >> 24 == 127;
         return true;
     }
-    if (inet_pton(AF_INET6, host, &ret->v6.sin6_addr) != 1) return false;
+    if (inet_pton(AF_INET6, host, &ret->v6.sin6_addr) != 1)
+        return false;
     ret->v6.sin6_family = AF_INET6;
     ret->v6.sin6_port = htons(port);
     *ret_loopback = IN6_IS_ADDR_LOOPBACK(&ret->v6.sin6_addr);
@@ -122,9 +130,12 @@ static int parse_url(const char *url, union address *ret, bool *ret_loopback, st
     unsigned port = 0;
     char rest = 0;
     int n = sscanf(url, "http://[%63[0-9a-fA-F:.]]:%u%c", host, &port, &rest);
-    if (n != 2) n = sscanf(url, "http://%63[0-9.]:%u%c", host, &port, &rest);
-    if (n == 2 && port <= 65535 && parse_host(host, (uint16_t)port, ret, ret_loopback)) return 0;
-    return error_set(e, ERR_INVALID_ARGUMENT, "listen.http: \"%s\" is not like http://127.0.0.1:7702", url);
+    if (n != 2)
+        n = sscanf(url, "http://%63[0-9.]:%u%c", host, &port, &rest);
+    if (n == 2 && port <= 65535 && parse_host(host, (uint16_t)port, ret, ret_loopback))
+        return 0;
+    return error_set(e, ERR_INVALID_ARGUMENT,
+                     "listen.http: \"%s\" is not like http://127.0.0.1:7702", url);
 }
 
 static int listen_on(const union address *address, int *ret_fd, struct error *e)
@@ -138,7 +149,8 @@ static int listen_on(const union address *address, int *ret_fd, struct error *e)
         return 0;
     }
     int saved = errno;
-    if (fd >= 0) close(fd);
+    if (fd >= 0)
+        close(fd);
     return error_set(e, ERR_IO, "%s", strerror(saved));
 }
 
@@ -147,9 +159,11 @@ static void write_url(struct http *h, int fd)
     union address real = {0};
     char host[INET6_ADDRSTRLEN] = "?";
     socklen_t len = sizeof(real);
-    if (getsockname(fd, &real.any, &len)) return;
+    if (getsockname(fd, &real.any, &len))
+        return;
     bool v4 = real.any.sa_family == AF_INET;
-    inet_ntop(real.any.sa_family, v4 ? (void *)&real.v4.sin_addr : (void *)&real.v6.sin6_addr, host, sizeof(host));
+    inet_ntop(real.any.sa_family, v4 ? (void *)&real.v4.sin_addr : (void *)&real.v6.sin6_addr, host,
+              sizeof(host));
     snprintf(h->url, sizeof(h->url), v4 ? "http://%s:%u" : "http://[%s]:%u", host,
              ntohs(v4 ? real.v4.sin_port : real.v6.sin6_port));
 }
@@ -160,12 +174,15 @@ int http_new(const char *url, bool anywhere, struct http **ret, struct error *e)
     bool loopback = false;
     int fd = -1;
     int rc = parse_url(url, &address, &loopback, e);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     if (!loopback && !anywhere)
-        return error_set(e, ERR_AUTH, "%s can be reached by others; set http.anywhere to allow that", url);
+        return error_set(e, ERR_AUTH,
+                         "%s can be reached by others; set http.anywhere to allow that", url);
     struct error why = {0};
     rc = listen_on(&address, &fd, &why);
-    if (rc) return error_set(e, ERR_IO, "%s cannot be bound: %s", url, why.detail);
+    if (rc)
+        return error_set(e, ERR_IO, "%s cannot be bound: %s", url, why.detail);
     struct http *h = calloc(1, sizeof(*h));
     if (!h) {
         close(fd);
@@ -191,8 +208,10 @@ int http_new(const char *url, bool anywhere, struct http **ret, struct error *e)
 
 void http_free(struct http *h)
 {
-    if (!h) return;
-    if (h->daemon) MHD_stop_daemon(h->daemon);
+    if (!h)
+        return;
+    if (h->daemon)
+        MHD_stop_daemon(h->daemon);
     pthread_mutex_destroy(&h->lock);
     buf_done(&h->metrics);
     free(h);

@@ -18,8 +18,8 @@ enum { HTTP_ALIVE_MS = 2000, HTTP_CONNECTIONS_MAX = 64 };
 
 struct http;
 
-/* url "http://127.0.0.1:7702"; port 0: any free one. IO when the address cannot be bound; AUTH when it
- * is not loopback and `anywhere` is false. */
+/* url "http://127.0.0.1:7702"; port 0: any free one. IO when the address cannot be bound; AUTH when
+ * it is not loopback and `anywhere` is false. */
 int http_new(const char *url, bool anywhere, struct http **ret, struct error *e) MUST_CHECK;
 void http_free(struct http *h);
 const char *http_url(const struct http *h); /* with the real port */

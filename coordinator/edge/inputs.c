@@ -25,21 +25,24 @@ struct inputs {
 struct inputs *inputs_new(size_t max_bytes)
 {
     struct inputs *in = calloc(1, sizeof(*in));
-    if (in) in->max_bytes = max_bytes;
+    if (in)
+        in->max_bytes = max_bytes;
     return in;
 }
 
 static void release(struct inputs *in, struct entry *e)
 {
     struct block *b = (struct block *)(void *)((char *)e - e->offset);
-    if (--b->live > 0) return;
+    if (--b->live > 0)
+        return;
     in->bytes -= b->bytes;
     free(b);
 }
 
 void inputs_free(struct inputs *in)
 {
-    if (!in) return;
+    if (!in)
+        return;
     size_t at = 0;
     for (struct map64_entry *m; (m = map64_next(&in->map, &at));)
         release(in, m->value);
@@ -56,7 +59,8 @@ static void put_block(struct inputs *in, const struct task_id *tasks, const stru
                       size_t n, size_t bytes)
 {
     struct block *b = malloc(bytes);
-    if (!b) return; /* no cache, no harm */
+    if (!b)
+        return;                              /* no cache, no harm */
     *b = (struct block){1, (uint32_t)bytes}; /* 1: ours while filling */
     size_t at = sizeof(*b);
     for (size_t i = 0; i < n; i++) {
@@ -66,7 +70,8 @@ static void put_block(struct inputs *in, const struct task_id *tasks, const stru
         memcpy(e->data, inputs[i].p, inputs[i].len);
         at += entry_bytes(inputs[i].len);
         inputs_drop(in, tasks[i]);
-        if (map64_put(&in->map, tasks[i].v, e)) b->live++;
+        if (map64_put(&in->map, tasks[i].v, e))
+            b->live++;
     }
     in->bytes += bytes;
     if (--b->live == 0) {
@@ -82,12 +87,15 @@ void inputs_put(struct inputs *in, const struct task_id *tasks, const struct spa
         size_t bytes = sizeof(struct block), to = from;
         while (to < n) {
             size_t one = entry_bytes(inputs[to].len);
-            if (in->bytes + bytes + one > in->max_bytes) break;
-            if (to > from && bytes + one > BLOCK_BYTES_MAX) break;
+            if (in->bytes + bytes + one > in->max_bytes)
+                break;
+            if (to > from && bytes + one > BLOCK_BYTES_MAX)
+                break;
             bytes += one;
             to++;
         }
-        if (to == from) return; /* full */
+        if (to == from)
+            return; /* full */
         put_block(in, tasks + from, inputs + from, to - from, bytes);
         from = to;
     }
@@ -102,7 +110,8 @@ struct span inputs_get(const struct inputs *in, struct task_id task)
 void inputs_drop(struct inputs *in, struct task_id task)
 {
     struct entry *e = map64_take(&in->map, task.v);
-    if (e) release(in, e);
+    if (e)
+        release(in, e);
 }
 
 size_t inputs_bytes(const struct inputs *in)

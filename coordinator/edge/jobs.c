@@ -23,7 +23,8 @@ struct tasks_made {
 struct jobs *jobs_new(struct edge *e, const struct spec_engine *engines, size_t n)
 {
     struct jobs *j = calloc(1, sizeof(*j));
-    if (!j) return NULL;
+    if (!j)
+        return NULL;
     *j = (struct jobs){.edge = e, .engines = engines, .n_engines = n};
     /* Versions must differ from those that a client saw before a restart. */
     j->version = e->epoch << 32;
@@ -32,7 +33,8 @@ struct jobs *jobs_new(struct edge *e, const struct spec_engine *engines, size_t 
 
 static void job_free(struct job *job)
 {
-    if (!job) return;
+    if (!job)
+        return;
     while (job->late) {
         struct tasks_made *t = job->late;
         job->late = t->next;
@@ -45,7 +47,8 @@ static void job_free(struct job *job)
 
 void jobs_free(struct jobs *j)
 {
-    if (!j) return;
+    if (!j)
+        return;
     size_t at = 0;
     for (struct map64_entry *m; (m = map64_next(&j->open, &at));)
         job_free(m->value);
@@ -83,6 +86,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.sealed = stored->sealed;
     ev.u.open.cancelled = stored->cancelling;
     ev.u.open.paused = stored->paused;
+    ev.u.open.dead_letters = stored->dead;
     edge_event(j->edge, &ev);
 }
 
@@ -97,7 +101,8 @@ static struct job *job_make(const struct jobs *j, const struct store_job *stored
         error_set(error, ERR_NOMEM, "no memory for a job");
         return NULL;
     }
-    if (stored->spec.len) memcpy(text, stored->spec.p, stored->spec.len);
+    if (stored->spec.len)
+        memcpy(text, stored->spec.p, stored->spec.len);
     job->id = stored->id;
     job->spec_text = (struct span){text, stored->spec.len};
     if (*spec_take) {
@@ -112,9 +117,11 @@ static struct job *job_make(const struct jobs *j, const struct store_job *stored
 int jobs_open(struct jobs *j, const struct store_job *stored, struct spec **spec_take,
               struct error *error)
 {
-    if (jobs_get(j, (struct job_id){stored->id})) return 0;
+    if (jobs_get(j, (struct job_id){stored->id}))
+        return 0;
     struct job *job = job_make(j, stored, spec_take, error);
-    if (!job) return (int)error->code;
+    if (!job)
+        return (int)error->code;
     if (!map64_put(&j->open, job->id, job)) {
         job_free(job);
         return error_set(error, ERR_NOMEM, "no memory for a job");
@@ -127,7 +134,8 @@ int jobs_open(struct jobs *j, const struct store_job *stored, struct spec **spec
 static void keep_late(struct job *job, const struct store_task *tasks, size_t n)
 {
     struct tasks_made *t = malloc(sizeof(*t) + n * sizeof(t->tasks[0]));
-    if (!t) return; /* they are in the store: the next start finds them */
+    if (!t)
+        return; /* they are in the store: the next start finds them */
     t->n = n;
     for (size_t i = 0; i < n; i++)
         t->tasks[i] = tasks[i].sched;
@@ -143,13 +151,16 @@ static void tell_tasks(struct jobs *j, struct job_id id, const struct sched_task
     edge_event(j->edge, &ev);
 }
 
-void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct store_task *tasks, size_t n)
+void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct store_task *tasks,
+                size_t n)
 {
     enum { STEP = 512 };
     struct job_id id = {stored->id};
     struct job *job = jobs_get(j, id);
-    if (n == 0) return;
-    if (job && job->ending) return keep_late(job, tasks, n);
+    if (n == 0)
+        return;
+    if (job && job->ending)
+        return keep_late(job, tasks, n);
     if (!job) {
         struct error error = {0};
         struct spec *none = NULL;
@@ -172,13 +183,15 @@ void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct sto
         tell_tasks(j, id, sched, m);
     }
     job = jobs_get(j, id);
-    if (job) jobs_changed(j, job, false);
+    if (job)
+        jobs_changed(j, job, false);
 }
 
 void jobs_changed(struct jobs *j, struct job *job, bool results)
 {
     job->version = ++j->version;
-    if (results) job->results++;
+    if (results)
+        job->results++;
     waiters_wake(j->edge->waiters, job->id, false);
 }
 
@@ -203,9 +216,11 @@ static int end_run(struct store *store, struct store_request *r)
     };
     arena_clear(&r->arena);
     int rc = store_job_get(store, end->job, &r->arena, &end->stored, &r->error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     end->has_tasks = end->how != SCHED_JOB_CANCELLED && end->stored.tasks_pending > 0;
-    if (end->has_tasks) return 0;
+    if (end->has_tasks)
+        return 0;
     return store_job_end(store, end->job, states[end->how], end->wall_ms, &r->error);
 }
 
@@ -241,7 +256,8 @@ static void end_done(struct store_request *r, void *user)
     struct edge *e = user;
     struct job *job = jobs_get(e->jobs, (struct job_id){end->job});
     edge_store_result(e, r->rc);
-    if (edge_again(e, r)) return;
+    if (edge_again(e, r))
+        return;
     if (r->rc && r->rc != ERR_NOT_FOUND)
         LOG_ERROR("the end of a job was not stored", log_u64("job", end->job), log_err(&r->error));
     if (job && end->has_tasks && r->rc == 0) {
@@ -259,10 +275,12 @@ static void end_done(struct store_request *r, void *user)
 void jobs_end(struct jobs *j, struct job_id id, enum sched_job_end how)
 {
     struct job *job = jobs_get(j, id);
-    if (!job) return;
+    if (!job)
+        return;
     job->ending = true;
     struct end *end = calloc(1, sizeof(*end));
-    if (!end) abort(); /* as sched_step does: the store has the truth */
+    if (!end)
+        abort(); /* as sched_step does: the store has the truth */
     end->job = id.v;
     end->how = how;
     end->wall_ms = j->edge->wall_ms;

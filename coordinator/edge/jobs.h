@@ -17,11 +17,11 @@
 
 struct job {
     uint64_t id;
-    struct span spec_text; /* owned */
-    struct spec *spec;     /* owned */
-    bool ending;           /* its end was decided and is on its way to the store */
-    uint64_t version;      /* never 0; changes with the job */
-    uint64_t results;      /* commits that added rows or rejects, in this process */
+    struct span spec_text;   /* owned */
+    struct spec *spec;       /* owned */
+    bool ending;             /* its end was decided and is on its way to the store */
+    uint64_t version;        /* never 0; changes with the job */
+    uint64_t results;        /* commits that added rows or rejects, in this process */
     struct tasks_made *late; /* tasks that came while the job was ending */
 };
 
@@ -43,7 +43,8 @@ int jobs_open(struct jobs *j, const struct store_job *job, struct spec **spec_ta
               struct error *error) MUST_CHECK;
 
 /* Tasks of a job are durable: they go to the scheduler, their inputs into the cache. */
-void jobs_tasks(struct jobs *j, const struct store_job *job, const struct store_task *tasks, size_t n);
+void jobs_tasks(struct jobs *j, const struct store_job *job, const struct store_task *tasks,
+                size_t n);
 
 /* Something changed: new version, and those who wait for the job are woken. */
 void jobs_changed(struct jobs *j, struct job *job, bool results);

@@ -16,7 +16,7 @@
 enum {
     BACK_BATCH = 256, /* messages a turn, so that nobody waits for the others */
     FRONT_BATCH = 64,
-    TURN_MAX_MS = 500,     /* the loop shows that it lives at least so often */
+    TURN_MAX_MS = 500, /* the loop shows that it lives at least so often */
     PUBLISH_EVERY_MS = 1000,
     SIZES_EVERY_MS = 2000,
     EXPIRE_EVERY_MS = 30 * 1000,
@@ -55,7 +55,8 @@ static void sizes_done(struct store_request *r, void *user)
     struct sizes_request *q = (struct sizes_request *)r;
     struct edge *e = user;
     q->busy = false;
-    if (r->rc == 0) e->sizes = q->sizes;
+    if (r->rc == 0)
+        e->sizes = q->sizes;
 }
 
 static int expire_run(struct store *s, struct store_request *r)
@@ -70,8 +71,10 @@ static void expire_done(struct store_request *r, void *user)
     struct expire_request *q = (struct expire_request *)r;
     struct edge *e = user;
     q->busy = false;
-    if (r->rc) LOG_WARN("expired results were not deleted", log_err(&r->error));
-    if (r->rc == 0 && q->more) q->chores->expire_ms = e->now_ms;
+    if (r->rc)
+        LOG_WARN("expired results were not deleted", log_err(&r->error));
+    if (r->rc == 0 && q->more)
+        q->chores->expire_ms = e->now_ms;
 }
 
 static void submit(struct edge *e, struct store_request *r, bool write,
@@ -97,8 +100,10 @@ static void update_rates(struct chores *c, struct edge *e)
         const double weight = 0.3;
         e->done_per_s += weight * ((double)(done - c->done) / dt - e->done_per_s);
         e->rows_per_s += weight * ((double)(e->counts.rows - c->rows) / dt - e->rows_per_s);
-        if (e->done_per_s < 0.01) e->done_per_s = 0;
-        if (e->rows_per_s < 0.01) e->rows_per_s = 0;
+        if (e->done_per_s < 0.01)
+            e->done_per_s = 0;
+        if (e->rows_per_s < 0.01)
+            e->rows_per_s = 0;
     }
     c->rates_ms = e->now_ms;
     c->done = done;
@@ -110,12 +115,13 @@ static void publish(struct chores *c, struct edge *e)
     struct sched_stats stats;
     update_rates(c, e);
     sessions_revoked(e->sessions);
-    if (!c->loop->http) return;
+    if (!c->loop->http)
+        return;
     sched_stats(e->sched, e->now_ms, &stats);
-    const char *why = e->stopping           ? "stopping"
-                      : stats.recovering    ? "recovering after a start"
+    const char *why = e->stopping                          ? "stopping"
+                      : stats.recovering                   ? "recovering after a start"
                       : e->sizes.refusing || e->store_full ? "the disk of the store is full"
-                                            : NULL;
+                                                           : NULL;
     buf_clear(&c->text);
     metrics_render(e, &c->text);
     http_publish(c->loop->http, buf_span(&c->text), why);
@@ -157,7 +163,8 @@ static uint64_t run_timers(struct edge *e)
 
 static int64_t time_left(const struct edge *e, uint64_t due_ms)
 {
-    if (due_ms <= e->now_ms) return 0;
+    if (due_ms <= e->now_ms)
+        return 0;
     return (int64_t)MIN(due_ms - e->now_ms, (uint64_t)TURN_MAX_MS);
 }
 
@@ -173,14 +180,16 @@ static int64_t turn(struct loop *l, struct chores *c, bool receive)
     struct edge *e = l->edge;
     bool more = false;
     edge_clock(e);
-    if (l->http) http_alive(l->http);
+    if (l->http)
+        http_alive(l->http);
     store_thread_poll(e->store, e);
     if (receive) {
         more = back_receive(e, BACK_BATCH);
         more |= front_receive(e, FRONT_BATCH);
     }
     uint64_t due = run_timers(e);
-    if (receive) due = MIN(due, do_chores(c, e));
+    if (receive)
+        due = MIN(due, do_chores(c, e));
     edge_flush(e);
     due = MIN(due, sched_deadline(e->sched));
     return more ? 0 : time_left(e, due);
@@ -200,7 +209,8 @@ static void wind_up(struct loop *l, struct chores *c)
     do {
         turn(l, c, false);
         store_thread_stats(e->store, &stats);
-        if (stats.queued_bytes == 0 && completions_pending(e->completions) == 0) return;
+        if (stats.queued_bytes == 0 && completions_pending(e->completions) == 0)
+            return;
         transport_wait(&item, 1, TURN_MAX_MS);
     } while (e->now_ms < give_up_ms && !store_thread_failed(e->store, &error));
     LOG_WARN("stopped before everything was written; workers and clients will send it again");
@@ -222,12 +232,16 @@ int loop_run(struct loop *l, struct error *error)
     int rc = 0;
     while (!stop && rc == 0) {
         int64_t wait_ms = turn(l, &c, true);
-        if (store_thread_failed(e->store, error)) rc = error->code ? (int)error->code : ERR_STORE;
-        if (rc == 0) transport_wait(items, ARRAY_LEN(items), wait_ms);
+        if (store_thread_failed(e->store, error))
+            rc = error->code ? (int)error->code : ERR_STORE;
+        if (rc == 0)
+            transport_wait(items, ARRAY_LEN(items), wait_ms);
         stop = items[3].ready && signalled(l->signal_fd);
     }
-    if (rc == 0) wind_up(l, &c);
-    if (rc == 0 && store_thread_failed(e->store, error)) rc = error->code ? (int)error->code : ERR_STORE;
+    if (rc == 0)
+        wind_up(l, &c);
+    if (rc == 0 && store_thread_failed(e->store, error))
+        rc = error->code ? (int)error->code : ERR_STORE;
     buf_done(&c.text);
     return rc;
 }

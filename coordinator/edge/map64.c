@@ -18,9 +18,11 @@ void map64_done(struct map64 *m)
 static bool resize(struct map64 *m, size_t cap)
 {
     struct map64 next = {calloc(cap, sizeof(*next.entries)), m->n, cap};
-    if (!next.entries) return false;
+    if (!next.entries)
+        return false;
     for (size_t i = 0; i < m->cap; i++) {
-        if (m->entries[i].key == 0) continue;
+        if (m->entries[i].key == 0)
+            continue;
         size_t s = slot_of(&next, m->entries[i].key);
         while (next.entries[s].key != 0)
             s = (s + 1) & (cap - 1);
@@ -34,21 +36,25 @@ static bool resize(struct map64 *m, size_t cap)
 bool map64_put(struct map64 *m, uint64_t key, void *value)
 {
     assert(key != 0);
-    if ((m->n + 1) * 4 > m->cap * 3 && !resize(m, m->cap ? m->cap * 2 : MAP64_CAP_MIN)) return false;
+    if ((m->n + 1) * 4 > m->cap * 3 && !resize(m, m->cap ? m->cap * 2 : MAP64_CAP_MIN))
+        return false;
     size_t s = slot_of(m, key);
     while (m->entries[s].key != 0 && m->entries[s].key != key)
         s = (s + 1) & (m->cap - 1);
-    if (m->entries[s].key == 0) m->n++;
+    if (m->entries[s].key == 0)
+        m->n++;
     m->entries[s] = (struct map64_entry){key, value};
     return true;
 }
 
 static struct map64_entry *find(const struct map64 *m, uint64_t key)
 {
-    if (m->cap == 0 || key == 0) return NULL;
+    if (m->cap == 0 || key == 0)
+        return NULL;
     size_t s = slot_of(m, key);
     while (m->entries[s].key != 0) {
-        if (m->entries[s].key == key) return &m->entries[s];
+        if (m->entries[s].key == key)
+            return &m->entries[s];
         s = (s + 1) & (m->cap - 1);
     }
     return NULL;
@@ -63,7 +69,8 @@ void *map64_get(const struct map64 *m, uint64_t key)
 void *map64_take(struct map64 *m, uint64_t key)
 {
     struct map64_entry *e = find(m, key);
-    if (!e) return NULL;
+    if (!e)
+        return NULL;
     void *value = e->value;
     size_t hole = (size_t)(e - m->entries), mask = m->cap - 1;
     for (size_t s = (hole + 1) & mask; m->entries[s].key != 0; s = (s + 1) & mask) {
@@ -77,7 +84,8 @@ void *map64_take(struct map64 *m, uint64_t key)
     m->entries[hole] = (struct map64_entry){0};
     m->n--;
     /* Shrinking is best effort: without memory the larger table stays. */
-    if (m->cap > MAP64_CAP_MIN && m->n * 8 < m->cap) (void)resize(m, m->cap / 2);
+    if (m->cap > MAP64_CAP_MIN && m->n * 8 < m->cap)
+        (void)resize(m, m->cap / 2);
     return value;
 }
 
@@ -85,7 +93,8 @@ struct map64_entry *map64_next(const struct map64 *m, size_t *at)
 {
     while (*at < m->cap) {
         struct map64_entry *e = &m->entries[(*at)++];
-        if (e->key != 0) return e;
+        if (e->key != 0)
+            return e;
     }
     return NULL;
 }

@@ -11,7 +11,8 @@
 /* The only queue so far; the label is there so that names do not change when there are more. */
 #define QUEUE "queue=\"default\""
 
-static const char *const outcome_names[EDGE_OUTCOMES] = {"done", "retried", "dead", "cancelled", "returned"};
+static const char *const outcome_names[EDGE_OUTCOMES] = {"done", "retried", "dead", "cancelled",
+                                                         "returned"};
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
 {
@@ -40,36 +41,52 @@ static void render_jobs(const struct edge *e, struct buf *out)
     static const char *const outcomes[EDGE_JOB_OUTCOMES] = {"done", "failed", "cancelled"};
     head(out, "jobs_submitted_total", "counter", "Jobs accepted.");
     for (size_t i = 0; i < EDGE_KINDS; i++)
-        buf_printf(out, "drover_jobs_submitted_total{" QUEUE ",kind=\"%s\"} %" PRIu64 "\n", edge_kind_name(i),
-                   e->counts.jobs_submitted[i]);
+        buf_printf(out, "drover_jobs_submitted_total{" QUEUE ",kind=\"%s\"} %" PRIu64 "\n",
+                   edge_kind_name(i), e->counts.jobs_submitted[i]);
     head(out, "jobs_finished_total", "counter", "Jobs that ended, by how.");
     for (size_t i = 0; i < EDGE_JOB_OUTCOMES; i++)
-        buf_printf(out, "drover_jobs_finished_total{" QUEUE ",outcome=\"%s\"} %" PRIu64 "\n", outcomes[i],
-                   e->counts.jobs_finished[i]);
+        buf_printf(out, "drover_jobs_finished_total{" QUEUE ",outcome=\"%s\"} %" PRIu64 "\n",
+                   outcomes[i], e->counts.jobs_finished[i]);
     gauge(out, "jobs_open", "Jobs that have not ended.", (double)jobs_count(e->jobs));
 }
 
 static void render_tasks(const struct edge *e, const struct sched_stats *s, struct buf *out)
 {
-    static const char *const states[SCHED_TASK_STATES] = {"ready", "delayed", "leased", "committing"};
-    head(out, "task_attempts_total", "counter", "Attempts at tasks that ended, durably, by outcome.");
+    static const char *const states[SCHED_TASK_STATES] = {"ready", "delayed", "leased",
+                                                          "committing"};
+    head(out, "task_attempts_total", "counter",
+         "Attempts at tasks that ended, durably, by outcome.");
     for (size_t k = 0; k < EDGE_KINDS; k++)
         for (size_t o = 0; o < EDGE_RETURNED; o++)
-            buf_printf(out, "drover_task_attempts_total{" QUEUE ",kind=\"%s\",outcome=\"%s\"} %" PRIu64 "\n",
+            buf_printf(out,
+                       "drover_task_attempts_total{" QUEUE ",kind=\"%s\",outcome=\"%s\"} %" PRIu64
+                       "\n",
                        edge_kind_name(k), outcome_names[o], e->counts.attempts[k][o]);
     counter(out, "task_returns_total", "Leases that workers gave back unused.", e->counts.returned);
     head(out, "tasks", "gauge", "Tasks that have not ended, by state.");
     for (size_t i = 0; i < SCHED_TASK_STATES; i++)
-        buf_printf(out, "drover_tasks{" QUEUE ",state=\"%s\"} %" PRIu64 "\n", states[i], s->tasks[i]);
-    head(out, "queue_oldest_ready_age_seconds", "gauge", "How long the oldest ready task has waited.");
+        buf_printf(out, "drover_tasks{" QUEUE ",state=\"%s\"} %" PRIu64 "\n", states[i],
+                   s->tasks[i]);
+    head(out, "queue_oldest_ready_age_seconds", "gauge",
+         "How long the oldest ready task has waited.");
     buf_printf(out, "drover_queue_oldest_ready_age_seconds{" QUEUE "} %.3f\n",
                (double)s->oldest_ready_age_ms / 1000.0);
     counter(out, "steals_total", "Tasks that an idle worker took from another's shard.", s->steals);
-    counter(out, "results_discarded_total", "Results of leases that were no longer valid.", e->counts.discarded);
+    counter(out, "results_discarded_total", "Results of leases that were no longer valid.",
+            e->counts.discarded);
     head(out, "sink_rows_total", "counter", "Rows written, by sink.");
     buf_printf(out, "drover_sink_rows_total{sink=\"store\"} %" PRIu64 "\n", e->counts.rows);
     counter(out, "rejects_total", "Inputs that came to no row.", e->counts.rejects);
     counter(out, "items_total", "Inputs accepted from clients.", e->counts.items);
+}
+
+static void render_scrape(const struct edge *e, struct buf *out)
+{
+    head(out, "scrape_responses_total", "counter", "Answers of scraped servers, by status.");
+    for (size_t i = 0; i < EDGE_STATUS_CLASSES; i++)
+        buf_printf(out, "drover_scrape_responses_total{status_class=\"%zuxx\"} %" PRIu64 "\n",
+                   i + 2, e->counts.scrape_responses[i]);
+    counter(out, "scrape_bytes_total", "Bytes that scraped servers sent.", e->counts.scrape_bytes);
 }
 
 static void render_workers(const struct edge *e, struct buf *out)
@@ -92,7 +109,8 @@ static void render_workers(const struct edge *e, struct buf *out)
     buf_printf(out, "drover_workers{state=\"lost\"} %" PRIu64 "\n", lost);
     head(out, "worker_slots", "gauge", "Slots of connected workers, by state.");
     buf_printf(out, "drover_worker_slots{state=\"busy\"} %" PRIu64 "\n", busy);
-    buf_printf(out, "drover_worker_slots{state=\"free\"} %" PRIu64 "\n", slots > busy ? slots - busy : 0);
+    buf_printf(out, "drover_worker_slots{state=\"free\"} %" PRIu64 "\n",
+               slots > busy ? slots - busy : 0);
 }
 
 struct worker_series {
@@ -100,12 +118,30 @@ struct worker_series {
     double (*value)(const struct worker *w);
 };
 
-static double worker_rows(const struct worker *w) { return (double)w->rows_stored; }
-static double worker_cpu(const struct worker *w) { return w->cpu_s; }
-static double worker_rss(const struct worker *w) { return (double)w->rss_bytes; }
-static double worker_busy(const struct worker *w) { return w->busy; }
-static double worker_queued(const struct worker *w) { return w->queued; }
-static double worker_buffered(const struct worker *w) { return (double)w->buffered_bytes; }
+static double worker_rows(const struct worker *w)
+{
+    return (double)w->rows_stored;
+}
+static double worker_cpu(const struct worker *w)
+{
+    return w->cpu_s;
+}
+static double worker_rss(const struct worker *w)
+{
+    return (double)w->rss_bytes;
+}
+static double worker_busy(const struct worker *w)
+{
+    return w->busy;
+}
+static double worker_queued(const struct worker *w)
+{
+    return w->queued;
+}
+static double worker_buffered(const struct worker *w)
+{
+    return (double)w->buffered_bytes;
+}
 
 /* Ids of workers are [A-Za-z0-9._-], so that labels need no escapes; their number is bounded by the
  * workers that are connected. */
@@ -124,14 +160,15 @@ static void render_each_worker(const struct edge *e, struct buf *out)
     head(out, "worker_tasks_total", "counter", "Attempts of this worker that ended, by outcome.");
     while ((w = sessions_worker_next(e->sessions, &at)))
         for (size_t o = 0; w->session && o < EDGE_OUTCOMES; o++)
-            buf_printf(out, "drover_worker_tasks_total{worker=\"%s\",outcome=\"%s\"} %" PRIu64 "\n", w->id,
-                       outcome_names[o], w->attempts[o]);
+            buf_printf(out, "drover_worker_tasks_total{worker=\"%s\",outcome=\"%s\"} %" PRIu64 "\n",
+                       w->id, outcome_names[o], w->attempts[o]);
     for (size_t i = 0; i < ARRAY_LEN(series); i++) {
         head(out, series[i].name, series[i].type, series[i].help);
         at = 0;
         while ((w = sessions_worker_next(e->sessions, &at)))
             if (w->session)
-                buf_printf(out, "drover_%s{worker=\"%s\"} %.15g\n", series[i].name, w->id, series[i].value(w));
+                buf_printf(out, "drover_%s{worker=\"%s\"} %.15g\n", series[i].name, w->id,
+                           series[i].value(w));
     }
 }
 
@@ -142,31 +179,41 @@ static void render_store(const struct edge *e, struct buf *out)
     head(out, "store_commit_seconds", "histogram", "Time of one group commit.");
     uint64_t sum = 0;
     double le = 0.0001;
-    for (size_t i = 0; i < ARRAY_LEN(s.commit_buckets); i++, le *= 2) {
+    /* The last bucket has no upper end: it is in +Inf alone. */
+    for (size_t i = 0; i + 1 < ARRAY_LEN(s.commit_buckets); i++, le *= 2) {
         sum += s.commit_buckets[i];
         buf_printf(out, "drover_store_commit_seconds_bucket{le=\"%.4f\"} %" PRIu64 "\n", le, sum);
     }
-    buf_printf(out, "drover_store_commit_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", MAX(sum, s.commits));
+    sum += s.commit_buckets[ARRAY_LEN(s.commit_buckets) - 1];
+    buf_printf(out, "drover_store_commit_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
     buf_printf(out, "drover_store_commit_seconds_sum %.6f\n", s.commit_seconds);
-    buf_printf(out, "drover_store_commit_seconds_count %" PRIu64 "\n", MAX(sum, s.commits));
+    buf_printf(out, "drover_store_commit_seconds_count %" PRIu64 "\n", sum);
     counter(out, "store_operations_total", "Writes that were committed.", s.ops);
     gauge(out, "store_queue_bytes", "Requests that wait for the store.", (double)s.queued_bytes);
     gauge(out, "store_bytes", "Size of the store's files.", (double)e->sizes.bytes);
-    gauge(out, "store_disk_free_bytes", "Room on the store's file system.", (double)e->sizes.disk_free_bytes);
-    gauge(out, "store_full", "1 while writes fail for lack of disk.", e->store_full || e->sizes.refusing);
+    gauge(out, "store_disk_free_bytes", "Room on the store's file system.",
+          (double)e->sizes.disk_free_bytes);
+    gauge(out, "store_full", "1 while writes fail for lack of disk.",
+          e->store_full || e->sizes.refusing);
 }
 
 static void render_self(const struct edge *e, const struct sched_stats *s, struct buf *out)
 {
     head(out, "build_info", "gauge", "Version of the program and of its protocol.");
-    buf_printf(out, "drover_build_info{version=\"" DROVER_VERSION "\",protocol=\"%d\"} 1\n", WIRE_VERSION);
+    buf_printf(out, "drover_build_info{version=\"" DROVER_VERSION "\",protocol=\"%d\"} 1\n",
+               WIRE_VERSION);
     gauge(out, "uptime_seconds", "Since the start.", (double)(e->now_ms - e->started_ms) / 1000.0);
-    gauge(out, "recovering", "1 while workers are asked what they hold, after a start.", s->recovering);
-    gauge(out, "scheduler_memory_bytes", "Records of tasks, jobs and keys.", (double)s->memory_bytes);
-    gauge(out, "inputs_memory_bytes", "Inputs of waiting tasks kept in memory.", (double)inputs_bytes(e->inputs));
-    gauge(out, "requests_waiting", "Clients that wait for news.", (double)waiters_count(e->waiters));
+    gauge(out, "recovering", "1 while workers are asked what they hold, after a start.",
+          s->recovering);
+    gauge(out, "scheduler_memory_bytes", "Records of tasks, jobs and keys.",
+          (double)s->memory_bytes);
+    gauge(out, "inputs_memory_bytes", "Inputs of waiting tasks kept in memory.",
+          (double)inputs_bytes(e->inputs));
+    gauge(out, "requests_waiting", "Clients that wait for news.",
+          (double)waiters_count(e->waiters));
     counter(out, "requests_total", "Requests of clients.", e->counts.requests);
-    counter(out, "requests_failed_total", "Requests answered with an error.", e->counts.requests_failed);
+    counter(out, "requests_failed_total", "Requests answered with an error.",
+            e->counts.requests_failed);
     counter(out, "requests_refused_total", "Requests refused because queue or disk were full.",
             e->counts.refused_full);
     counter(out, "resyncs_total", "Sessions begun anew after lost messages.", e->counts.resyncs);
@@ -182,6 +229,7 @@ void metrics_render(const struct edge *e, struct buf *out)
     render_self(e, &stats, out);
     render_jobs(e, out);
     render_tasks(e, &stats, out);
+    render_scrape(e, out);
     render_workers(e, out);
     render_each_worker(e, out);
     render_store(e, out);

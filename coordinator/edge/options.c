@@ -9,20 +9,22 @@ static const struct config_option options[] = {
     {"data_dir", CONFIG_STR, "/var/lib/drover", 0, 0,
      "Where the queue, inputs and results are kept. One coordinator at a time may use it."},
     {"listen.front", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0,
-     "Address for clients and the CLI. One that is not loopback needs key.file and key.authorized."},
+     "Address for clients and the CLI. One that is not loopback needs key.file and "
+     "key.authorized."},
     {"listen.back", CONFIG_STR, "tcp://127.0.0.1:7701", 0, 0,
      "Address for workers; the same rule."},
     {"listen.http", CONFIG_STR, "http://127.0.0.1:7702", 0, 0,
      "Address of /metrics, /healthz and /readyz; \"off\" for none."},
     {"listen.http_anywhere", CONFIG_BOOL, "false", 0, 0,
-     "Allows listen.http to be an address that others can reach. It is plain HTTP without a password."},
+     "Allows listen.http to be an address that others can reach. It is plain HTTP without a "
+     "password."},
     {"key.file", CONFIG_STR, NULL, 0, 0,
      "The coordinator's secret key file (drover key gen). With it, CURVE is on for every address."},
     {"key.authorized", CONFIG_STR, NULL, 0, 0,
      "The list of public keys that may connect: lines of role, name, key (drover key authorize)."},
     {"lease", CONFIG_DURATION, "15s", 200, 10 * 60 * 1000,
-     "A worker that is silent for so long has lost its tasks; also how long a restarted coordinator "
-     "waits for workers to come back."},
+     "A worker that is silent for so long has lost its tasks; also how long a restarted "
+     "coordinator waits for workers to come back."},
     {"kills_max", CONFIG_INT, "3", 1, 100,
      "A task that was being run by so many workers that died is a dead letter."},
     {"limits.tasks_memory", CONFIG_BYTES, "1GiB", MIB, TIB,
@@ -43,10 +45,11 @@ static const char *const extra_flags[] = {"ports-file=", NULL};
 const struct config_program options_program = {
     .name = "drover-coordinator",
     .usage = "[OPTION]...",
-    .about = "Takes jobs from clients, shards them over workers, and keeps queue and results in its "
-             "data directory.\n\n"
-             "  --ports-file FILE  writes the addresses that were bound, as JSON, once the "
-             "coordinator serves; with port 0 in listen.* they are free ones",
+    .about =
+        "Takes jobs from clients, shards them over workers, and keeps queue and results in its "
+        "data directory.\n\n"
+        "  --ports-file FILE  writes the addresses that were bound, as JSON, once the "
+        "coordinator serves; with port 0 in listen.* they are free ones",
     .file = "/etc/drover/coordinator.conf",
     .options = options,
     .n_options = ARRAY_LEN(options),
@@ -75,11 +78,13 @@ int options_log(const struct config *c, struct error *e)
         [LOG_FORMAT_AUTO] = "auto", [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json"};
     enum log_level level;
     if (!log_level_parse(config_str(c, "log.level"), &level))
-        return error_set(e, ERR_CONFIG, "log.level: \"%s\" is none of debug, info, warn, error, off",
+        return error_set(e, ERR_CONFIG,
+                         "log.level: \"%s\" is none of debug, info, warn, error, off",
                          config_str(c, "log.level"));
     log_init(level);
     for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
-        if (strcmp(formats[i], config_str(c, "log.format")) != 0) continue;
+        if (strcmp(formats[i], config_str(c, "log.format")) != 0)
+            continue;
         log_format((enum log_format)i);
         return 0;
     }

@@ -16,7 +16,8 @@ struct fetch {
 
 static void mark(struct edge *e, struct session *s)
 {
-    if (s->dirty) return;
+    if (s->dirty)
+        return;
     struct session **list = sessions_dirty(e->sessions);
     s->dirty = true;
     s->next_dirty = *list;
@@ -36,7 +37,8 @@ void outbox_assign(struct edge *e, struct session *s, const struct assign *a)
     if (s->n_assigns == s->cap_assigns) {
         size_t cap = s->cap_assigns ? s->cap_assigns * 2 : 64;
         struct assign *grown = realloc(s->assigns, cap * sizeof(*grown));
-        if (!grown) return give_up(s, e);
+        if (!grown)
+            return give_up(s, e);
         s->assigns = grown;
         s->cap_assigns = cap;
     }
@@ -50,7 +52,8 @@ static void add_verdict(struct edge *e, struct session *s, struct verdicts *list
     if (list->n == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 64;
         struct verdict *grown = realloc(list->items, cap * sizeof(*grown));
-        if (!grown) return give_up(s, e);
+        if (!grown)
+            return give_up(s, e);
         list->items = grown;
         list->cap = cap;
     }
@@ -113,7 +116,8 @@ struct draft {
 
 static void draft_send(struct edge *e, struct session *s, struct draft *d)
 {
-    if (d->n_tasks == 0) return;
+    if (d->n_tasks == 0)
+        return;
     struct wire_assign m = {d->jobs, d->n_jobs, d->tasks, d->n_tasks};
     sessions_message(e->sessions, s, WIRE_ASSIGN);
     wire_assign_pack(&e->out, &m);
@@ -127,13 +131,15 @@ static void draft_add(struct edge *e, struct session *s, struct draft *d, const 
                       struct span input)
 {
     struct job *job = jobs_get(e->jobs, a->job);
-    if (!job) return; /* its end was decided: the lease is gone too */
+    if (!job)
+        return; /* its end was decided: the lease is gone too */
     bool new_job = !map64_get(&s->jobs_sent, a->job.v);
     size_t bytes = input.len + 64 + (new_job ? job->spec_text.len : 0);
     if (d->n_tasks == WIRE_TASKS_MAX || (d->n_tasks && d->bytes + bytes > OUTBOX_MESSAGE_BYTES))
         draft_send(e, s, d);
     if (new_job) {
-        if (!map64_put(&s->jobs_sent, a->job.v, s)) return give_up(s, e);
+        if (!map64_put(&s->jobs_sent, a->job.v, s))
+            return give_up(s, e);
         d->jobs[d->n_jobs++] = (struct wire_job){a->job.v, job->spec_text};
     }
     d->tasks[d->n_tasks++] = (struct wire_task){.task = a->task.v,
@@ -188,12 +194,14 @@ static void fetch_done(struct store_request *r, void *user)
     struct fetch *f = (struct fetch *)r;
     struct session *s = sessions_get(e->sessions, f->session);
     if (!s || r->rc) {
-        if (s) give_up(s, e);
+        if (s)
+            give_up(s, e);
         fetch_free(f);
         return;
     }
     for (struct fetch **p = &s->fetches; *p; p = &(*p)->next) {
-        if (*p != f) continue;
+        if (*p != f)
+            continue;
         *p = f->next;
         break;
     }
@@ -213,7 +221,8 @@ static void fetch_done(struct store_request *r, void *user)
 static bool fetch_start(struct edge *e, struct session *s, const struct assign *assigns, size_t n)
 {
     struct fetch *f = calloc(1, sizeof(*f));
-    if (!f) return false;
+    if (!f)
+        return false;
     f->assigns = malloc(n * sizeof(*f->assigns));
     f->inputs = calloc(n, sizeof(*f->inputs));
     if (!f->assigns || !f->inputs) {
@@ -242,7 +251,8 @@ static void flush_assigns(struct edge *e, struct session *s)
     size_t missing = 0;
     for (size_t i = 0; i < s->n_assigns; i++) {
         const struct assign *a = &s->assigns[i];
-        if (a->dropped) continue;
+        if (a->dropped)
+            continue;
         struct span input = inputs_get(e->inputs, a->task);
         if (input.p)
             draft_add(e, s, &d, a, input);

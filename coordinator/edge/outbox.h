@@ -2,8 +2,8 @@
  * outbox.h: what one turn gives to the sessions, collected and sent as few messages: RESULT_ACK,
  * REVOKE and ASSIGN of up to WIRE_TASKS_MAX tasks or OUTBOX_MESSAGE_BYTES.
  *
- * Inputs that are not in memory are read through the store's thread, many in one request; the ASSIGN
- * leaves when they are there. A lease that is revoked meanwhile is never sent.
+ * Inputs that are not in memory are read through the store's thread, many in one request; the
+ * ASSIGN leaves when they are there. A lease that is revoked meanwhile is never sent.
  *
  * Thread rule: the loop thread; fetch requests run on the store's thread and touch only themselves.
  */

@@ -13,7 +13,8 @@ struct replay {
     uint64_t n_jobs, n_tasks;
 };
 
-static int replay_job(void *user, const struct store_job *job, const struct sched_task *tasks, size_t n)
+static int replay_job(void *user, const struct store_job *job, const struct sched_task *tasks,
+                      size_t n)
 {
     struct replay *r = user;
     if (job->id != r->job) {
@@ -22,9 +23,11 @@ static int replay_job(void *user, const struct store_job *job, const struct sche
         r->job = job->id;
         r->skip = jobs_open(r->edge->jobs, job, &none, &error) != 0;
         r->n_jobs++;
-        if (r->skip) LOG_ERROR("a job cannot be resumed", log_u64("job", job->id), log_err(&error));
+        if (r->skip)
+            LOG_ERROR("a job cannot be resumed", log_u64("job", job->id), log_err(&error));
     }
-    if (r->skip || n == 0) return 0;
+    if (r->skip || n == 0)
+        return 0;
     struct sched_event ev = {.type = SCHED_EV_TASKS, .job = {job->id}};
     ev.u.tasks.tasks = tasks;
     ev.u.tasks.n = n;
@@ -51,8 +54,10 @@ int replay_store(struct edge *e, struct store *store, struct error *error)
     edge_clock(e);
     uint64_t from_ms = e->now_ms;
     int rc = replay_drains(e, store, error);
-    if (rc == 0) rc = store_replay(store, replay_job, &r, error);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = store_replay(store, replay_job, &r, error);
+    if (rc)
+        return rc;
     edge_clock(e);
     edge_event(e, &(struct sched_event){.type = SCHED_EV_REPLAYED});
     LOG_INFO("store replayed", log_u64("epoch", e->epoch), log_u64("jobs", r.n_jobs),

@@ -1,6 +1,7 @@
 /*
  * replay.h: what the store has, told to the scheduler at start: open jobs, their pending tasks, the
- * workers that are drained. It runs before the store gets its thread and before any socket is bound.
+ * workers that are drained. It runs before the store gets its thread and before any socket is
+ * bound.
  *
  * Thread rule: the loop thread, at start.
  */

@@ -22,7 +22,8 @@ struct sessions {
 struct sessions *sessions_new(struct edge *e)
 {
     struct sessions *s = calloc(1, sizeof(*s));
-    if (s) s->edge = e;
+    if (s)
+        s->edge = e;
     return s;
 }
 
@@ -37,7 +38,8 @@ static void session_free(struct session *session)
 
 void sessions_free(struct sessions *s)
 {
-    if (!s) return;
+    if (!s)
+        return;
     size_t at = 0;
     for (struct map64_entry *m; (m = map64_next(&s->by_id, &at));)
         session_free(m->value);
@@ -70,12 +72,14 @@ static struct worker *worker_make(struct sessions *s, struct span id)
     if (s->n_workers == s->cap_workers) {
         size_t cap = s->cap_workers ? s->cap_workers * 2 : 16;
         struct worker **grown = realloc(s->workers, cap * sizeof(*grown));
-        if (!grown) return NULL;
+        if (!grown)
+            return NULL;
         s->workers = grown;
         s->cap_workers = cap;
     }
     struct worker *w = calloc(1, sizeof(*w));
-    if (!w) return NULL;
+    if (!w)
+        return NULL;
     memcpy(w->id, id.p, id.len);
     w->hash = worker_hash(id);
     w->draining = sessions_drained(s, id);
@@ -90,9 +94,11 @@ static struct worker *worker_make(struct sessions *s, struct span id)
 
 struct worker *sessions_worker(struct sessions *s, struct span id, bool make)
 {
-    if (id.len == 0 || id.len > SESSIONS_WORKER_ID_MAX) return NULL;
+    if (id.len == 0 || id.len > SESSIONS_WORKER_ID_MAX)
+        return NULL;
     struct worker *w = map64_get(&s->by_hash, worker_hash(id));
-    if (w && !span_eq(span_str(w->id), id)) return NULL; /* another id of the same hash */
+    if (w && !span_eq(span_str(w->id), id))
+        return NULL; /* another id of the same hash */
     return w || !make ? w : worker_make(s, id);
 }
 
@@ -130,7 +136,8 @@ struct session *sessions_get(const struct sessions *s, uint64_t id)
 struct session *sessions_begin(struct sessions *s, struct worker *w, struct transport_peer peer)
 {
     struct session *session = calloc(1, sizeof(*session));
-    if (!session) return NULL;
+    if (!session)
+        return NULL;
     session->id = ++s->next_id;
     session->worker = w;
     session->peer = peer;
@@ -160,12 +167,14 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
         w->lost_ms = s->edge->now_ms;
         w->busy = w->queued = 0;
     }
-    if (session->broken) s->n_broken--;
+    if (session->broken)
+        s->n_broken--;
     LOG_INFO("session ended", log_str("worker", w->id), log_u64("session", session->id),
              log_str("reason", reason ? reason : "gone"));
     outbox_forget(s->edge, session);
     for (struct session **p = &s->dirty; *p; p = &(*p)->next_dirty) {
-        if (*p != session) continue;
+        if (*p != session)
+            continue;
         *p = session->next_dirty;
         break;
     }
@@ -178,10 +187,14 @@ void sessions_lose(struct sessions *s, struct session *session, const char *reas
     struct session_id id = {session->id};
     session->losing = true;
     session->why = reason;
-    edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST, .session = id});
+    /* Who says BYE or may no longer come killed nothing; whose connection broke may have crashed. */
+    edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST,
+                                              .session = id,
+                                              .u.on = !session->broken});
     /* The scheduler answers with SESSION_END, unless it did not know the session. */
     struct session *still = sessions_get(s, id.v);
-    if (still) sessions_end(s, still, reason);
+    if (still)
+        sessions_end(s, still, reason);
 }
 
 void sessions_reap(struct sessions *s)
@@ -218,7 +231,8 @@ void sessions_message(struct sessions *s, struct session *session, enum wire_typ
 
 void sessions_send(struct sessions *s, struct session *session)
 {
-    if (session->broken || send_to(s->edge, session->peer)) return;
+    if (session->broken || send_to(s->edge, session->peer))
+        return;
     session->broken = true;
     s->n_broken++;
 }
@@ -242,7 +256,8 @@ void sessions_tell(struct sessions *s, struct transport_peer peer, enum wire_typ
 uint64_t sessions_timer(struct sessions *s)
 {
     struct edge *e = s->edge;
-    if (e->now_ms < s->heartbeat_due_ms) return s->heartbeat_due_ms;
+    if (e->now_ms < s->heartbeat_due_ms)
+        return s->heartbeat_due_ms;
     size_t at = 0;
     for (struct map64_entry *m; (m = map64_next(&s->by_id, &at));) {
         sessions_message(s, m->value, WIRE_HEARTBEAT);
@@ -257,10 +272,12 @@ uint64_t sessions_timer(struct sessions *s)
 void sessions_revoked(struct sessions *s)
 {
     struct edge *e = s->edge;
-    if (!e->keyed) return;
+    if (!e->keyed)
+        return;
     for (size_t i = 0; i < s->n_workers; i++) {
         struct worker *w = s->workers[i];
-        if (!w->session || keys_allow_named(e->keys, KEYS_WORKER, span_str(w->id))) continue;
+        if (!w->session || keys_allow_named(e->keys, KEYS_WORKER, span_str(w->id)))
+            continue;
         sessions_lose(s, w->session, "key revoked");
     }
 }
@@ -283,9 +300,11 @@ bool sessions_drained(const struct sessions *s, struct span worker)
 static int drained_add(struct sessions *s, struct span worker, struct error *error)
 {
     char **grown = realloc(s->drained, (s->n_drained + 1) * sizeof(*grown));
-    if (grown) s->drained = grown;
+    if (grown)
+        s->drained = grown;
     char *copy = grown ? strndup(worker.p, worker.len) : NULL;
-    if (!copy) return error_set(error, ERR_NOMEM, "no memory for a drained worker");
+    if (!copy)
+        return error_set(error, ERR_NOMEM, "no memory for a drained worker");
     s->drained[s->n_drained++] = copy;
     return 0;
 }
@@ -295,15 +314,18 @@ int sessions_drain(struct sessions *s, struct span worker, bool on, struct error
     size_t i = drained_index(s, worker);
     if (on && i == s->n_drained) {
         int rc = drained_add(s, worker, error);
-        if (rc) return rc;
+        if (rc)
+            return rc;
     } else if (!on && i < s->n_drained) {
         free(s->drained[i]);
         s->drained[i] = s->drained[--s->n_drained];
     }
     struct worker *w = sessions_worker(s, worker, false);
-    if (!w) return 0;
+    if (!w)
+        return 0;
     w->draining = on;
-    if (!w->session) return 0;
+    if (!w->session)
+        return 0;
     sessions_message(s, w->session, WIRE_DRAIN);
     wire_drain_pack(&s->edge->out, on);
     sessions_send(s, w->session);

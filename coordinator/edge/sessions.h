@@ -73,13 +73,13 @@ struct session {
     bool broken;              /* a send failed; the scheduler hears of it after the turn */
     bool losing;              /* sessions_lose: `why` is what the peer is told, or NULL */
     const char *why;
-    bool dirty;               /* in the list of sessions to flush */
+    bool dirty; /* in the list of sessions to flush */
     struct session *next_dirty;
     struct assign *assigns;
     size_t n_assigns, cap_assigns;
     struct verdicts acks, revokes;
-    struct map64 jobs_sent;  /* jobs whose description this session has */
-    struct fetch *fetches;   /* assigns that wait for their inputs from the store */
+    struct map64 jobs_sent; /* jobs whose description this session has */
+    struct fetch *fetches;  /* assigns that wait for their inputs from the store */
 };
 
 /* The first session of the list of those with something to send; outbox.c keeps it. */
@@ -90,11 +90,13 @@ void sessions_free(struct sessions *s);
 
 /* The worker of that id, made when `make`. NULL: not known, or no memory. */
 struct worker *sessions_worker(struct sessions *s, struct span id, bool make);
-struct worker *sessions_worker_next(struct sessions *s, size_t *at); /* all of them; *at = 0 first */
+struct worker *sessions_worker_next(struct sessions *s,
+                                    size_t *at); /* all of them; *at = 0 first */
 size_t sessions_worker_count(const struct sessions *s);
 
 struct session *sessions_get(const struct sessions *s, uint64_t id);
-/* A new session for the worker, numbered; the caller tells the scheduler, which ends an earlier one. */
+/* A new session for the worker, numbered; the caller tells the scheduler, which ends an earlier
+ * one. */
 struct session *sessions_begin(struct sessions *s, struct worker *w, struct transport_peer peer);
 /* Forgets the session. Its peer is told when `reason` is given. */
 void sessions_end(struct sessions *s, struct session *session, const char *reason);
@@ -109,7 +111,8 @@ void sessions_send(struct sessions *s, struct session *session);
 void sessions_tell(struct sessions *s, struct transport_peer peer, enum wire_type type,
                    uint64_t session, enum err code, const char *text);
 
-/* Tells the scheduler of sessions whose sends failed. Called after the turn's messages were sent. */
+/* Tells the scheduler of sessions whose sends failed. Called after the turn's messages were
+ * sent. */
 void sessions_reap(struct sessions *s);
 
 /* Heartbeats when they are due; forgets workers that are long lost. Returns when it is next due. */

@@ -1,10 +1,11 @@
 /*
  * store.h: what the coordinator keeps on disk, as a set of operations that any backend can offer.
  *
- * A backend (store_sqlite.c) is single-threaded and synchronous; store_thread.c runs one on a thread
- * of its own, commits many operations in one transaction (group commit) and hands the answers back.
- * The rules of what belongs together in a transaction are here, not in the scheduler: the completion
- * of a task writes its rows, rejects, counts and new tasks, and deletes the task, or nothing at all.
+ * A backend (store_sqlite.c) is single-threaded and synchronous; store_thread.c runs one on a
+ * thread of its own, commits many operations in one transaction (group commit) and hands the
+ * answers back. The rules of what belongs together in a transaction are here, not in the scheduler:
+ * the completion of a task writes its rows, rejects, counts and new tasks, and deletes the task, or
+ * nothing at all.
  *
  * Times kept on disk are Unix milliseconds. Text is UTF-8.
  *
@@ -118,11 +119,11 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
                       struct error *e) MUST_CHECK;
 void store_close(struct store *s);
 
-/* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry and
- * discard, drain, expire) is called between begin and commit; what reads, anywhere. A failed operation
- * inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or NOMEM: the whole
- * transaction may be gone, then each operation up to and with the commit fails with that code. After a
- * failed commit there is no transaction. STORE: end the process. */
+/* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry
+ * and discard, drain, expire) is called between begin and commit; what reads, anywhere. A failed
+ * operation inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or
+ * NOMEM: the whole transaction may be gone, then each operation up to and with the commit fails
+ * with that code. After a failed commit there is no transaction. STORE: end the process. */
 int store_begin(struct store *s, struct error *e) MUST_CHECK;
 int store_commit(struct store *s, struct error *e) MUST_CHECK; /* durable on return (fsync) */
 void store_rollback(struct store *s);
@@ -133,10 +134,10 @@ void store_rollback(struct store *s);
 int store_job_submit(struct store *s, const struct store_submit *in, uint64_t *ret_job,
                      bool *ret_existing, struct error *e) MUST_CHECK;
 
-/* Adds chunk number `chunk` of a job's input; a chunk that is there already adds nothing (*ret_n 0).
- * Items of one key share tasks of at most task_items and keep their order within the key; the tasks
- * stand in the order of their first items. NOT_FOUND; WRONG_STATE when the job is sealed or ended;
- * JOB_CANCELLED; PAYLOAD_TOO_LARGE and MALFORMED name the item. */
+/* Adds chunk number `chunk` of a job's input; a chunk that is there already adds nothing (*ret_n
+ * 0). Items of one key share tasks of at most task_items and keep their order within the key; the
+ * tasks stand in the order of their first items. NOT_FOUND; WRONG_STATE when the job is sealed or
+ * ended; JOB_CANCELLED; PAYLOAD_TOO_LARGE and MALFORMED name the item. */
 int store_job_input(struct store *s, uint64_t job, uint64_t chunk, const struct store_item *items,
                     size_t n, struct arena *arena, struct store_task **ret, size_t *ret_n,
                     struct error *e) MUST_CHECK;
@@ -144,8 +145,8 @@ int store_job_seal(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
 int store_job_cancel(struct store *s, uint64_t job, int64_t now_ms,
                      struct error *e) MUST_CHECK; /* asks */
 int store_job_pause(struct store *s, uint64_t job, bool on, struct error *e) MUST_CHECK;
-/* The end: for CANCELLED the job's pending tasks are deleted in the same transaction; DONE and FAILED
- * with pending tasks: WRONG_STATE. The same end again changes nothing. */
+/* The end: for CANCELLED the job's pending tasks are deleted in the same transaction; DONE and
+ * FAILED with pending tasks: WRONG_STATE. The same end again changes nothing. */
 int store_job_end(struct store *s, uint64_t job, enum store_job_state state, int64_t now_ms,
                   struct error *e) MUST_CHECK;
 /* Ended jobs only (WRONG_STATE). The job is gone at once; its bytes go with store_expire. */
@@ -216,7 +217,8 @@ int store_drain_set(struct store *s, struct span worker, bool on, struct error *
 int store_drain_list(struct store *s, struct arena *arena, struct span **ret, size_t *ret_n,
                      struct error *e) MUST_CHECK;
 
-/* Deletes a bounded amount of what has expired or was removed; *ret_more when there is more to do. */
+/* Deletes a bounded amount of what has expired or was removed; *ret_more when there is more to do.
+ * */
 int store_expire(struct store *s, int64_t now_ms, bool *ret_more, struct error *e) MUST_CHECK;
 
 struct store_sizes {

@@ -1,6 +1,6 @@
 /*
- * store_backend.h: what a store backend implements. A backend embeds struct store as its first member
- * and fills in a table of operations; the contract of each is store.h's of the same name.
+ * store_backend.h: what a store backend implements. A backend embeds struct store as its first
+ * member and fills in a table of operations; the contract of each is store.h's of the same name.
  *
  * Thread rule: as in store.h.
  */

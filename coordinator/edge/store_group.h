@@ -1,9 +1,9 @@
 /*
  * store_group.h: cuts items into tasks, the same way for every backend, and packs a task's input.
  *
- * Items of one group (same key, and for retries the same error) share tasks of at most task_items and
- * STORE_TASK_BYTES_MAX, in their order; tasks stand in the order of their first items. It refuses
- * items that are not exactly one msgpack value or too large.
+ * Items of one group (same key, and for retries the same error) share tasks of at most task_items
+ * and STORE_TASK_BYTES_MAX, in their order; tasks stand in the order of their first items. It
+ * refuses items that are not exactly one msgpack value or too large.
  *
  * Thread rule: one owner at a time.
  */

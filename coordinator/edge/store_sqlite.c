@@ -1,3 +1,5 @@
+/* store_sqlite.c: opens and closes the database, runs transactions, translates errors. No tables
+ * here. */
 #include "store_sqlite.h"
 
 #include <errno.h>
@@ -136,8 +138,9 @@ static void forget_transaction(struct store_sqlite *s)
     s->lost.code = ERR_OK;
 }
 
-/* Copies the log into the database, so that it starts anew. What is committed is in the log already,
- * so a full disk here only means a longer log; a failed fsync is fatal for the next operation. */
+/* Copies the log into the database, so that it starts anew. What is committed is in the log
+ * already, so a full disk here only means a longer log; a failed fsync is fatal for the next
+ * operation. */
 static void checkpoint(struct store_sqlite *s)
 {
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -350,7 +353,8 @@ static int connect(struct store_sqlite *s, struct error *e)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     char pragmas[700];
-    /* Exclusive before anything is read: the index of the log is then on the heap, not in a file. */
+    /* Exclusive before anything is read: the index of the log is then on the heap, not in a
+     * file. */
     snprintf(pragmas, sizeof pragmas,
              "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE;"
              "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-%d;"

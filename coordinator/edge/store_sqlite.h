@@ -117,15 +117,17 @@ void store_sqlite_job_state(struct store_sqlite *s, struct store_sqlite_job *job
 int store_sqlite_flush(struct store_sqlite *s, struct error *e) MUST_CHECK;
 void store_sqlite_cache_drop(struct store_sqlite *s);
 
-/* One operation: all or nothing. For one job with few statements the record is copied and restored;
- * with job == NULL the cache is flushed first and dropped on failure, so several jobs may be used. */
+/* One operation: all or nothing. For one job with few statements the record is copied and
+ * restored; with job == NULL the cache is flushed first and dropped on failure, so several jobs
+ * may be used. */
 struct store_sqlite_op {
     struct store_sqlite *s;
     struct store_sqlite_job *job, saved_job;
     struct store_sqlite_meta saved_meta;
     bool savepoint;
 };
-/* savepoint false: at most one statement writes, so that the statement's own atomicity is enough. */
+/* savepoint false: at most one statement writes, so that the statement's own atomicity is
+ * enough. */
 int store_sqlite_op_begin(struct store_sqlite_op *op, struct store_sqlite *s,
                           struct store_sqlite_job *job, bool savepoint, struct error *e) MUST_CHECK;
 /* Ends it as rc says and returns rc, or what went wrong at ending it. */

@@ -1,3 +1,5 @@
+/* store_sqlite_cache.c: job records in memory during a transaction, and operations that are all or
+ * nothing. It knows no operation. */
 #include "store_sqlite.h"
 
 /* ---- the record and its row ---- */

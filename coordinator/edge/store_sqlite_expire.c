@@ -1,3 +1,4 @@
+/* store_sqlite_expire.c: deletes what nobody needs any more, in small portions. */
 #include "store_sqlite.h"
 
 /*

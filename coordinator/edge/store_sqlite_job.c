@@ -1,3 +1,4 @@
+/* store_sqlite_job.c: submit, input, and the states of a job. */
 #include "store_sqlite.h"
 
 enum {

@@ -1,3 +1,4 @@
+/* store_sqlite_read.c: everything that only reads. Answers are copied into the arena. */
 #include <stdio.h>
 #include <sys/stat.h>
 

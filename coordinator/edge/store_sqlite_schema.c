@@ -1,3 +1,4 @@
+/* store_sqlite_schema.c: the tables, and how older ones become newer ones. */
 #include <stdio.h>
 
 #include "store_sqlite.h"

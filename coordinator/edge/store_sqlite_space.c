@@ -1,3 +1,4 @@
+/* store_sqlite_space.c: the reserve for a full disk. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
@@ -6,8 +7,8 @@
 #include "store_sqlite.h"
 
 /*
- * A coordinator on a full disk must still be able to finish work, since that is what makes room. So a
- * file of some megabytes is kept in reserve. When a write finds the disk full, the file is cut to
+ * A coordinator on a full disk must still be able to finish work, since that is what makes room. So
+ * a file of some megabytes is kept in reserve. When a write finds the disk full, the file is cut to
  * nothing, inputs are refused, and completions use what it held. With twice its size free again on
  * the disk or within the database, inputs are taken.
  *

@@ -1,6 +1,6 @@
 /*
- * store_sqlite_sql.h: every statement of the SQLite backend in one table, prepared once at open, and
- * the small functions to bind, step and read them.
+ * store_sqlite_sql.h: every statement of the SQLite backend in one table, prepared once at open,
+ * and the small functions to bind, step and read them.
  *
  * A query is used as: SQ(q, s, NAME); sq_u64(&q, v); ... rc = sq_step(&q). It resets itself when it
  * leaves its scope. Bound text and blobs are borrowed until then.

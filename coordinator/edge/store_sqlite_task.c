@@ -1,3 +1,4 @@
+/* store_sqlite_task.c: completions and dead letters. */
 #include "store_sqlite.h"
 
 enum { STATS_PER_JOB = 1000 /* names; what comes beyond is summed up in "other" */ };

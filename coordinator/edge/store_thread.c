@@ -185,7 +185,8 @@ static bool group_full(const struct group *g)
     return g->open && (g->n >= STORE_GROUP_OPS || now_us() - g->since_us >= STORE_GROUP_MS * 1000);
 }
 
-/* Takes all that is queued. Without `block` an empty queue gives an empty list; with it, the end. */
+/* Takes all that is queued. Without `block` an empty queue gives an empty list; with it, the
+ * end. */
 static bool take(struct store_thread *t, struct list *ret, bool block)
 {
     pthread_mutex_lock(&t->lock);

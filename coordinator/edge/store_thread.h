@@ -2,17 +2,17 @@
  * store_thread.h: one store on a thread of its own, with group commit.
  *
  * Requests are executed in the order of submission. Writes are collected for at most STORE_GROUP_MS
- * or STORE_GROUP_OPS into one transaction; their answers are delivered after its commit. Nothing waits
- * for company: when the queue is empty the group is committed, and what arrives during the commit is
- * the next group. Reads are executed between. One that comes while a group is open sees what the group
- * wrote, so its answer is delivered after that commit too, and it runs once more (with a cleared
- * arena) when the commit fails; without an open group it is answered at once. The queue is bounded in
- * bytes: store_thread_full() tells the front to refuse.
+ * or STORE_GROUP_OPS into one transaction; their answers are delivered after its commit. Nothing
+ * waits for company: when the queue is empty the group is committed, and what arrives during the
+ * commit is the next group. Reads are executed between. One that comes while a group is open sees
+ * what the group wrote, so its answer is delivered after that commit too, and it runs once more
+ * (with a cleared arena) when the commit fails; without an open group it is answered at once. The
+ * queue is bounded in bytes: store_thread_full() tells the front to refuse.
  *
  * A request is made by the loop thread and owned by it again when it comes back through
  * store_thread_poll(); between, it belongs to the store thread. `run` is called on the store thread
- * and calls the functions of store.h; what it returns is kept in `rc`. When a commit fails, the rc of
- * every write in it is overwritten with the commit's error.
+ * and calls the functions of store.h; what it returns is kept in `rc`. When a commit fails, the rc
+ * of every write in it is overwritten with the commit's error.
  *
  * Thread rule: as said above; store_thread_submit/poll/full from the loop thread only.
  */
@@ -42,8 +42,8 @@ struct store_request {
  * store is still the caller's. */
 int store_thread_new(struct store *store_take, size_t queue_max_bytes, struct store_thread **ret,
                      struct error *e) MUST_CHECK;
-/* Runs what is queued, commits, joins the thread and closes the store. What came back is still there
- * for store_thread_poll; nothing may be submitted any more. */
+/* Runs what is queued, commits, joins the thread and closes the store. What came back is still
+ * there for store_thread_poll; nothing may be submitted any more. */
 void store_thread_stop(struct store_thread *t);
 /* Stops it where that was not done. Requests that were not polled are forgotten without `done`: an
  * owner who needs them calls store_thread_stop and store_thread_poll first. */

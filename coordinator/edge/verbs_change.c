@@ -34,7 +34,8 @@ static int cancel_run(struct store *s, struct store_request *r)
 {
     struct call *c = (struct call *)r;
     int rc = verbs_read_job(s, c, &r->error);
-    if (rc || c->job.state != STORE_JOB_OPEN) return rc; /* an ended job stays as it ended */
+    if (rc || c->job.state != STORE_JOB_OPEN)
+        return rc; /* an ended job stays as it ended */
     rc = store_job_cancel(s, c->args.job, c->edge->wall_ms, &r->error);
     return rc ? rc : verbs_read_job(s, c, &r->error);
 }
@@ -47,7 +48,8 @@ static void cancel_done(struct store_request *r, void *user)
 int verbs_job_cancel(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc == 0) front_store(c, true, cancel_run, cancel_done);
+    if (rc == 0)
+        front_store(c, true, cancel_run, cancel_done);
     return rc;
 }
 
@@ -57,7 +59,8 @@ static int pause_run(struct store *s, struct store_request *r, bool on)
 {
     struct call *c = (struct call *)r;
     int rc = verbs_read_job(s, c, &r->error);
-    if (rc || c->job.state != STORE_JOB_OPEN) return rc;
+    if (rc || c->job.state != STORE_JOB_OPEN)
+        return rc;
     rc = store_job_pause(s, c->args.job, on, &r->error);
     return rc ? rc : verbs_read_job(s, c, &r->error);
 }
@@ -82,14 +85,16 @@ static void pause_done(struct store_request *r, void *user)
 int verbs_job_pause(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc == 0) front_store(c, true, pause_on, pause_done);
+    if (rc == 0)
+        front_store(c, true, pause_on, pause_done);
     return rc;
 }
 
 int verbs_job_resume(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc == 0) front_store(c, true, pause_off, pause_done);
+    if (rc == 0)
+        front_store(c, true, pause_off, pause_done);
     return rc;
 }
 
@@ -105,7 +110,8 @@ static int rm_run(struct store *s, struct store_request *r)
 int verbs_job_rm(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc == 0) front_store(c, true, rm_run, verbs_reply_job);
+    if (rc == 0)
+        front_store(c, true, rm_run, verbs_reply_job);
     return rc;
 }
 
@@ -126,12 +132,14 @@ static int job_of_letter(struct store *s, struct call *c, struct error *error)
     struct store_dead *letter;
     size_t n = 0;
     int rc = front_job(s, c, error);
-    if (rc || !c->args.task || c->args.job) return rc;
+    if (rc || !c->args.task || c->args.job)
+        return rc;
     rc = store_dead_list(s, 0, c->args.task, 0, 1, &c->request.arena, &letter, &n, error);
     if (rc == 0 && n == 0)
         return error_set(error, ERR_NOT_FOUND, "there is no dead letter %llu",
                          (unsigned long long)c->args.task);
-    if (rc == 0) c->args.job = letter->job;
+    if (rc == 0)
+        c->args.job = letter->job;
     return rc;
 }
 
@@ -141,7 +149,8 @@ static int retry_run(struct store *s, struct store_request *r)
     c->n_tasks = 0;
     int rc = job_of_letter(s, c, &r->error);
     if (rc == 0)
-        rc = store_dead_retry(s, c->args.job, c->args.task, &r->arena, &c->tasks, &c->n_tasks, &r->error);
+        rc = store_dead_retry(s, c->args.job, c->args.task, &r->arena, &c->tasks, &c->n_tasks,
+                              &r->error);
     return rc ? rc : store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
 }
 
@@ -152,7 +161,8 @@ static void retry_done(struct store_request *r, void *user)
     struct call *c = (struct call *)r;
     struct edge *e = user;
     edge_store_result(e, r->rc);
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     jobs_tasks(e->jobs, &c->job, c->tasks, c->n_tasks);
     c->n += c->n_tasks;
     if (c->n_tasks == STORE_DEAD_RETRY_MAX) {
@@ -165,8 +175,10 @@ static void retry_done(struct store_request *r, void *user)
 int verbs_job_retry(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc == 0) rc = edge_admit(c->edge, error);
-    if (rc == 0) front_store(c, true, retry_run, retry_done);
+    if (rc == 0)
+        rc = edge_admit(c->edge, error);
+    if (rc == 0)
+        front_store(c, true, retry_run, retry_done);
     return rc;
 }
 
@@ -178,8 +190,10 @@ static int need_letter(struct call *c, struct error *error)
 int verbs_dead_retry(struct call *c, struct error *error)
 {
     int rc = need_letter(c, error);
-    if (rc == 0) rc = edge_admit(c->edge, error);
-    if (rc == 0) front_store(c, true, retry_run, retry_done);
+    if (rc == 0)
+        rc = edge_admit(c->edge, error);
+    if (rc == 0)
+        front_store(c, true, retry_run, retry_done);
     return rc;
 }
 
@@ -194,13 +208,15 @@ static void discard_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
     edge_store_result(user, r->rc);
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     reply_count(c, "discarded");
 }
 
 int verbs_dead_discard(struct call *c, struct error *error)
 {
     int rc = need_letter(c, error);
-    if (rc == 0) front_store(c, true, discard_run, discard_done);
+    if (rc == 0)
+        front_store(c, true, discard_run, discard_done);
     return rc;
 }

@@ -83,7 +83,8 @@ static size_t find_problems(const struct edge *e, const struct sched_stats *stat
         ret[n++] = "the disk of the data directory is full: submits are refused";
     else if (edge_admit(e, &error))
         ret[n++] = "submits are refused for the moment: the queue is full";
-    if (stats->tasks[SCHED_READY] && fleet->ready == 0) ret[n++] = "tasks are ready and no worker is connected";
+    if (stats->tasks[SCHED_READY] && fleet->ready == 0)
+        ret[n++] = "tasks are ready and no worker is connected";
     return n;
 }
 
@@ -152,7 +153,8 @@ static void pack_worker(const struct edge *e, struct buf *out, const struct work
     pack_number(out, "tasks_done", w->attempts[EDGE_DONE]);
     pack_number(out, "tasks_failed", w->attempts[EDGE_RETRIED] + w->attempts[EDGE_DEAD]);
     pack_number(out, "rows", w->rows_stored);
-    pack_real(out, "silent_s", w->session ? (double)view.silent_ms / 1000.0 : seconds_since(e, w->lost_ms));
+    pack_real(out, "silent_s",
+              w->session ? (double)view.silent_ms / 1000.0 : seconds_since(e, w->lost_ms));
     pack_real(out, "connected_s", w->session ? seconds_since(e, w->connected_ms) : 0.0);
 }
 
@@ -174,9 +176,11 @@ int verbs_worker_ls(struct call *c, struct error *error)
 static int find_worker(struct call *c, struct worker **ret, struct error *error)
 {
     int rc = front_need(c->args.worker.len > 0, "worker", error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     *ret = sessions_worker(c->edge->sessions, c->args.worker, false);
-    if (*ret) return 0;
+    if (*ret)
+        return 0;
     return error_set(error, ERR_NOT_FOUND, "no worker \"%.*s\" is known",
                      (int)MIN(c->args.worker.len, (size_t)64), c->args.worker.p);
 }
@@ -185,7 +189,8 @@ int verbs_worker_show(struct call *c, struct error *error)
 {
     struct worker *w;
     int rc = find_worker(c, &w, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     pack_worker(c->edge, front_reply(c), w);
     front_send(c);
     return 0;
@@ -204,8 +209,10 @@ static void drain_done(struct store_request *r, void *user)
     struct worker *w = NULL;
     edge_store_result(e, r->rc);
     int rc = r->rc ? r->rc : sessions_drain(e->sessions, c->args.worker, c->n != 0, &r->error);
-    if (rc == 0) rc = find_worker(c, &w, &r->error);
-    if (rc) return front_fail(c, rc, r->error.detail);
+    if (rc == 0)
+        rc = find_worker(c, &w, &r->error);
+    if (rc)
+        return front_fail(c, rc, r->error.detail);
     pack_worker(e, front_reply(c), w);
     front_send(c);
 }
@@ -214,7 +221,8 @@ static int drain_start(struct call *c, bool on, struct error *error)
 {
     struct worker *w;
     int rc = find_worker(c, &w, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     c->n = on;
     front_store(c, true, drain_run, drain_done);
     return 0;
@@ -234,10 +242,12 @@ int verbs_worker_resume(struct call *c, struct error *error)
 
 static int need_keys(const struct call *c, struct error *error)
 {
-    if (c->edge->keys) return 0;
-    return error_set(error, ERR_WRONG_STATE,
-                     "this coordinator runs without keys: give it a secret key (key.file) and a list "
-                     "(key.authorized) first");
+    if (c->edge->keys)
+        return 0;
+    return error_set(
+        error, ERR_WRONG_STATE,
+        "this coordinator runs without keys: give it a secret key (key.file) and a list "
+        "(key.authorized) first");
 }
 
 static void reply_keys(struct call *c)
@@ -261,7 +271,8 @@ static void reply_keys(struct call *c)
 int verbs_key_ls(struct call *c, struct error *error)
 {
     int rc = need_keys(c, error);
-    if (rc == 0) reply_keys(c);
+    if (rc == 0)
+        reply_keys(c);
     return rc;
 }
 
@@ -269,7 +280,8 @@ int verbs_key_authorize(struct call *c, struct error *error)
 {
     struct keys_entry entry = {0};
     int rc = need_keys(c, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     if (!keys_name_valid(c->args.name))
         return error_set(error, ERR_INVALID_ARGUMENT, "a name is 1 to 64 of A-Z a-z 0-9 . _ -");
     if (!keys_role_parse(c->args.role, &entry.role))
@@ -279,7 +291,8 @@ int verbs_key_authorize(struct call *c, struct error *error)
     memcpy(entry.name, c->args.name.p, c->args.name.len);
     memcpy(entry.public_z85, c->args.public.p, c->args.public.len);
     rc = keys_allow_add(c->edge->keys, &entry, error);
-    if (rc == 0) reply_keys(c);
+    if (rc == 0)
+        reply_keys(c);
     return rc;
 }
 
@@ -287,12 +300,17 @@ int verbs_key_revoke(struct call *c, struct error *error)
 {
     size_t n = 0;
     int rc = need_keys(c, error);
-    if (rc == 0) rc = front_need(c->args.name.len || c->args.public.len, "name or public", error);
-    if (rc) return rc;
-    char *name = c->args.name.len ? arena_strndup(&c->arena, c->args.name.p, c->args.name.len) : NULL;
-    char *public = c->args.public.len ? arena_strndup(&c->arena, c->args.public.p, c->args.public.len) : NULL;
+    if (rc == 0)
+        rc = front_need(c->args.name.len || c->args.public.len, "name or public", error);
+    if (rc)
+        return rc;
+    char *name =
+        c->args.name.len ? arena_strndup(&c->arena, c->args.name.p, c->args.name.len) : NULL;
+    char *public =
+        c->args.public.len ? arena_strndup(&c->arena, c->args.public.p, c->args.public.len) : NULL;
     rc = keys_allow_revoke(c->edge->keys, name, public, &n, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     sessions_revoked(c->edge->sessions);
     reply_keys(c);
     return 0;

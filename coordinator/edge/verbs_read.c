@@ -15,7 +15,8 @@ static void pack_time(struct buf *out, const char *key, int64_t unix_ms)
 {
     char text[CLOCK_TEXT_LEN];
     pack_cstr(out, key);
-    if (unix_ms == 0) return pack_nil(out);
+    if (unix_ms == 0)
+        return pack_nil(out);
     clock_rfc3339(unix_ms, text);
     pack_cstr(out, text);
 }
@@ -55,7 +56,8 @@ static void pack_stats(struct buf *out, const struct store_stat *stats, size_t n
     pack_cstr(out, rejects ? "rejects_by_reason" : "stats");
     pack_map(out, n_out);
     for (size_t i = 0; i < n; i++) {
-        if (is_reject(&stats[i]) != rejects) continue;
+        if (is_reject(&stats[i]) != rejects)
+            continue;
         pack_str(out, (struct span){stats[i].name.p + skip, stats[i].name.len - skip});
         pack_i64(out, stats[i].value);
     }
@@ -67,14 +69,16 @@ static void pack_spec(struct call *c, struct buf *out, const struct store_job *s
     struct job *job = jobs_get(c->edge->jobs, (struct job_id){stored->id});
     struct spec *parsed = NULL;
     struct error error = {0};
-    if (!job && jobs_parse(c->edge->jobs, stored->spec, &parsed, &error)) parsed = NULL;
+    if (!job && jobs_parse(c->edge->jobs, stored->spec, &parsed, &error))
+        parsed = NULL;
     const struct spec *spec = job ? job->spec : parsed;
     pack_cstr(out, "kinds");
     pack_array(out, spec ? spec->n_stages : 0);
     for (size_t i = 0; spec && i < spec->n_stages; i++)
         pack_cstr(out, spec->stages[i].engine->name);
     pack_cstr(out, "sink");
-    pack_cstr(out, spec && spec->n_sinks && spec->sinks[0].kind == SPEC_SINK_STORE ? "store" : NULL);
+    pack_cstr(out,
+              spec && spec->n_sinks && spec->sinks[0].kind == SPEC_SINK_STORE ? "store" : NULL);
     spec_free(parsed);
 }
 
@@ -126,10 +130,12 @@ static int read_stats(struct store *s, struct call *c, struct error *error)
     struct arena *a = &c->request.arena;
     c->stats = arena_zalloc(a, MAX(c->n_jobs, (size_t)1) * sizeof(struct store_stat *));
     c->n_stats = arena_zalloc(a, MAX(c->n_jobs, (size_t)1) * sizeof(*c->n_stats));
-    if (!c->stats || !c->n_stats) return error_set(error, ERR_NOMEM, "no memory for the answer");
+    if (!c->stats || !c->n_stats)
+        return error_set(error, ERR_NOMEM, "no memory for the answer");
     for (size_t i = 0; i < c->n_jobs; i++) {
         int rc = store_job_stats(s, c->jobs[i].id, a, &c->stats[i], &c->n_stats[i], error);
-        if (rc) return rc;
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -137,8 +143,10 @@ static int read_stats(struct store *s, struct call *c, struct error *error)
 int verbs_read_job(struct store *s, struct call *c, struct error *error)
 {
     int rc = front_job(s, c, error);
-    if (rc == 0) rc = store_job_get(s, c->args.job, &c->request.arena, &c->job, error);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = store_job_get(s, c->args.job, &c->request.arena, &c->job, error);
+    if (rc)
+        return rc;
     c->jobs = &c->job;
     c->n_jobs = 1;
     return read_stats(s, c, error);
@@ -148,7 +156,8 @@ void verbs_reply_job(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
     (void)user;
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     verbs_pack_job(c, front_reply(c), 0);
     front_send(c);
 }
@@ -166,14 +175,16 @@ static int need_job(struct call *c, struct error *error)
 int verbs_job_status(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc == 0) front_store(c, false, status_run, verbs_reply_job);
+    if (rc == 0)
+        front_store(c, false, status_run, verbs_reply_job);
     return rc;
 }
 
 int verbs_job_wait(struct call *c, struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     struct job *job = jobs_get(c->edge->jobs, (struct job_id){c->args.job});
     if (job && c->args.has_version && job->version == c->args.version &&
         waiters_park(c->edge->waiters, c, job->id))
@@ -185,7 +196,8 @@ int verbs_job_wait(struct call *c, struct error *error)
 static int ls_run(struct store *s, struct store_request *r)
 {
     struct call *c = (struct call *)r;
-    int rc = store_job_list(s, c->args.before, c->args.max, &r->arena, &c->jobs, &c->n_jobs, &r->error);
+    int rc =
+        store_job_list(s, c->args.before, c->args.max, &r->arena, &c->jobs, &c->n_jobs, &r->error);
     return rc ? rc : read_stats(s, c, &r->error);
 }
 
@@ -193,7 +205,8 @@ static void ls_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
     (void)user;
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     struct buf *out = front_reply(c);
     pack_map(out, 1);
     pack_cstr(out, "jobs");
@@ -212,14 +225,16 @@ int verbs_job_ls(struct call *c, struct error *error)
 
 /* ---- results and rejects ---- */
 
-typedef int read_fn(struct store *, uint64_t, uint64_t, size_t, struct arena *, struct store_result **,
-                    size_t *, struct error *);
+typedef int read_fn(struct store *, uint64_t, uint64_t, size_t, struct arena *,
+                    struct store_result **, size_t *, struct error *);
 
 static int pages_run(struct store *s, struct call *c, read_fn *read, struct error *error)
 {
     int rc = front_job(s, c, error);
-    if (rc == 0) rc = store_job_get(s, c->args.job, &c->request.arena, &c->job, error);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = store_job_get(s, c->args.job, &c->request.arena, &c->job, error);
+    if (rc)
+        return rc;
     return read(s, c->args.job, c->args.cursor, c->args.max_bytes, &c->request.arena, &c->results,
                 &c->n_results, error);
 }
@@ -242,7 +257,8 @@ static bool page_is_end(const struct call *c)
 /* Reads again what the store may have learnt since it answered. */
 static void page_again(struct call *c, uint64_t seen)
 {
-    if (c->wait_until_ms == 0) c->wait_until_ms = c->edge->now_ms + c->args.wait_ms;
+    if (c->wait_until_ms == 0)
+        c->wait_until_ms = c->edge->now_ms + c->args.wait_ms;
     c->seen = seen;
     front_store(c, false, c->request.run, c->request.done);
 }
@@ -252,10 +268,13 @@ static void page_again(struct call *c, uint64_t seen)
 static bool page_wait(struct call *c)
 {
     struct edge *e = c->edge;
-    if (c->n_results || page_is_end(c) || c->args.wait_ms == 0) return false;
-    if (c->wait_until_ms && e->now_ms >= c->wait_until_ms) return false;
+    if (c->n_results || page_is_end(c) || c->args.wait_ms == 0)
+        return false;
+    if (c->wait_until_ms && e->now_ms >= c->wait_until_ms)
+        return false;
     struct job *job = jobs_get(e->jobs, (struct job_id){c->args.job});
-    if (!job && c->seen == UINT64_MAX) return false; /* asked once more already */
+    if (!job && c->seen == UINT64_MAX)
+        return false; /* asked once more already */
     uint64_t now = job ? job->results : UINT64_MAX;
     if (now != c->seen) {
         page_again(c, now);
@@ -284,8 +303,10 @@ static void results_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
     (void)user;
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
-    if (page_wait(c)) return;
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
+    if (page_wait(c))
+        return;
     struct buf *out = front_reply(c);
     pack_map(out, 4);
     pack_page_end(c, out);
@@ -306,8 +327,10 @@ static void rejects_done(struct store_request *r, void *user)
     struct call *c = (struct call *)r;
     size_t n = 0;
     (void)user;
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
-    if (page_wait(c)) return;
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
+    if (page_wait(c))
+        return;
     for (size_t i = 0; i < c->n_results; i++) {
         struct unpack u;
         unpack_init(&u, c->results[i].rows.p, c->results[i].rows.len);
@@ -334,7 +357,8 @@ static int page_start(struct call *c, int (*run)(struct store *, struct store_re
                       void (*done)(struct store_request *, void *), struct error *error)
 {
     int rc = need_job(c, error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     struct job *job = jobs_get(c->edge->jobs, (struct job_id){c->args.job});
     c->seen = job ? job->results : 0; /* of an ended job the answer is final */
     front_store(c, false, run, done);
@@ -357,9 +381,10 @@ static int dead_run(struct store *s, struct store_request *r)
 {
     struct call *c = (struct call *)r;
     int rc = front_job(s, c, &r->error);
-    if (rc) return rc;
-    rc = store_dead_list(s, c->args.job, c->args.task, c->args.after, c->args.max, &r->arena, &c->dead,
-                         &c->n_dead, &r->error);
+    if (rc)
+        return rc;
+    rc = store_dead_list(s, c->args.job, c->args.task, c->args.after, c->args.max, &r->arena,
+                         &c->dead, &c->n_dead, &r->error);
     if (rc == 0 && c->args.task && c->n_dead == 0)
         rc = error_set(&r->error, ERR_NOT_FOUND, "there is no dead letter %llu",
                        (unsigned long long)c->args.task);
@@ -386,7 +411,8 @@ static void dead_ls_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
     (void)user;
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     struct buf *out = front_reply(c);
     pack_map(out, 1);
     pack_cstr(out, "dead");
@@ -400,7 +426,8 @@ static void dead_show_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
     (void)user;
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     pack_dead(front_reply(c), &c->dead[0]);
     front_send(c);
 }
@@ -415,6 +442,7 @@ int verbs_dead_ls(struct call *c, struct error *error)
 int verbs_dead_show(struct call *c, struct error *error)
 {
     int rc = front_need(c->args.task != 0, "task", error);
-    if (rc == 0) front_store(c, false, dead_run, dead_show_done);
+    if (rc == 0)
+        front_store(c, false, dead_run, dead_show_done);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* verbs_submit.c: jobs, their input in chunks, and its end, on the way in. */
 #include "verbs.h"
 
+#include "common/log.h"
 #include "common/pack.h"
 #include "common/unpack.h"
 #include "coordinator/edge/jobs.h"
@@ -24,8 +25,10 @@ static int submit_run(struct store *s, struct store_request *r)
         .ttl_ms = (int64_t)spec->ttl_ms,
     };
     int rc = store_job_submit(s, &in, &c->args.job, &c->existing, &r->error);
-    if (rc == 0) rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
-    if (rc == 0 && c->existing) rc = store_job_chunks(s, c->args.job, &c->n, &r->error);
+    if (rc == 0)
+        rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
+    if (rc == 0 && c->existing)
+        rc = store_job_chunks(s, c->args.job, &c->n, &r->error);
     return rc;
 }
 
@@ -34,11 +37,15 @@ static void submit_done(struct store_request *r, void *user)
     struct call *c = (struct call *)r;
     struct edge *e = user;
     edge_store_result(e, r->rc);
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     if (!c->existing) {
         e->counts.jobs_submitted[edge_kind_index(c->spec->kinds)]++;
+        LOG_INFO("job submitted", log_u64("job", c->args.job), log_span("client", c->client),
+                 log_str("name", c->spec->name));
         int rc = jobs_open(e->jobs, &c->job, &c->spec, &r->error);
-        if (rc) return front_fail(c, rc, r->error.detail);
+        if (rc)
+            return front_fail(c, rc, r->error.detail);
     }
     struct buf *out = front_reply(c);
     pack_map(out, 4);
@@ -56,9 +63,12 @@ static void submit_done(struct store_request *r, void *user)
 int verbs_job_submit(struct call *c, struct error *error)
 {
     int rc = front_need(c->args.spec.p, "spec", error);
-    if (rc == 0) rc = edge_admit(c->edge, error);
-    if (rc == 0) rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = edge_admit(c->edge, error);
+    if (rc == 0)
+        rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
+    if (rc)
+        return rc;
     front_store(c, true, submit_run, submit_done);
     return 0;
 }
@@ -66,13 +76,15 @@ int verbs_job_submit(struct call *c, struct error *error)
 /* ---- job.input ---- */
 
 /* Packs every item; each span is taken after the buffer has stopped moving. */
-static int make_items(struct call *c, const struct spec *spec, struct buf *packed, struct error *error)
+static int make_items(struct call *c, const struct spec *spec, struct buf *packed,
+                      struct error *error)
 {
     struct unpack u;
     unpack_init(&u, c->args.items.p, c->args.items.len);
     size_t n = unpack_array(&u);
     c->items = arena_alloc(&c->arena, MAX(n, (size_t)1) * sizeof(*c->items));
-    if (!c->items) return error_set(error, ERR_NOMEM, "no memory for the items");
+    if (!c->items)
+        return error_set(error, ERR_NOMEM, "no memory for the items");
     for (size_t i = 0; i < n; i++) {
         struct store_item *item = &c->items[i];
         struct error why = {0};
@@ -80,12 +92,15 @@ static int make_items(struct call *c, const struct spec *spec, struct buf *packe
         if (unpack_peek(&u) != UNPACK_STR)
             return error_set(error, ERR_INVALID_ARGUMENT, "items[%zu] is not a text", i);
         struct span text = unpack_str(&u);
-        if (!unpack_ok(&u)) return error_set(error, ERR_MALFORMED, "items[%zu] cannot be read", i);
+        if (!unpack_ok(&u))
+            return error_set(error, ERR_MALFORMED, "items[%zu] cannot be read", i);
         int rc = spec_item(spec, text, 0, packed, &item->key, &item->unique, &why);
-        if (rc) return error_set(error, (enum err)rc, "items[%zu]: %s", i, why.detail);
+        if (rc)
+            return error_set(error, (enum err)rc, "items[%zu]: %s", i, why.detail);
         item->input = (struct span){NULL, packed->len - from};
     }
-    if (!buf_ok(packed)) return error_set(error, ERR_NOMEM, "no memory for the items");
+    if (!buf_ok(packed))
+        return error_set(error, ERR_NOMEM, "no memory for the items");
     c->n_items = n;
     return 0;
 }
@@ -93,8 +108,10 @@ static int make_items(struct call *c, const struct spec *spec, struct buf *packe
 static int place_items(struct call *c, const struct buf *packed, struct error *error)
 {
     char *bytes = arena_alloc(&c->arena, packed->len + 1);
-    if (!bytes) return error_set(error, ERR_NOMEM, "no memory for the items");
-    if (packed->len) memcpy(bytes, packed->data, packed->len);
+    if (!bytes)
+        return error_set(error, ERR_NOMEM, "no memory for the items");
+    if (packed->len)
+        memcpy(bytes, packed->data, packed->len);
     size_t at = 0;
     for (size_t i = 0; i < c->n_items; i++) {
         c->items[i].input.p = bytes + at;
@@ -109,10 +126,12 @@ static int input_run(struct store *s, struct store_request *r)
     struct store_job before;
     int rc = store_job_get(s, c->args.job, &r->arena, &before, &r->error);
     if (rc == 0)
-        rc = store_job_input(s, c->args.job, c->args.chunk, c->items, c->n_items, &r->arena, &c->tasks,
-                             &c->n_tasks, &r->error);
-    if (rc == 0) rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
-    if (rc == 0) c->accepted = c->job.items - before.items;
+        rc = store_job_input(s, c->args.job, c->args.chunk, c->items, c->n_items, &r->arena,
+                             &c->tasks, &c->n_tasks, &r->error);
+    if (rc == 0)
+        rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
+    if (rc == 0)
+        c->accepted = c->job.items - before.items;
     return rc;
 }
 
@@ -121,7 +140,8 @@ static void input_done(struct store_request *r, void *user)
     struct call *c = (struct call *)r;
     struct edge *e = user;
     edge_store_result(e, r->rc);
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     e->counts.items += c->accepted;
     jobs_tasks(e->jobs, &c->job, c->tasks, c->n_tasks);
     struct buf *out = front_reply(c);
@@ -137,10 +157,13 @@ static void input_done(struct store_request *r, void *user)
 static int open_job(struct call *c, struct job **ret, struct error *error)
 {
     int rc = front_need(c->args.job != 0, "job", error);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     *ret = jobs_get(c->edge->jobs, (struct job_id){c->args.job});
-    if (*ret) return 0;
-    return error_set(error, ERR_NOT_FOUND, "there is no open job %llu", (unsigned long long)c->args.job);
+    if (*ret)
+        return 0;
+    return error_set(error, ERR_NOT_FOUND, "there is no open job %llu",
+                     (unsigned long long)c->args.job);
 }
 
 int verbs_job_input(struct call *c, struct error *error)
@@ -148,14 +171,19 @@ int verbs_job_input(struct call *c, struct error *error)
     struct job *job;
     struct buf packed;
     int rc = front_need(c->args.items.p, "items", error);
-    if (rc == 0) rc = open_job(c, &job, error);
-    if (rc == 0) rc = edge_admit(c->edge, error);
-    if (rc) return rc;
+    if (rc == 0)
+        rc = open_job(c, &job, error);
+    if (rc == 0)
+        rc = edge_admit(c->edge, error);
+    if (rc)
+        return rc;
     buf_init(&packed, 0);
     rc = make_items(c, job->spec, &packed, error);
-    if (rc == 0) rc = place_items(c, &packed, error);
+    if (rc == 0)
+        rc = place_items(c, &packed, error);
     buf_done(&packed);
-    if (rc) return rc;
+    if (rc)
+        return rc;
     front_store(c, true, input_run, input_done);
     return 0;
 }
@@ -166,8 +194,10 @@ static int seal_run(struct store *s, struct store_request *r)
 {
     struct call *c = (struct call *)r;
     int rc = front_job(s, c, &r->error);
-    if (rc == 0) rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
-    if (rc == 0 && !c->job.sealed) rc = store_job_seal(s, c->args.job, &r->error);
+    if (rc == 0)
+        rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
+    if (rc == 0 && !c->job.sealed)
+        rc = store_job_seal(s, c->args.job, &r->error);
     return rc;
 }
 
@@ -176,7 +206,8 @@ static void seal_done(struct store_request *r, void *user)
     struct call *c = (struct call *)r;
     struct edge *e = user;
     edge_store_result(e, r->rc);
-    if (r->rc) return front_fail(c, r->rc, r->error.detail);
+    if (r->rc)
+        return front_fail(c, r->rc, r->error.detail);
     struct job *job = jobs_get(e->jobs, (struct job_id){c->args.job});
     if (job && !c->job.sealed) {
         edge_event(e, &(struct sched_event){.type = SCHED_EV_JOB_SEAL, .job = {c->args.job}});
@@ -189,6 +220,7 @@ static void seal_done(struct store_request *r, void *user)
 int verbs_job_seal(struct call *c, struct error *error)
 {
     int rc = front_need(c->args.job || c->args.job_name.len, "job", error);
-    if (rc == 0) front_store(c, true, seal_run, seal_done);
+    if (rc == 0)
+        front_store(c, true, seal_run, seal_done);
     return rc;
 }

@@ -12,13 +12,15 @@ struct waiters {
 struct waiters *waiters_new(struct edge *e, size_t max)
 {
     struct waiters *w = calloc(1, sizeof(*w));
-    if (w) *w = (struct waiters){.edge = e, .max = max, .next_ms = UINT64_MAX};
+    if (w)
+        *w = (struct waiters){.edge = e, .max = max, .next_ms = UINT64_MAX};
     return w;
 }
 
 void waiters_free(struct waiters *w)
 {
-    if (!w) return;
+    if (!w)
+        return;
     size_t at = 0;
     for (struct map64_entry *m; (m = map64_next(&w->by_job, &at));)
         for (struct call *c = m->value, *next; c; c = next) {
@@ -36,15 +38,19 @@ size_t waiters_count(const struct waiters *w)
 
 bool waiters_park(struct waiters *w, struct call *c, uint64_t job)
 {
-    if (c->wait_until_ms == 0) c->wait_until_ms = w->edge->now_ms + c->args.wait_ms;
-    if (w->edge->now_ms >= c->wait_until_ms || w->n >= w->max || w->edge->stopping) return false;
+    if (c->wait_until_ms == 0)
+        c->wait_until_ms = w->edge->now_ms + c->args.wait_ms;
+    if (w->edge->now_ms >= c->wait_until_ms || w->n >= w->max || w->edge->stopping)
+        return false;
     struct call *first = map64_get(&w->by_job, job);
-    if (!map64_put(&w->by_job, job, c)) return false;
+    if (!map64_put(&w->by_job, job, c))
+        return false;
     c->wait_job = job;
     c->wait_due_ms = c->wait_until_ms;
     c->wait_prev = NULL;
     c->wait_next = first;
-    if (first) first->wait_prev = c;
+    if (first)
+        first->wait_prev = c;
     w->next_ms = MIN(w->next_ms, c->wait_due_ms);
     w->n++;
     return true;
@@ -57,7 +63,8 @@ static void unpark(struct waiters *w, struct call *c)
     } else if (!c->wait_next || !map64_put(&w->by_job, c->wait_job, c->wait_next)) {
         map64_take(&w->by_job, c->wait_job); /* replacing a key needs no memory and never fails */
     }
-    if (c->wait_next) c->wait_next->wait_prev = c->wait_prev;
+    if (c->wait_next)
+        c->wait_next->wait_prev = c->wait_prev;
     c->wait_next = c->wait_prev = NULL;
     w->n--;
 }
@@ -96,13 +103,15 @@ static struct call *take_due(struct waiters *w)
 
 uint64_t waiters_timer(struct waiters *w)
 {
-    if (w->edge->now_ms < w->next_ms) return w->next_ms;
+    if (w->edge->now_ms < w->next_ms)
+        return w->next_ms;
     struct call *next;
     for (struct call *c = take_due(w); c; c = next) {
         struct error error = {0};
         next = c->wait_ready;
         int rc = c->verb->start(c, &error);
-        if (rc) front_fail(c, rc, error.detail);
+        if (rc)
+            front_fail(c, rc, error.detail);
     }
     return w->next_ms;
 }

@@ -1,6 +1,6 @@
 /*
- * waiters.h: requests that wait for news of a job. They are parked until the job changes, it ends, or
- * their time is over, and then run again from the beginning of their verb.
+ * waiters.h: requests that wait for news of a job. They are parked until the job changes, it ends,
+ * or their time is over, and then run again from the beginning of their verb.
  *
  * Woken calls run a little later (WAITERS_DEBOUNCE_MS), so that a job with thousands of completions
  * a second does not answer each of them; the end of a job is told at once.

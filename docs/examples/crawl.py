@@ -60,10 +60,10 @@ def main():
               f"{seconds:.1f} s: {len(rows) / seconds:,.0f} pages/s")
         print(f"{state.rejects} pages came to no row: {state.rejects_by_reason or 'none'}")
         print("filled: " + ", ".join(f"{name} {rate:.0%}" for name, rate in state.fill_rates.items()))
-        print("\nThe first rows:")
-        for row in rows[:5]:
+        print("\nSome of the rows:")
+        for row in [row for row in rows if row["sample"]][:5]:
             print(f"  {row['title'][:50]:50} {len(row['headings']):3} headings {len(row['links']):4} links"
-                  f"  {(row['sample'] or '').split(chr(10))[0][:40]!r}")
+                  f"  {row['sample'][:40]!r}")
 
 
 if __name__ == "__main__":

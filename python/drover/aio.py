@@ -20,7 +20,7 @@ from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._progress import Progress
 from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
 from ._socket import connect, failure
-from .errors import DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .errors import AuthError, DroverError, InvalidArgument, QueueFull, WaitTimeout
 from .spec import Pipeline, Retry
 
 __all__ = ["AsyncClient", "AsyncJob"]
@@ -103,8 +103,9 @@ class AsyncClient:
                     if isinstance(value, DroverError):
                         raise value
                     return value
-                if time.monotonic() >= deadline:
-                    raise self._failure()
+                error = self._failure()
+                if isinstance(error, AuthError) or time.monotonic() >= deadline:
+                    raise error
                 if time.monotonic() - self._last_heard > patience:
                     await self._disconnect()
         finally:

@@ -21,7 +21,7 @@ from ._batch import Row
 from ._progress import Progress
 from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
 from ._socket import connect, failure
-from .errors import DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .errors import AuthError, DroverError, InvalidArgument, QueueFull, WaitTimeout
 from .spec import Pipeline, Retry
 
 __all__ = ["Client", "Job"]
@@ -91,16 +91,15 @@ class Client:
         deadline = time.monotonic() + request.wait_s + self._timeout
         try:
             while True:
-                now = time.monotonic()
-                if now >= deadline:
-                    raise failure(self._monitor, self._target, self._timeout)
-                answer = self._exchange(seq, message, min(deadline, now + patience))
+                until = min(deadline, time.monotonic() + patience)
+                answer = self._exchange(seq, message, until)
                 if answer is not None:
                     if isinstance(answer[1], DroverError):
                         raise answer[1]
                     return answer[1]
-                if time.monotonic() >= deadline:
-                    raise failure(self._monitor, self._target, self._timeout)
+                error = failure(self._monitor, self._target, self._timeout)
+                if isinstance(error, AuthError) or time.monotonic() >= deadline:
+                    raise error
                 self._disconnect()
         finally:
             self._session.forget(seq)

@@ -1,7 +1,7 @@
 /*
  * bench_sched.c: how fast the scheduler is and how much memory a task takes: tasks of one job over
  * many keys are added, then assigned to 64 workers, answered and completed, with a backlog of a
- * given size behind them. Usage: bench_sched [tasks ...]; one line of JSON for each.
+ * given size behind them; then a restart with ten million. Usage: bench_sched [tasks ...]; one line of JSON for each.
  */
 #include <stdio.h>
 #include <time.h>
@@ -22,6 +22,7 @@ struct bench {
     struct sched_actions a;
     uint64_t now, next_task, steps, done;
     uint64_t credit[WORKERS];
+    bool replay;
 };
 
 static void step(struct bench *b, struct sched_event *ev)
@@ -40,8 +41,9 @@ static void add_tasks(struct bench *b, uint64_t n, uint64_t keys)
             t[i] = (struct sched_task){.id = {b->next_task},
                                        .key = b->next_task / 8 % keys,
                                        .input_bytes = 4096};
-        step(b,
-             &(struct sched_event){.type = SCHED_EV_TASKS, .job = {1}, .u.tasks = {t, k, false}});
+        step(b, &(struct sched_event){.type = SCHED_EV_TASKS,
+                                      .job = {1},
+                                      .u.tasks = {t, k, b->replay}});
         left -= k;
     }
 }
@@ -117,6 +119,36 @@ static int bench(uint64_t tasks, uint64_t keys)
     return b.done == n ? 0 : 1;
 }
 
+/* A restart with so many tasks in the store: parked, kept for one lease, released step by step. */
+static int bench_restart(uint64_t tasks)
+{
+    struct sched_config config = {.epoch = 2, .seed = 1, .lease_ms = 10000, .kills_max = 3};
+    struct bench b = {.s = sched_new(&config), .next_task = 1, .replay = true};
+    struct sched_stats stats;
+    if (!b.s)
+        return 1;
+    step(&b, &(struct sched_event){.type = SCHED_EV_JOB_OPEN,
+                                   .job = {1},
+                                   .u.open = {.attempts_max = 3}});
+    double t0 = clock_s(), longest = 0;
+    add_tasks(&b, tasks, 1000);
+    step(&b, &(struct sched_event){.type = SCHED_EV_REPLAYED});
+    double t1 = clock_s();
+    sched_stats(b.s, 0, &stats);
+    b.now += config.lease_ms;
+    for (double before = clock_s(); sched_deadline(b.s) <= b.now; before = clock_s()) {
+        step(&b, &(struct sched_event){.type = SCHED_EV_TICK});
+        longest = MAX(longest, clock_s() - before);
+    }
+    printf("{\"restart_with\": %llu, \"parked_bytes_per_task\": %.1f, \"parked_s\": %.3f, "
+           "\"released_s\": %.3f, \"longest_step_ms\": %.2f}\n",
+           (unsigned long long)tasks, (double)stats.memory_bytes / (double)tasks, t1 - t0,
+           clock_s() - t1, longest * 1e3);
+    sched_actions_done(&b.a);
+    sched_free(b.s);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     int failed = 0;
@@ -128,5 +160,5 @@ int main(int argc, char **argv)
     const uint64_t sizes[] = {100000, 1000000, 10000000};
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
         failed |= bench(sizes[i], 1000);
-    return failed | bench(1000000, 100000) | bench(1000000, 1000000);
+    return failed | bench(1000000, 100000) | bench(1000000, 1000000) | bench_restart(10000000);
 }

@@ -33,7 +33,20 @@ def coordinators(tmp_path: pathlib.Path) -> Iterator[Callable[..., Coordinator]]
 
     yield make
     for one in made:
-        one.kill()
+        ended_well(one)
+
+
+def ended_well(coordinator: Coordinator) -> None:
+    """Every test ends with an orderly stop, which a sanitizer or a leak would spoil."""
+    process = coordinator.process
+    if not process:
+        return
+    try:
+        code = process.terminate() if process.running() else None
+    finally:
+        process.kill()
+    assert code in (None, 0), f"exit code {code}:\n{process.text()[-5000:]}"
+    assert "Sanitizer" not in process.text() and "runtime error:" not in process.text()
 
 
 @pytest.fixture

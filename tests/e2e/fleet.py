@@ -34,8 +34,8 @@ TIMEOUT_S = 20.0
 
 
 def find_binary(name: str) -> pathlib.Path:
-    """From the folder that DROVER_BIN names, dist/ or build/."""
-    folders = [os.environ.get("DROVER_BIN"), ROOT / "dist", ROOT / "build/coordinator",
+    """From the folder that DROVER_DIST names, dist/ or build/."""
+    folders = [os.environ.get("DROVER_DIST"), ROOT / "dist", ROOT / "build/coordinator",
                ROOT / "build/worker", ROOT / "build/admin"]
     for folder in filter(None, folders):
         path = pathlib.Path(folder) / name
@@ -66,7 +66,7 @@ class Process:
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 args, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
-                env={**{k: v for k, v in os.environ.items() if not k.startswith("DROVER_")},
+                env={**{k: v for k, v in os.environ.items() if not k.startswith("DROVER_") or k == "DROVER_TEST_RUN"},
                      **(env or {})})
 
     def text(self) -> str:

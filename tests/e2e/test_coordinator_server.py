@@ -168,7 +168,7 @@ class Keys:
         self.server_public, server_secret = zmq.curve_keypair()
         self.file = folder / "server.key"
         self.file.touch(0o600)
-        self.file.write_text(f"public {self.server_public.decode()}\nsecret {server_secret.decode()}\n")
+        self.file.write_text(f"public = {self.server_public.decode()}\nsecret = {server_secret.decode()}\n")
         self.list = folder / "authorized"
         self.list.write_text("# role name key\n")
 

@@ -259,3 +259,41 @@ def make_environment(tmp_path: Path) -> Callable[[], Path]:
         return folder / "bin/python"
 
     return make
+
+
+@pytest.fixture
+def keyed(tmp_path: Path, coordinators: Callable[..., Coordinator]) -> tuple[Coordinator, Path]:
+    """A coordinator with keys, and a folder with the keys `server`, `me` (admin) and `other`."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    cli = str(find_binary("drover"))
+    for name in ("server", "me", "other"):
+        subprocess.run([cli, "key", "gen", name], cwd=folder, check=True, capture_output=True)
+    subprocess.run([cli, "key", "authorize", "admin", "me", "me.pub", "--file", "authorized"], cwd=folder,
+                   check=True, capture_output=True)
+    return coordinators(**{"key.file": folder / "server", "key.authorized": folder / "authorized"}).start(), folder
+
+
+def test_keys(keyed: tuple[Coordinator, Path]) -> None:
+    coordinator, folder = keyed
+    server = str(folder / "server.pub")
+    with Client(coordinator.front, key_file=str(folder / "me"), server_key_file=server) as client:
+        assert (client.info()["name"], client.info()["role"]) == ("me", "admin")
+    with Client(coordinator.front, key_file=str(folder / "other"), server_key_file=server) as client:
+        with pytest.raises(drover.AuthError, match="does not know this key"):
+            client.info()
+    with Client(coordinator.front) as client:
+        with pytest.raises(drover.AuthError, match="asks for keys"):
+            client.info()
+
+
+def test_keys_async(keyed: tuple[Coordinator, Path]) -> None:
+    coordinator, folder = keyed
+
+    async def ask() -> Any:
+        async with AsyncClient(coordinator.front, key_file=str(folder / "other"),
+                               server_key_file=str(folder / "server.pub")) as client:
+            return await client.info()
+
+    with pytest.raises(drover.AuthError, match="does not know this key"):
+        asyncio.run(ask())

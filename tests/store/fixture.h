@@ -1,5 +1,6 @@
 /*
- * fixture.h: a store in a temporary folder, and short ways to say what the tests of stores say often.
+ * fixture.h: a store in a temporary folder, and short ways to say what the tests of stores say
+ * often.
  *
  * Every helper named fx_ asserts that its call succeeds; the tests call store.h directly where a
  * failure is expected.

@@ -1,7 +1,7 @@
 /*
- * test_store_faults.c: the n-th allocation, write, truncation or sync fails, for n = 0, 1, 2, ... until
- * a run passes untouched. Whatever happens: no crash, what was acknowledged is there after a reopen,
- * what was not is there whole or not at all, and the counters agree with the rows.
+ * test_store_faults.c: the n-th allocation, write, truncation or sync fails, for n = 0, 1, 2, ...
+ * until a run passes untouched. Whatever happens: no crash, what was acknowledged is there after a
+ * reopen, what was not is there whole or not at all, and the counters agree with the rows.
  *
  * Allocations are caught by the linker (--wrap=malloc ...), files by a VFS under SQLite.
  */
@@ -25,6 +25,8 @@ static struct {
     long left;   /* operations until it strikes */
     bool struck;
 } fault;
+
+static size_t arena_limit_bytes; /* of the arena that answers are put into; 0: none */
 
 static bool strike(bool file)
 {
@@ -165,7 +167,7 @@ static void install_vfs(void)
 
 /* ---- the work: each step is one transaction that does a bit of everything ---- */
 
-enum { STEPS = 4, FOUND = 3, RUNS_MAX = 220 };
+enum { STEPS = 4, FOUND = 3, RUNS_MAX = 150 };
 
 static struct store_item numbered(char *text, unsigned long long n)
 {
@@ -276,7 +278,8 @@ static int run_step(struct work *w, unsigned step)
                                              .n_rows = 1});
 }
 
-/* Runs a step in a transaction. With `commit_anyway`, what did succeed in it is committed even so. */
+/* Runs a step in a transaction. With `commit_anyway`, what did succeed in it is committed even
+ * so. */
 static int transact(struct work *w, unsigned step, bool commit_anyway)
 {
     int rc = store_begin(w->s, &w->e);
@@ -310,14 +313,16 @@ static void audit(const char *directory)
 {
     static const char *const zero[] = {
         "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check<>'ok'",
-        "SELECT count(*) FROM job WHERE tasks_pending<>(SELECT count(*) FROM task WHERE job=job.id)",
+        "SELECT count(*) FROM job WHERE tasks_pending<>"
+        "(SELECT count(*) FROM task WHERE job=job.id)",
         "SELECT count(*) FROM job WHERE dead<>(SELECT count(*) FROM dead WHERE job=job.id)",
         "SELECT count(*) FROM job WHERE tasks<>tasks_done+tasks_pending+dead",
         "SELECT count(*) FROM job WHERE tasks_done<(SELECT count(*) FROM result WHERE job=job.id)",
         "SELECT count(*) FROM job WHERE id NOT IN (SELECT job FROM job_spec)",
         "SELECT count(*) FROM job_spec WHERE job NOT IN (SELECT id FROM job)",
         "SELECT count(*) FROM task WHERE job NOT IN (SELECT id FROM job)",
-        "SELECT count(*) FROM job WHERE uniq AND items<>(SELECT count(*) FROM seen WHERE job=job.id)",
+        "SELECT count(*) FROM job WHERE uniq AND items<>"
+        "(SELECT count(*) FROM seen WHERE job=job.id)",
         "SELECT tasks_pending-(SELECT count(*) FROM task) FROM meta",
         "SELECT jobs_open-(SELECT count(*) FROM job WHERE state=1) FROM meta",
         "SELECT results-(SELECT count(*) FROM result) FROM meta",
@@ -393,7 +398,7 @@ static void check_after(const char *directory, const bool *acknowledged, unsigne
 
 static void run_with_fault(const char *directory, bool commit_anyway, bool *acknowledged)
 {
-    struct work w = {0};
+    struct work w = {.arena = {.limit_bytes = arena_limit_bytes}};
     uint64_t epoch;
     fault.struck = false;
     fault.armed = true;
@@ -482,6 +487,25 @@ static void each_allocation_fails_and_the_rest_is_committed(void **state UNUSED)
     loop(false, 0, false, true);
 }
 
+/* Here the store itself fails in the middle of an operation, and SQLite does not: only its
+ * savepoint takes back what it did, and the rest of the transaction is committed. */
+static void the_arena_ends_at_each_place(void **state UNUSED)
+{
+    fault.left = LONG_MAX;
+    for (bool all = false; !all; arena_limit_bytes += 32) {
+        bool acknowledged[STEPS] = {false};
+        char directory[64];
+        arena_limit_bytes = MAX(arena_limit_bytes, (size_t)32);
+        fx_make_directory(directory, sizeof directory);
+        run_with_fault(directory, true, acknowledged);
+        audit(directory);
+        fx_remove_directory(directory);
+        all = acknowledged[0] && acknowledged[STEPS - 1];
+    }
+    assert_true(arena_limit_bytes > 500);
+    arena_limit_bytes = 0;
+}
+
 /* A kill does not lose what was written without a sync, so that is counted apart. */
 static void each_commit_syncs(void **state UNUSED)
 {
@@ -550,7 +574,8 @@ static void killed_at_any_moment(void **state UNUSED)
             highest = MAX(highest, step);
         }
         close(channel[0]);
-        /* The step after the last acknowledged one may be there too: it counts as unacknowledged. */
+        /* The step after the last acknowledged one may be there too: it counts as
+         * unacknowledged. */
         check_after(directory, acknowledged, highest + 2);
         acknowledged[highest + 2] = true;
         highest += 2;
@@ -561,6 +586,7 @@ static void killed_at_any_moment(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_arena_ends_at_each_place),
         cmocka_unit_test(each_write_finds_the_disk_full),
         cmocka_unit_test(the_disk_stays_full),
         cmocka_unit_test(each_write_fails),

@@ -1,5 +1,5 @@
-/* test_store_sqlite.c: the conformance suite over the SQLite backend, and what is its own: the lock,
- * file modes, damaged and foreign files, full disks. */
+/* test_store_sqlite.c: the conformance suite over the SQLite backend, and what is its own: the
+ * lock, file modes, damaged and foreign files, full disks. */
 #include "conformance.h"
 
 #include <fcntl.h>

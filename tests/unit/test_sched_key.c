@@ -169,6 +169,24 @@ static void slots_come_back_when_a_worker_is_lost(void **state)
     fix_done(&f);
 }
 
+static void a_recalled_lease_leaves_the_key_alone_for_a_moment(void **state)
+{
+    (void)state;
+    struct fix f = with_workers(1);
+    fix_open(&f, 1, .key_limit = 1);
+    fix_open(&f, 2, .key_limit = 1);
+    fix_tasks(&f, 1, 1, 1, 7);
+    fix_tasks(&f, 2, 2, 1, 7);
+    fix_job(&f, SCHED_EV_JOB_CANCEL, 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_REVOKE), 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+    fix_tick(&f, f.now + 999);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 0);
+    fix_tick(&f, f.now + 1);
+    assert_int_equal(fix_count(&f, SCHED_ACT_ASSIGN), 1);
+    fix_done(&f);
+}
+
 static void records_of_keys_are_freed(void **state)
 {
     (void)state;
@@ -207,6 +225,7 @@ int main(void)
         cmocka_unit_test(a_delay_lets_one_at_a_time_through),
         cmocka_unit_test(backoff_holds_every_job_on_the_key),
         cmocka_unit_test(slots_come_back_when_a_worker_is_lost),
+        cmocka_unit_test(a_recalled_lease_leaves_the_key_alone_for_a_moment),
         cmocka_unit_test(records_of_keys_are_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* test_store_thread.c: the store's thread over a backend that records what it is told, so that groups,
- * order and failures can be forced; and over SQLite from several angles at once. */
+/* test_store_thread.c: the store's thread over a backend that records what it is told, so that
+ * groups, order and failures can be forced; and over SQLite from several angles at once. */
 #include "coordinator/edge/store_thread.h"
 
 #include <setjmp.h>

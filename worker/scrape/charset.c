@@ -155,6 +155,9 @@ static void flush(struct charset_ctx *c, lxb_encoding_decode_t *decode)
     lxb_encoding_decode_buf_used_set(decode, 0);
 }
 
+/* The input goes in pieces that cannot fill the buffer of characters: lexbor's single-byte decoders
+ * lose a character when it is full. No decoder gives more characters than it takes bytes, but for a
+ * few that it holds back. */
 static bool decode_all(struct charset_ctx *c, const lxb_encoding_data_t *data, struct span bytes)
 {
     static const lxb_codepoint_t replacement = 0xFFFD;
@@ -164,11 +167,11 @@ static bool decode_all(struct charset_ctx *c, const lxb_encoding_data_t *data, s
     if (lxb_encoding_decode_init(&decode, data, c->chars, DECODE_CHARS) != LXB_STATUS_OK ||
         lxb_encoding_decode_replace_set(&decode, &replacement, 1) != LXB_STATUS_OK)
         return false;
-    lxb_status_t status;
-    do {
-        status = data->decode(&decode, &p, end);
+    while (p < end && buf_ok(&c->out)) {
+        const lxb_char_t *piece_end = p + MIN((size_t)(end - p), (size_t)DECODE_CHARS / 2);
+        (void)data->decode(&decode, &p, piece_end);
         flush(c, &decode);
-    } while (status == LXB_STATUS_SMALL_BUFFER && buf_ok(&c->out));
+    }
     (void)lxb_encoding_decode_finish(&decode);
     flush(c, &decode);
     return buf_ok(&c->out);

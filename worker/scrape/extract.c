@@ -94,22 +94,18 @@ static bool needs_javascript(struct extract_ctx *x)
 {
     lxb_dom_node_t *body = html_body(x->html);
     bool scripts = false, notice = false;
-    size_t text_bytes = 0;
     for (size_t i = 0; i < x->index.n; i++) {
-        const struct select_entry *e = &x->index.entries[i];
-        scripts |= e->tag == LXB_TAG_SCRIPT;
-        if (e->tag == LXB_TAG_NOSCRIPT) {
-            buf_clear(&x->text);
-            html_text(e->node, true, false, &x->text);
-            notice |= mentions_javascript(buf_span(&x->text));
-        }
+        scripts |= x->index.entries[i].tag == LXB_TAG_SCRIPT;
+        notice |= x->index.entries[i].tag == LXB_TAG_NOSCRIPT;
     }
-    if (body) {
-        buf_clear(&x->text);
-        html_text(body, true, false, &x->text);
-        text_bytes = x->text.len;
-    }
-    return scripts && text_bytes < (notice ? SCRIPT_NOTICE_TEXT_BYTES : SCRIPT_PAGE_TEXT_BYTES);
+    if (!scripts)
+        return false;
+    buf_clear(&x->text);
+    if (body)
+        html_text(body, true, false, &x->text); /* the text of <noscript> too */
+    notice =
+        notice && x->text.len < SCRIPT_NOTICE_TEXT_BYTES && mentions_javascript(buf_span(&x->text));
+    return notice || x->text.len < SCRIPT_PAGE_TEXT_BYTES;
 }
 
 /* Whether the spec asks for something of the page itself, and not only for its URL and status. */

@@ -14,6 +14,8 @@
 enum {
     DRAIN_BYTES_MAX = 64 * 1024, /* of a body that nobody wants, to keep the connection */
     BODY_FIRST_BYTES = 8 * 1024,
+    DNS_S = 60,
+    DNS_MANY_S = 1,
     LOOK_AT_MAX = 32,      /* of the idle handles, to find one of the same job */
     MANY_CONNECTIONS = 256 /* above it, smaller buffers for each */
 };
@@ -423,6 +425,7 @@ struct fetch *fetch_start(struct fetcher *fr, const struct fetch_request *rq)
     f->any_type = rq->any_type;
     f->cut = rq->cut;
     f->trusted_proxy = fr->proxy && !scrape_spec_http(rq->spec)->proxy;
+    SET(CURLOPT_DNS_CACHE_TIMEOUT, fr->many_hosts ? (long)DNS_MANY_S : (long)DNS_S);
     SET(CURLOPT_URL, rq->url);
     if (!ok || curl_multi_add_handle(fr->multi, f->easy) != CURLM_OK) {
         f->setup = 0;

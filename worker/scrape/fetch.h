@@ -88,6 +88,7 @@ struct fetcher {
     struct trust *trust;
     const char *user_agent, *proxy;
     long buffer_bytes;
+    bool many_hosts; /* names are kept for a short time only: curl walks all of them at each end */
     struct fetch *idle;
     size_t n_idle, n_active;
     size_t body_bytes, body_bytes_max;

@@ -5,8 +5,9 @@
 #include "value.h"
 
 enum {
-    ERRORS_KEPT = 64,     /* lexbor keeps a record of every parse error; nobody reads them */
-    TOKENS_PER_CHECK = 16 /* of the memory in use: one token makes 512 elements at most */
+    ERRORS_KEPT = 64,        /* lexbor keeps a record of every parse error; nobody reads them */
+    CHUNK_BYTES = 32 * 1024, /* parsed between two looks at the number of names */
+    TOKENS_PER_CHECK = 16    /* of the memory in use: one token makes 512 elements at most */
 };
 
 struct html {
@@ -83,6 +84,9 @@ struct html *html_new(void)
     h->document->dom_document.parser = parser; /* the document keeps and frees it */
     h->document->dom_document.options = LXB_DOM_DOCUMENT_OPT_WO_EVENTS; /* nobody listens to them */
     lxb_html_tokenizer_t *tokenizer = lxb_html_parser_tokenizer(parser);
+    /* The tokenizer's own search for duplicates is quadratic. The first of two attributes is the one
+     * that is found, as it should be. */
+    tokenizer->opt |= LXB_HTML_TOKENIZER_OPT_ATTR_KEEP_DUPLICATE;
     h->build = tokenizer->callback_token_done;
     h->build_user = tokenizer->callback_token_ctx;
     lxb_html_tokenizer_callback_token_done_set(tokenizer, on_token, h);
@@ -98,12 +102,27 @@ void html_free(struct html *h)
     free(h);
 }
 
+/* lexbor's tables of names do not grow, so each new name costs a search through many others. */
+static bool too_many_names(const lxb_html_document_t *d)
+{
+    return lexbor_hash_entries_count(d->dom_document.attrs) > HTML_NAMES_MAX ||
+           lexbor_hash_entries_count(d->dom_document.tags) > HTML_NAMES_MAX;
+}
+
 bool html_parse(struct html *h, struct span text)
 {
     h->truncated = h->full = false;
     lxb_html_document_clean(h->document);
-    return lxb_html_document_parse(h->document, (const lxb_char_t *)text.p, text.len) ==
-           LXB_STATUS_OK;
+    lxb_status_t status = lxb_html_document_parse_chunk_begin(h->document);
+    while (status == LXB_STATUS_OK && text.len > 0 && !h->full) {
+        size_t n = MIN(text.len, (size_t)CHUNK_BYTES);
+        status = lxb_html_document_parse_chunk(h->document, (const lxb_char_t *)text.p, n);
+        text = (struct span){text.p + n, text.len - n};
+        if (too_many_names(h->document))
+            h->truncated = h->full = true;
+    }
+    return lxb_html_document_parse_chunk_end(h->document) == LXB_STATUS_OK &&
+           status == LXB_STATUS_OK;
 }
 
 bool html_truncated(const struct html *h)

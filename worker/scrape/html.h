@@ -1,7 +1,7 @@
 /*
  * html.h: a page's document, parsed by lexbor into memory that is used again for the next page, and
  * the texts of its elements. Limits keep hostile pages cheap: lexbor alone takes seconds for 40,000
- * nested elements and for 30,000 attributes of one.
+ * nested elements and for 100,000 different names of attributes.
  *
  * Thread rule: one thread.
  */
@@ -15,7 +15,8 @@
 enum {
     HTML_DEPTH_MAX = 512,      /* open elements; the start tags below it are left out */
     HTML_ATTRIBUTES_MAX = 256, /* of one element; the others are left out */
-    HTML_MEMORY_MAX_MIB = 128  /* of the document; what comes after is left out */
+    HTML_NAMES_MAX = 4096, /* different names of attributes, or of elements; then the page ends */
+    HTML_MEMORY_MAX_MIB = 128 /* of the document; what comes after is left out */
 };
 
 struct html;

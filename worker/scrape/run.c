@@ -428,7 +428,7 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
                     h->backoff_until_ms - now_ms, false, false);
     bool guest = h->guests && h->guests_active == 0;
     struct run *r = guest ? h->guests->run : next_run(h);
-    if (!r || (h->crawl_delay_ms > 0 && h->active > 0))
+    if (!r || h->active >= host_limit(h, UINT32_MAX))
         return TURN_WAIT;
     if (start_ms > now_ms) {
         timer_set(&l->timers, &h->timer, start_ms);
@@ -462,6 +462,7 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
 
 void run_pump(struct scrape_loop *l)
 {
+    l->fetcher.many_hosts = l->hosts.n - l->hosts.n_idle > RUN_MANY_HOSTS;
     while (l->ready_first && run_has_room(l)) {
         struct host *h = l->ready_first;
         l->ready_first = h->ready_next;

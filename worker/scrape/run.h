@@ -19,6 +19,7 @@ struct scrape_loop;
 struct scrape_task;
 
 enum {
+    RUN_MANY_HOSTS = 256,
     RUN_BURST = 8,               /* requests that one host may start before the next has its turn */
     RUN_UNREACHABLE_MAX = 3,     /* in a row: the host is down, the rest of the task need not try */
     RUN_SHORT_WAIT_MS = 5000,    /* longer waits are the coordinator's: the task ends instead */

@@ -361,7 +361,7 @@ static struct span lexbor_message(struct lexbor_css *l)
 {
     size_t n = lxb_css_log_length(l->parser->log);
     if (n == 0)
-        return SPAN("syntax error");
+        return SPAN("");
     lxb_css_log_message_t *m = lexbor_array_obj_get(&l->parser->log->messages, n - 1);
     struct span s = {(const char *)m->text.data, m->text.length};
     static const char prefix[] = "Selectors. ";
@@ -375,34 +375,61 @@ static bool name_char(char c)
     return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '(' || (c & 0x80);
 }
 
+/* Whether the beginning of a selector can be made whole: by closing what is open, after one of a few
+ * things that may be missing. */
+static bool can_go_on(struct lexbor_css *l, struct span beginning)
+{
+    static const char *const missing[] = {"", "x", "=x", "1", "root"};
+    int brackets = 0, parentheses = 0;
+    char quote = 0;
+    for (size_t i = 0; i < beginning.len; i++) {
+        char c = beginning.p[i];
+        if (quote || c == '"' || c == '\'')
+            quote = !quote ? c : quote == c ? 0 : quote;
+        brackets += !quote ? (c == '[') - (c == ']') : 0;
+        parentheses += !quote ? (c == '(') - (c == ')') : 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
+        CLEANUP(buf_done) struct buf whole = {0};
+        rewrite(beginning, &whole);
+        if (quote)
+            buf_byte(&whole, (uint8_t)quote);
+        buf_str(&whole, missing[i]);
+        for (int k = 0; k < brackets; k++)
+            buf_byte(&whole, ']');
+        for (int k = 0; k < parentheses; k++)
+            buf_byte(&whole, ')');
+        if (buf_ok(&whole) && lexbor_parse(l, buf_span(&whole)))
+            return true;
+    }
+    return false;
+}
+
 /* lexbor does not say where. It is where the shortest beginning of the text ends (cut between
- * tokens) that is wrong for another reason than being cut off. */
+ * tokens) that nothing can make whole. */
 static int syntax_error(struct lexbor_css *l, struct span text, struct error *e)
 {
-    for (size_t n = 1; n < text.len; n++) {
-        if (name_char(text.p[n]) && (name_char(text.p[n - 1]) && text.p[n - 1] != '('))
-            continue;
-        if (lexbor_parse(l, (struct span){text.p, n}))
-            continue;
-        struct span message = lexbor_message(l);
-        if (memmem(message.p, message.len, "END-OF-FILE", 11))
-            continue;
-        size_t at = n;
-        while (at > 1 && name_char(text.p[at - 1]) && name_char(text.p[at - 2]))
-            at--;
-        return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", at, (int)message.len,
-                         message.p);
+    size_t n = 1;
+    for (; n <= text.len; n++) {
+        bool inside_name = n < text.len && name_char(text.p[n]) && name_char(text.p[n - 1]) &&
+                           text.p[n - 1] != '(';
+        if (!inside_name && !can_go_on(l, (struct span){text.p, n}))
+            break;
     }
-    bool whole = lexbor_parse(l, text) != NULL;
-    struct span message = whole ? SPAN("syntax error") : lexbor_message(l);
-    if (memmem(message.p, message.len, "END-OF-FILE", 11))
+    if (n > text.len)
         return error_set(e, ERR_INVALID_SPEC, "character %zu: the selector ends too early",
                          text.len + 1);
-    size_t at = text.len;
+    size_t at = n;
     while (at > 1 && name_char(text.p[at - 1]) && name_char(text.p[at - 2]))
         at--;
-    return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", MAX(at, (size_t)1),
-                     (int)message.len, message.p);
+    CLEANUP(buf_done) struct buf wrong = {0};
+    rewrite((struct span){text.p, n}, &wrong);
+    (void)lexbor_parse(l, buf_span(&wrong));
+    struct span message = lexbor_message(l);
+    if (message.len == 0 || memmem(message.p, message.len, "END-OF-FILE", 11))
+        return error_set(e, ERR_INVALID_SPEC, "character %zu: unexpected \"%.*s\"", at,
+                         (int)MIN(n - at + 1, (size_t)40), text.p + at - 1);
+    return error_set(e, ERR_INVALID_SPEC, "character %zu: %.*s", at, (int)message.len, message.p);
 }
 
 int select_compile(struct arena *a, struct span text, const struct selector **ret, struct error *e)
@@ -415,6 +442,8 @@ int select_compile(struct arena *a, struct span text, const struct selector **re
     rewrite(text, &rewritten);
     if (!buf_ok(&rewritten) || !lexbor_css_init(&l))
         return error_set(e, ERR_NOMEM, "no memory for a selector");
+    if (text.len == 0)
+        return error_set(e, ERR_INVALID_SPEC, "character 1: the selector is empty");
     const lxb_css_selector_list_t *list = lexbor_parse(&l, buf_span(&rewritten));
     if (!list)
         return syntax_error(&l, text, e);

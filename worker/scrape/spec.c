@@ -29,15 +29,15 @@ static int read_follow_css(struct spec_reader *r, const json_t *v, void *target)
     int err = spec_read_strings(r, v, &texts, &n);
     if (err)
         return err;
-    const struct selector **selectors = spec_alloc(r, n + 1, sizeof(struct selector *));
+    const struct selector **selectors = spec_read_alloc(r, n + 1, sizeof(struct selector *));
     if (!selectors)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     for (size_t i = 0; i < n; i++) {
-        size_t mark = json_is_array(v) ? spec_push_index(r, i) : r->path.len;
+        size_t mark = json_is_array(v) ? spec_read_push_index(r, i) : r->path.len;
         err = spec_field_selector(r, span_str(texts[i]), &selectors[i]);
         if (err)
             return err;
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     s->follow.selectors = selectors;
     return ERR_OK;
@@ -50,15 +50,15 @@ static int read_patterns(struct spec_reader *r, const json_t *v, struct pattern 
     int err = spec_read_strings(r, v, &texts, &n);
     if (err)
         return err;
-    struct pattern **patterns = spec_alloc(r, n + 1, sizeof(struct pattern *));
+    struct pattern **patterns = spec_read_alloc(r, n + 1, sizeof(struct pattern *));
     if (!patterns)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     for (size_t i = 0; i < n; i++) {
-        size_t mark = json_is_array(v) ? spec_push_index(r, i) : r->path.len;
+        size_t mark = json_is_array(v) ? spec_read_push_index(r, i) : r->path.len;
         err = spec_field_pattern(r, texts[i], &patterns[i]);
         if (err)
             return err;
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     *ret = patterns;
     return ERR_OK;
@@ -81,10 +81,10 @@ static int canonical(struct spec_reader *r, const char *url, bool host_only, con
     struct error inner = {0};
     size_t key_len;
     if (scrape_url_canonical(span_str(url), &out, &key_len, &inner))
-        return spec_refuse_inner(r, &inner);
+        return spec_read_refuse_inner(r, &inner);
     struct span s = host_only ? url_host(buf_span(&out)) : buf_span(&out);
     *ret = arena_strndup(r->arena, s.p, s.len);
-    return *ret ? (int)ERR_OK : spec_no_memory(r);
+    return *ret ? (int)ERR_OK : spec_read_no_memory(r);
 }
 
 static int read_domains(struct spec_reader *r, const json_t *v, void *target)
@@ -94,15 +94,15 @@ static int read_domains(struct spec_reader *r, const json_t *v, void *target)
     size_t n;
     int err = spec_read_strings(r, v, &names, &n);
     for (size_t i = 0; !err && i < n; i++) {
-        size_t mark = spec_push_index(r, i);
+        size_t mark = spec_read_push_index(r, i);
         char url[400];
         if (strlen(names[i]) > 300 || !names[i][0] || strpbrk(names[i], "/:@?#* \\"))
-            return spec_refuse(r, "expected a domain like \"example.com\", got \"%.60s\"",
-                               names[i]);
+            return spec_read_refuse(r, "expected a domain like \"example.com\", got \"%.60s\"",
+                                    names[i]);
         snprintf(url, sizeof url, "http://%s/", names[i]);
         err = canonical(r, url, true, &names[i]);
         if (!err)
-            spec_pop(r, mark);
+            spec_read_pop(r, mark);
     }
     if (!err)
         s->follow.domains = names;
@@ -120,10 +120,10 @@ static int read_sitemap(struct spec_reader *r, const json_t *v, void *target)
     size_t n;
     int err = spec_read_strings(r, v, &urls, &n);
     for (size_t i = 0; !err && i < n; i++) {
-        size_t mark = spec_push_index(r, i);
+        size_t mark = spec_read_push_index(r, i);
         err = canonical(r, urls[i], false, &urls[i]);
         if (!err)
-            spec_pop(r, mark);
+            spec_read_pop(r, mark);
     }
     if (err)
         return err;
@@ -163,7 +163,7 @@ static int read_follow(struct spec_reader *r, const json_t *v, void *target)
         return ERR_OK;
     json_t *standard = json_pack("[s,s]", "a[href]", "area[href]");
     if (!standard)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     int err = read_follow_css(r, standard, s);
     json_decref(standard);
     return err;
@@ -181,16 +181,16 @@ static int check_header(struct spec_reader *r, const char *name, const char *val
     static const char *const ours[] = {"host",       "content-length",  "transfer-encoding",
                                        "connection", "accept-encoding", "te"};
     if (!name[0])
-        return spec_refuse(r, "the name is empty");
+        return spec_read_refuse(r, "the name is empty");
     for (const char *p = name; *p; p++)
         if (!token_char(*p))
-            return spec_refuse(r, "the name has a character that names may not have");
+            return spec_read_refuse(r, "the name has a character that names may not have");
     for (const char *p = value; *p; p++)
         if ((unsigned char)*p < ' ' && *p != '\t')
-            return spec_refuse(r, "the value has a control character");
+            return spec_read_refuse(r, "the value has a control character");
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         if (strcasecmp(name, ours[i]) == 0)
-            return spec_refuse(r, "is set by the worker and cannot be given");
+            return spec_read_refuse(r, "is set by the worker and cannot be given");
     return ERR_OK;
 }
 
@@ -199,16 +199,16 @@ static int read_pairs(struct spec_reader *r, const json_t *v, const struct spec_
 {
     size_t n = json_object_size(v), i = 0;
     if (!json_is_object(v))
-        return spec_refuse_type(r, "an object of strings", v);
+        return spec_read_refuse_type(r, "an object of strings", v);
     if (n > 256)
-        return spec_refuse(r, "more than 256 entries");
-    struct spec_pair *pairs = spec_alloc(r, n, sizeof *pairs);
+        return spec_read_refuse(r, "more than 256 entries");
+    struct spec_pair *pairs = spec_read_alloc(r, n, sizeof *pairs);
     if (!pairs)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     json_t *object = (json_t *)(uintptr_t)v; /* the iterator only reads */
     for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it), i++) {
         const char *name = json_object_iter_key(it);
-        size_t mark = spec_push(r, name);
+        size_t mark = spec_read_push(r, name);
         int err = spec_read_string(r, json_object_iter_value(it), &pairs[i].value);
         if (!err)
             err = check_header(r, name, pairs[i].value);
@@ -216,8 +216,8 @@ static int read_pairs(struct spec_reader *r, const json_t *v, const struct spec_
             return err;
         pairs[i].name = arena_strndup(r->arena, name, strlen(name));
         if (!pairs[i].name)
-            return spec_no_memory(r);
-        spec_pop(r, mark);
+            return spec_read_no_memory(r);
+        spec_read_pop(r, mark);
     }
     *ret = pairs;
     *ret_n = n;
@@ -239,8 +239,10 @@ static int read_cookies(struct spec_reader *r, const json_t *v, void *target)
     int err = read_pairs(r, v, &http->cookie_list, &http->n_cookies);
     for (size_t i = 0; !err && i < http->n_cookies; i++)
         if (strpbrk(http->cookie_list[i].value, "; ,\t"))
-            err = spec_refuse(r, "the value of \"%.60s\" has a character that cookies may not have",
-                              http->cookie_list[i].name);
+            err =
+                spec_read_refuse(r,
+                                 "the value of \"%.60s\" has a character that cookies may not have",
+                                 http->cookie_list[i].name);
     return err;
 }
 
@@ -256,7 +258,7 @@ static int read_proxy(struct spec_reader *r, const json_t *v, void *target)
     struct scrape_http_options *http = &((struct scrape_spec *)target)->http;
     int err = spec_read_string(r, v, &http->proxy);
     if (!err && strncmp(http->proxy, "http://", 7) != 0 && strncmp(http->proxy, "https://", 8) != 0)
-        err = spec_refuse(r, "expected an http:// or https:// URL");
+        err = spec_read_refuse(r, "expected an http:// or https:// URL");
     return err;
 }
 
@@ -267,16 +269,16 @@ static int read_types(struct spec_reader *r, const json_t *v, void *target)
     size_t n;
     int err = spec_read_strings(r, v, &types, &n);
     for (size_t i = 0; !err && i < n; i++) {
-        size_t mark = spec_push_index(r, i), len = strlen(types[i]);
+        size_t mark = spec_read_push_index(r, i), len = strlen(types[i]);
         char *type = (char *)(uintptr_t)types[i]; /* the arena's copy */
         const char *slash = strchr(type, '/');
         if (!slash || slash == type || !slash[1])
-            return spec_refuse(r, "expected a media type like \"text/html\" or \"text/*\"");
+            return spec_read_refuse(r, "expected a media type like \"text/html\" or \"text/*\"");
         for (size_t k = 0; k < len; k++)
             type[k] = (char)tolower((unsigned char)type[k]);
         if (strcmp(slash, "/*") == 0)
             type[len - 1] = 0;
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     if (!err)
         s->types = types;
@@ -299,20 +301,20 @@ static int read_statuses(struct spec_reader *r, const json_t *v, void *target)
     struct scrape_http_options *http = &((struct scrape_spec *)target)->http;
     size_t n = json_array_size(v);
     if (!json_is_array(v))
-        return spec_refuse_type(r, "a list of status codes", v);
+        return spec_read_refuse_type(r, "a list of status codes", v);
     if (n > 500)
-        return spec_refuse(r, "more than 500 entries");
-    uint16_t *statuses = spec_alloc(r, n, sizeof *statuses);
+        return spec_read_refuse(r, "more than 500 entries");
+    uint16_t *statuses = spec_read_alloc(r, n, sizeof *statuses);
     if (!statuses)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     for (size_t i = 0; i < n; i++) {
         const json_t *status = json_array_get(v, i);
-        size_t mark = spec_push_index(r, i);
+        size_t mark = spec_read_push_index(r, i);
         if (!json_is_integer(status) || json_integer_value(status) < 400 ||
             json_integer_value(status) > 599)
-            return spec_refuse(r, "expected a status from 400 to 599");
+            return spec_read_refuse(r, "expected a status from 400 to 599");
         statuses[i] = (uint16_t)json_integer_value(status);
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     http->retry_statuses = statuses;
     http->n_retry_statuses = n;
@@ -350,11 +352,11 @@ static int read_conditional(struct spec_reader *r, const json_t *v, void *target
     int64_t us;
     if (!c.since)
         return ERR_OK;
-    size_t mark = spec_push(r, "since");
+    size_t mark = spec_read_push(r, "since");
     if (!value_parse_date(span_str(c.since), NULL, false, &us) || us < 0)
-        return spec_refuse(r, "expected a time like \"2026-01-31T00:00:00Z\"");
+        return spec_read_refuse(r, "expected a time like \"2026-01-31T00:00:00Z\"");
     http->modified_since_s = us / 1000000;
-    spec_pop(r, mark);
+    spec_read_pop(r, mark);
     return ERR_OK;
 }
 
@@ -365,7 +367,7 @@ static int read_kind(struct spec_reader *r, const json_t *v, void *target)
     (void)target;
     if (json_is_string(v) && strcmp(json_string_value(v), "scrape") == 0)
         return ERR_OK;
-    return spec_refuse(r, "expected \"scrape\"");
+    return spec_read_refuse(r, "expected \"scrape\"");
 }
 
 /* extract and rows are read before the other keys, whose order does not matter. */
@@ -431,16 +433,16 @@ static int compile(struct spec_reader *r, const json_t *stage)
     struct scrape_spec *s = r->spec;
     const json_t *rows = json_object_get(stage, "rows");
     if (!json_is_object(stage))
-        return spec_refuse_type(r, "an object", stage);
+        return spec_read_refuse_type(r, "an object", stage);
     int err = spec_field_compile_all(r, json_object_get(stage, "extract"));
     if (!err && rows) {
         const char *name;
-        size_t mark = spec_push(r, "rows");
+        size_t mark = spec_read_push(r, "rows");
         err = spec_read_string(r, rows, &name);
         if (!err)
             err = spec_field_set_rows(r, name);
         if (!err)
-            spec_pop(r, mark);
+            spec_read_pop(r, mark);
     }
     if (!err)
         err = spec_read_object(r, stage, stage_keys, ARRAY_LEN(stage_keys), s);

@@ -4,8 +4,8 @@
  *
  * Thread rule: immutable after scrape_spec_compile, shared by any number of threads.
  */
-#ifndef DROVER_SPEC_H
-#define DROVER_SPEC_H
+#ifndef DROVER_SCRAPE_SPEC_H
+#define DROVER_SCRAPE_SPEC_H
 
 #include "common/arena.h"
 #include "scrape.h"

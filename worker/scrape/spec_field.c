@@ -25,7 +25,7 @@ int spec_field_selector(struct spec_reader *r, struct span text, const struct se
 {
     struct error inner = {0};
     int err = select_compile(r->arena, text, ret, &inner);
-    return err ? spec_refuse_inner(r, &inner) : (int)ERR_OK;
+    return err ? spec_read_refuse_inner(r, &inner) : (int)ERR_OK;
 }
 
 int spec_field_pattern(struct spec_reader *r, const char *text, struct pattern **ret)
@@ -33,10 +33,10 @@ int spec_field_pattern(struct spec_reader *r, const char *text, struct pattern *
     struct scrape_spec *s = r->spec;
     struct error inner = {0};
     if (s->n_patterns == SPEC_REGEXES_MAX)
-        return spec_refuse(r, "more than %d regular expressions", SPEC_REGEXES_MAX);
+        return spec_read_refuse(r, "more than %d regular expressions", SPEC_REGEXES_MAX);
     int err = pattern_compile(span_str(text), &s->patterns[s->n_patterns], &inner);
     if (err)
-        return spec_refuse_inner(r, &inner);
+        return spec_read_refuse_inner(r, &inner);
     *ret = s->patterns[s->n_patterns++];
     return ERR_OK;
 }
@@ -47,7 +47,7 @@ static int set_name(struct spec_reader *r, struct span name, struct span *ret)
 {
     char *copy = arena_strndup(r->arena, name.p, name.len);
     if (!copy)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     for (size_t i = 0; i < name.len; i++)
         copy[i] = (char)tolower((unsigned char)copy[i]);
     *ret = (struct span){copy, name.len};
@@ -69,7 +69,7 @@ static int set_part(struct spec_reader *r, struct span attr, struct source *s)
             return ERR_OK;
         }
     if (attr.len == 0)
-        return spec_refuse(r, "the attribute has no name");
+        return spec_read_refuse(r, "the attribute has no name");
     s->part = PART_ATTR;
     return set_name(r, attr, &s->name);
 }
@@ -107,10 +107,11 @@ static int set_css(struct spec_reader *r, const char *css, struct source *s)
             pseudo = value_strip((struct span){pseudo.p + 5, pseudo.len - 6});
         else if (!span_eq(pseudo, SPAN("text")) && !span_eq(pseudo, SPAN("own_text")) &&
                  !span_eq(pseudo, SPAN("html")) && !span_eq(pseudo, SPAN("inner_html")))
-            return spec_refuse(r,
-                               "character %zu: unknown ::%.*s; there are ::text ::own_text ::html "
-                               "::inner_html ::attr(name)",
-                               at + 1, (int)MIN(pseudo.len, (size_t)60), pseudo.p);
+            return spec_read_refuse(
+                r,
+                "character %zu: unknown ::%.*s; there are ::text ::own_text ::html "
+                "::inner_html ::attr(name)",
+                at + 1, (int)MIN(pseudo.len, (size_t)60), pseudo.p);
         int err = set_part(r, pseudo, s);
         if (err)
             return err;
@@ -139,10 +140,11 @@ static int set_at(struct spec_reader *r, const char *at, struct source *s)
         s->kind = SOURCE_HEADER;
         return set_name(r, span_str(at + 9), &s->name);
     }
-    return spec_refuse(r,
-                       "unknown source \"%.60s\"; there are @url @requested_url @status @depth "
-                       "@fetched_at @headers.NAME",
-                       at);
+    return spec_read_refuse(
+        r,
+        "unknown source \"%.60s\"; there are @url @requested_url @status @depth "
+        "@fetched_at @headers.NAME",
+        at);
 }
 
 static int set_shorthand(struct spec_reader *r, const json_t *v, struct source *s)
@@ -204,17 +206,17 @@ static const struct key field_keys[] = {
 static int compile_index(struct spec_reader *r, const struct written *w, struct source *s)
 {
     if (w->first + w->last + (w->index != NULL) > 1)
-        return spec_refuse(r, "first, last and index exclude each other");
+        return spec_read_refuse(r, "first, last and index exclude each other");
     s->index = w->last ? -1 : 0;
     if (!w->index)
         return ERR_OK;
-    size_t mark = spec_push(r, "index");
+    size_t mark = spec_read_push(r, "index");
     if (!json_is_integer(w->index))
-        return spec_refuse_type(r, "an integer", w->index);
+        return spec_read_refuse_type(r, "an integer", w->index);
     s->index = json_integer_value(w->index);
     if (s->index < -1000000 || s->index > 1000000)
-        return spec_refuse(r, "must be between -1000000 and 1000000");
-    spec_pop(r, mark);
+        return spec_read_refuse(r, "must be between -1000000 and 1000000");
+    spec_read_pop(r, mark);
     return ERR_OK;
 }
 
@@ -222,14 +224,16 @@ static int compile_path(struct spec_reader *r, const char *text, struct source *
 {
     struct error inner = {0};
     s->kind = SOURCE_JSONLD;
-    return path_compile(r->arena, span_str(text), &s->path, &inner) ? spec_refuse_inner(r, &inner)
-                                                                    : (int)ERR_OK;
+    return path_compile(r->arena, span_str(text), &s->path, &inner)
+               ? spec_read_refuse_inner(r, &inner)
+               : (int)ERR_OK;
 }
 
 static int compile_meta(struct spec_reader *r, const char *name, struct source *s)
 {
     s->kind = SOURCE_META;
-    return name[0] ? set_name(r, span_str(name), &s->name) : spec_refuse(r, "the name is empty");
+    return name[0] ? set_name(r, span_str(name), &s->name)
+                   : spec_read_refuse(r, "the name is empty");
 }
 
 /* The one key of a group that says where the text comes from. */
@@ -250,22 +254,22 @@ static int compile_origin(struct spec_reader *r, const struct written *w, struct
         if (!text)
             continue;
         if (used)
-            return spec_refuse(r, "%s and %s exclude each other", used, origins[i].name);
+            return spec_read_refuse(r, "%s and %s exclude each other", used, origins[i].name);
         used = origins[i].name;
-        size_t mark = spec_push(r, used);
+        size_t mark = spec_read_push(r, used);
         int err = origins[i].compile(r, text, s);
         if (err)
             return err;
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     if (w->any && used)
-        return spec_refuse(r, "%s and any exclude each other", used);
+        return spec_read_refuse(r, "%s and any exclude each other", used);
     if (w->any && (w->first || w->last || w->index))
-        return spec_refuse(r, "first, last and index belong into the alternatives of any");
+        return spec_read_refuse(r, "first, last and index belong into the alternatives of any");
     if (w->attr && (s->kind != SOURCE_CSS || w->any))
-        return spec_refuse(r, "attr needs css");
+        return spec_read_refuse(r, "attr needs css");
     if (!used && !w->any && !w->attr && !w->fields)
-        return spec_refuse(r, "needs one of css, attr, jsonld, meta, source, any");
+        return spec_read_refuse(r, "needs one of css, attr, jsonld, meta, source, any");
     return ERR_OK;
 }
 
@@ -273,20 +277,20 @@ static int compile_source(struct spec_reader *r, const struct written *w, struct
 {
     int err = compile_origin(r, w, s);
     if (!err && w->attr) {
-        size_t mark = spec_push(r, "attr");
+        size_t mark = spec_read_push(r, "attr");
         if (s->part != PART_TEXT)
-            return spec_refuse(r, "css ends with a ::part of its own");
+            return spec_read_refuse(r, "css ends with a ::part of its own");
         err = set_part(r, span_str(w->attr), s);
         if (!err)
-            spec_pop(r, mark);
+            spec_read_pop(r, mark);
     }
     if (!err && w->regex) {
         struct pattern *p;
-        size_t mark = spec_push(r, "regex");
+        size_t mark = spec_read_push(r, "regex");
         err = spec_field_pattern(r, w->regex, &p);
         s->regex = p;
         if (!err)
-            spec_pop(r, mark);
+            spec_read_pop(r, mark);
     }
     s->strip = w->strip;
     s->lower = w->lower;
@@ -295,18 +299,18 @@ static int compile_source(struct spec_reader *r, const struct written *w, struct
 
 static int compile_alternatives(struct spec_reader *r, const json_t *any, struct source *s)
 {
-    size_t mark = spec_push(r, "any"), n = json_array_size(any);
+    size_t mark = spec_read_push(r, "any"), n = json_array_size(any);
     if (!json_is_array(any) || n == 0)
-        return json_is_array(any) ? spec_refuse(r, "the list is empty")
-                                  : spec_refuse_type(r, "a list of fields", any);
+        return json_is_array(any) ? spec_read_refuse(r, "the list is empty")
+                                  : spec_read_refuse_type(r, "a list of fields", any);
     if (n > 32)
-        return spec_refuse(r, "more than 32 alternatives");
-    struct source *alternatives = spec_alloc(r, n, sizeof *alternatives);
+        return spec_read_refuse(r, "more than 32 alternatives");
+    struct source *alternatives = spec_read_alloc(r, n, sizeof *alternatives);
     if (!alternatives)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(any, i);
-        size_t inner = spec_push_index(r, i);
+        size_t inner = spec_read_push_index(r, i);
         struct written w = {.strip = true};
         alternatives[i].strip = true;
         int err = json_is_string(v) ? set_shorthand(r, v, &alternatives[i])
@@ -315,12 +319,12 @@ static int compile_alternatives(struct spec_reader *r, const json_t *any, struct
             err = compile_source(r, &w, &alternatives[i]);
         if (err)
             return err;
-        spec_pop(r, inner);
+        spec_read_pop(r, inner);
     }
     s->kind = SOURCE_ANY;
     s->alternatives = alternatives;
     s->n_alternatives = n;
-    spec_pop(r, mark);
+    spec_read_pop(r, mark);
     return ERR_OK;
 }
 
@@ -349,34 +353,36 @@ static int compile_type(struct spec_reader *r, const struct written *w, struct f
             f->type = (enum value_type)i;
             return ERR_OK;
         }
-    spec_push(r, "type");
-    return spec_refuse(r,
-                       "unknown type \"%.40s\"; there are str int float decimal bool date datetime "
-                       "url json",
-                       w->type);
+    spec_read_push(r, "type");
+    return spec_read_refuse(
+        r,
+        "unknown type \"%.40s\"; there are str int float decimal bool date datetime "
+        "url json",
+        w->type);
 }
 
 static int compile_options(struct spec_reader *r, const struct written *w, struct field *f)
 {
     size_t at;
     if (w->format) {
-        size_t mark = spec_push(r, "format");
+        size_t mark = spec_read_push(r, "format");
         if (f->type != VALUE_DATE && f->type != VALUE_DATETIME)
-            return spec_refuse(r, "needs type date or datetime");
+            return spec_read_refuse(r, "needs type date or datetime");
         if (!value_format_ok(w->format, &at))
-            return spec_refuse(r,
-                               "character %zu: unknown %%; there are %%Y %%y %%m %%d %%e %%b %%B "
-                               "%%a %%A %%H %%I %%M %%S %%f %%p %%z %%Z %%%%",
-                               at + 1);
+            return spec_read_refuse(
+                r,
+                "character %zu: unknown %%; there are %%Y %%y %%m %%d %%e %%b %%B "
+                "%%a %%A %%H %%I %%M %%S %%f %%p %%z %%Z %%%%",
+                at + 1);
         f->options.format = w->format;
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     if (w->decimal_mark) {
-        size_t mark = spec_push(r, "decimal_mark");
+        size_t mark = spec_read_push(r, "decimal_mark");
         if (strcmp(w->decimal_mark, ".") != 0 && strcmp(w->decimal_mark, ",") != 0)
-            return spec_refuse(r, "must be \".\" or \",\"");
+            return spec_read_refuse(r, "must be \".\" or \",\"");
         f->options.decimal_mark = w->decimal_mark[0];
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     return ERR_OK;
 }
@@ -388,26 +394,26 @@ static int compile_default(struct spec_reader *r, const json_t *v, struct field 
     bool json = f->list || f->fields || f->type == VALUE_JSON;
     if (!v || json_is_null(v))
         return ERR_OK;
-    size_t mark = spec_push(r, "default");
+    size_t mark = spec_read_push(r, "default");
     if (f->required)
-        return spec_refuse(r, "a required field has no default");
+        return spec_read_refuse(r, "a required field has no default");
     if (f->list && !json_is_array(v))
-        return spec_refuse_type(r, "a list", v);
+        return spec_read_refuse_type(r, "a list", v);
     if (!json && (json_is_object(v) || json_is_array(v)))
-        return spec_refuse_type(r, "a single value", v);
+        return spec_read_refuse_type(r, "a single value", v);
     char *text = !json && json_is_string(v) ? strdup(json_string_value(v))
                                             : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     char *copy = arena_strndup(r->arena, text, strlen(text));
     free(text);
     if (!copy)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     f->has_default = true;
     f->default_text = span_str(copy);
     if (!json && !value_parse(f->type, &f->options, f->default_text, &value))
-        return spec_refuse(r, "%.60s is not of type %s", copy, value_type_names[f->type]);
-    spec_pop(r, mark);
+        return spec_read_refuse(r, "%.60s is not of type %s", copy, value_type_names[f->type]);
+    spec_read_pop(r, mark);
     return ERR_OK;
 }
 
@@ -419,24 +425,24 @@ static int check_list(struct spec_reader *r, const struct written *w, struct fie
     f->required = w->required;
     bool picks = w->first || w->last || w->index;
     if (picks && (w->list || w->join))
-        return spec_refuse(r, "first, last and index exclude list and join");
+        return spec_read_refuse(r, "first, last and index exclude list and join");
     if (w->list && w->join)
-        return spec_refuse(r, "list and join exclude each other");
+        return spec_read_refuse(r, "list and join exclude each other");
     if (w->join && f->type != VALUE_STR)
-        return spec_refuse(r, "join needs type str");
+        return spec_read_refuse(r, "join needs type str");
     if (w->max && !w->list && !w->join && f->type != VALUE_STR)
-        return spec_refuse(r, "max needs list, join or type str");
+        return spec_read_refuse(r, "max needs list, join or type str");
     return ERR_OK;
 }
 
 static int check_nested(struct spec_reader *r, const struct written *w, const struct field *f)
 {
     if (f->source.kind != SOURCE_CSS || f->source.part != PART_TEXT || w->attr)
-        return spec_refuse(r, "fields needs css without ::part or attr");
+        return spec_read_refuse(r, "fields needs css without ::part or attr");
     if (!f->source.css && w->list)
-        return spec_refuse(r, "a list with fields needs css");
+        return spec_read_refuse(r, "a list with fields needs css");
     if (w->type || w->regex || w->join || w->lower)
-        return spec_refuse(r, "fields excludes type, regex, join and lower");
+        return spec_read_refuse(r, "fields excludes type, regex, join and lower");
     return ERR_OK;
 }
 
@@ -467,7 +473,7 @@ static int set_path(struct spec_reader *r, struct field *f)
     struct span parts = {path.p + strlen("extract."), path.len - strlen("extract.")};
     char *to = arena_strndup(r->arena, parts.p, parts.len);
     if (!to)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     f->path = to;
     for (const char *from = to; *from;) {
         if (strncmp(from, ".fields.", 8) == 0)
@@ -494,11 +500,11 @@ static int compile_object(struct spec_reader *r, const json_t *v, unsigned depth
         err = check_list(r, &w, f);
     if (!err && w.fields) {
         err = check_nested(r, &w, f);
-        size_t mark = spec_push(r, "fields");
+        size_t mark = spec_read_push(r, "fields");
         if (!err)
             err = compile_fields(r, w.fields, depth + 1, &f->fields, &f->n_fields);
         if (!err)
-            spec_pop(r, mark);
+            spec_read_pop(r, mark);
         f->type = VALUE_JSON;
     }
     return err ? err : compile_default(r, w.default_value, f);
@@ -508,7 +514,7 @@ static int compile_field(struct spec_reader *r, const json_t *v, unsigned depth,
 {
     f->id = r->spec->n_fields++;
     if (f->id >= SPEC_FIELDS_MAX)
-        return spec_refuse(r, "more than %d fields", SPEC_FIELDS_MAX);
+        return spec_read_refuse(r, "more than %d fields", SPEC_FIELDS_MAX);
     int err = set_path(r, f);
     if (err)
         return err;
@@ -519,7 +525,7 @@ static int compile_field(struct spec_reader *r, const json_t *v, unsigned depth,
     } else if (json_is_object(v)) {
         err = compile_object(r, v, depth, f);
     } else {
-        err = spec_refuse_type(r, "a string or an object", v);
+        err = spec_read_refuse_type(r, "a string or an object", v);
     }
     f->column = f->list || f->fields ? COL_JSON : value_column(f->type);
     return err;
@@ -528,9 +534,9 @@ static int compile_field(struct spec_reader *r, const json_t *v, unsigned depth,
 static int check_name(struct spec_reader *r, const char *name)
 {
     if (!name[0])
-        return spec_refuse(r, "a field without a name");
+        return spec_read_refuse(r, "a field without a name");
     if (strlen(name) > SPEC_NAME_BYTES_MAX)
-        return spec_refuse(r, "the name is longer than %d bytes", SPEC_NAME_BYTES_MAX);
+        return spec_read_refuse(r, "the name is longer than %d bytes", SPEC_NAME_BYTES_MAX);
     return ERR_OK;
 }
 
@@ -539,29 +545,29 @@ static int compile_fields(struct spec_reader *r, const json_t *v, unsigned depth
 {
     size_t n = json_object_size(v), i = 0;
     if (!json_is_object(v))
-        return spec_refuse_type(r, "an object of fields", v);
+        return spec_read_refuse_type(r, "an object of fields", v);
     if (n == 0)
-        return spec_refuse(r, "there are no fields");
+        return spec_read_refuse(r, "there are no fields");
     if (n > SPEC_FIELDS_MAX)
-        return spec_refuse(r, "more than %d fields", SPEC_FIELDS_MAX);
+        return spec_read_refuse(r, "more than %d fields", SPEC_FIELDS_MAX);
     if (depth > SPEC_DEPTH_MAX)
-        return spec_refuse(r, "fields nested deeper than %d", SPEC_DEPTH_MAX);
-    struct field *fields = spec_alloc(r, n, sizeof *fields);
+        return spec_read_refuse(r, "fields nested deeper than %d", SPEC_DEPTH_MAX);
+    struct field *fields = spec_read_alloc(r, n, sizeof *fields);
     if (!fields)
-        return spec_no_memory(r);
+        return spec_read_no_memory(r);
     json_t *object = (json_t *)(uintptr_t)v; /* the iterator only reads */
     for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it), i++) {
-        size_t mark = spec_push(r, json_object_iter_key(it));
+        size_t mark = spec_read_push(r, json_object_iter_key(it));
         int err = check_name(r, json_object_iter_key(it));
         fields[i].name =
             arena_strndup(r->arena, json_object_iter_key(it), strlen(json_object_iter_key(it)));
         if (!err && !fields[i].name)
-            err = spec_no_memory(r);
+            err = spec_read_no_memory(r);
         if (!err)
             err = compile_field(r, json_object_iter_value(it), depth, &fields[i]);
         if (err)
             return err;
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     }
     *ret = fields;
     *ret_n = n;
@@ -574,12 +580,12 @@ int spec_field_compile_all(struct spec_reader *r, const json_t *v)
         v ? NULL
           : json_pack("{s:s,s:s,s:s}", "url", "@url", "status", "@status", "title", "title::text");
     if (!v && !standard)
-        return spec_no_memory(r);
-    size_t mark = spec_push(r, "extract");
+        return spec_read_no_memory(r);
+    size_t mark = spec_read_push(r, "extract");
     int err = compile_fields(r, v ? v : standard, 1, &r->spec->fields, &r->spec->n_top_fields);
     json_decref(standard);
     if (!err)
-        spec_pop(r, mark);
+        spec_read_pop(r, mark);
     r->spec->n_columns = r->spec->n_top_fields;
     return err;
 }
@@ -591,17 +597,17 @@ int spec_field_set_rows(struct spec_reader *r, const char *name)
         if (strcmp(s->fields[i].name, name) == 0)
             s->rows = &s->fields[i];
     if (!s->rows)
-        return spec_refuse(r, "there is no field \"%.60s\" in extract", name);
+        return spec_read_refuse(r, "there is no field \"%.60s\" in extract", name);
     if (!s->rows->list)
-        return spec_refuse(r, "the field \"%.60s\" is not a list", name);
+        return spec_read_refuse(r, "the field \"%.60s\" is not a list", name);
     if (s->rows->source.kind != SOURCE_CSS || !s->rows->source.css)
-        return spec_refuse(r, "the field \"%.60s\" has no css of its own", name);
+        return spec_read_refuse(r, "the field \"%.60s\" has no css of its own", name);
     if (s->rows->has_default)
-        return spec_refuse(r, "the field \"%.60s\" has a default", name);
+        return spec_read_refuse(r, "the field \"%.60s\" has a default", name);
     for (size_t i = 0; i < s->rows->n_fields; i++)
         for (size_t k = 0; k < s->n_top_fields; k++)
             if (&s->fields[k] != s->rows && strcmp(s->fields[k].name, s->rows->fields[i].name) == 0)
-                return spec_refuse(
+                return spec_read_refuse(
                     r,
                     "\"%.60s\" is the name of two columns: one in extract, one in its "
                     "\"%.60s\"",

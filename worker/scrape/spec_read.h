@@ -37,23 +37,23 @@ int spec_read_object(struct spec_reader *r, const json_t *v, const struct key *k
                      void *target) MUST_CHECK;
 
 /* Returns INVALID_SPEC with "path: text". */
-int spec_refuse(struct spec_reader *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+int spec_read_refuse(struct spec_reader *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Returns the error of a callee whose detail lacks the path: "character 3: x" -> "path, character 3: x". */
-int spec_refuse_inner(struct spec_reader *r, const struct error *inner);
+int spec_read_refuse_inner(struct spec_reader *r, const struct error *inner);
 /* "path: expected ..., got a string" */
-int spec_refuse_type(struct spec_reader *r, const char *expected, const json_t *got);
-int spec_no_memory(struct spec_reader *r);
+int spec_read_refuse_type(struct spec_reader *r, const char *expected, const json_t *got);
+int spec_read_no_memory(struct spec_reader *r);
 
-/* Going down to a member and back: spec_pop(r, spec_push(r, name)). */
-size_t spec_push(struct spec_reader *r, const char *name);
-size_t spec_push_index(struct spec_reader *r, size_t index);
-void spec_pop(struct spec_reader *r, size_t mark);
+/* Going down to a member and back: spec_read_pop(r, spec_read_push(r, name)). */
+size_t spec_read_push(struct spec_reader *r, const char *name);
+size_t spec_read_push_index(struct spec_reader *r, size_t index);
+void spec_read_pop(struct spec_reader *r, size_t mark);
 
 int spec_read_string(struct spec_reader *r, const json_t *v, const char **ret) MUST_CHECK;
 /* A string or a list of strings; *ret is NULL-terminated and has *ret_n strings. */
 int spec_read_strings(struct spec_reader *r, const json_t *v, const char ***ret,
                       size_t *ret_n) MUST_CHECK;
 
-void *spec_alloc(struct spec_reader *r, size_t n, size_t size); /* cleared; NULL: no memory */
+void *spec_read_alloc(struct spec_reader *r, size_t n, size_t size); /* cleared; NULL: no memory */
 
 #endif

@@ -12,6 +12,7 @@ struct url_ctx {
     struct buf base_text; /* the base, serialised without fragment */
     bool base_is_plain;   /* base_text is one that the fast paths may take apart */
     struct buf text;      /* the last result */
+    struct buf settled;
 };
 
 struct url_ctx *url_ctx_new(void)
@@ -42,6 +43,7 @@ void url_ctx_free(struct url_ctx *u)
     parser_done(&u->parser);
     buf_done(&u->base_text);
     buf_done(&u->text);
+    buf_done(&u->settled);
     free(u);
 }
 
@@ -105,14 +107,23 @@ static size_t run_of(struct span s, size_t i, uint8_t class)
     return i;
 }
 
-/* Whether a run of path characters from start has a segment that may be "." or ".." (also %2e). */
-static bool may_have_dots(struct span s, size_t start, size_t end)
+static bool hex(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
+}
+
+/* Whether a run of path characters from start needs the parser: a segment that may be "." or ".."
+ * (also as %2e), or a % that stands alone. */
+static bool path_is_doubtful(struct span s, size_t start, size_t end)
 {
     for (size_t i = start; i < end; i++) {
-        bool segment_start = i == start || s.p[i - 1] == '/';
-        if (segment_start && s.p[i] == '.')
+        if (s.p[i] == '.' && (i == start || s.p[i - 1] == '/'))
             return true;
-        if (s.p[i] == '%' && end - i >= 3 && s.p[i + 1] == '2' && (s.p[i + 2] | 32) == 'e')
+        if (s.p[i] != '%')
+            continue;
+        if (end - i < 3 || !hex(s.p[i + 1]) || !hex(s.p[i + 2]))
+            return true;
+        if (s.p[i + 1] == '2' && (s.p[i + 2] | 32) == 'e')
             return true;
     }
     return false;
@@ -122,7 +133,7 @@ static bool may_have_dots(struct span s, size_t start, size_t end)
 static bool plain_tail(struct span s, size_t i, size_t *ret_end)
 {
     size_t end = run_of(s, i, CHAR_PATH);
-    if (may_have_dots(s, i, end))
+    if (path_is_doubtful(s, i, end))
         return false;
     if (end < s.len && s.p[end] == '?')
         end = run_of(s, end, CHAR_QUERY);
@@ -225,6 +236,27 @@ static struct span trimmed(struct span s)
 
 /* ---- interface ---- */
 
+/* Parses and serialises until the text stays the same. It does at once, but for a few malformed URLs
+ * (lexbor takes the "?" of "/%?" for a part of the path), whose canonical form must be stable too. */
+static bool settle(struct url_ctx *u, const lxb_url_t *url, bool keep_fragment)
+{
+    size_t key_len;
+    if (!serialize(url, keep_fragment, &u->text))
+        return false;
+    for (int i = 0; i < 3 && !canonical_fast(buf_span(&u->text), &u->settled, &key_len); i++) {
+        url = parse(&u->parser, NULL, buf_span(&u->text));
+        if (!url || !serialize(url, keep_fragment, &u->settled))
+            return false;
+        bool same = span_eq(buf_span(&u->text), buf_span(&u->settled));
+        struct buf last = u->text;
+        u->text = u->settled;
+        u->settled = last;
+        if (same)
+            return true;
+    }
+    return true;
+}
+
 bool url_base_set(struct url_ctx *u, struct span absolute)
 {
     size_t key_len;
@@ -257,7 +289,7 @@ bool url_resolve(struct url_ctx *u, struct span reference, bool keep_fragment, s
         return true;
     }
     lxb_url_t *url = parse(&u->parser, u->base, reference);
-    if (!url || !serialize(url, keep_fragment, &u->text))
+    if (!url || !settle(u, url, keep_fragment))
         return false;
     *ret = buf_span(&u->text);
     return true;
@@ -284,7 +316,7 @@ int url_canonical(struct url_ctx *u, struct span url, struct span *ret, size_t *
     if (parsed->username.length > 0 || parsed->password.length > 0)
         return error_set(e, ERR_INVALID_ARGUMENT,
                          "a URL with a user name or password is not accepted; use \"headers\"");
-    if (!serialize(parsed, false, &u->text))
+    if (!settle(u, parsed, false))
         return error_set(e, ERR_INVALID_ARGUMENT, "the URL is longer than %d bytes", URL_BYTES_MAX);
     *ret = buf_span(&u->text);
     *ret_key_len = url_key_len(*ret);
