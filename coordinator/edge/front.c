@@ -125,6 +125,7 @@ void front_fail(struct call *c, int code, const char *detail)
 void front_store(struct call *c, bool write, int (*run)(struct store *, struct store_request *),
                  void (*done)(struct store_request *, void *))
 {
+    c->wall_ms = c->edge->wall_ms;
     c->request.write = write;
     c->request.bytes = sizeof(*c) + c->message.data.len + c->arena.used_bytes;
     c->request.run = run;

@@ -187,6 +187,15 @@ void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct sto
         jobs_changed(j, job, false);
 }
 
+void jobs_letters(struct jobs *j, const struct store_job *stored)
+{
+    struct job *job = jobs_get(j, (struct job_id){stored->id});
+    if (!job || job->ending)
+        return;
+    tell_open(j, job, stored);
+    jobs_changed(j, job, false);
+}
+
 void jobs_changed(struct jobs *j, struct job *job, bool results)
 {
     job->version = ++j->version;

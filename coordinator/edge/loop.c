@@ -204,6 +204,7 @@ static void wind_up(struct loop *l, struct chores *c)
     struct error error;
     uint64_t give_up_ms = e->now_ms + STOP_WITHIN_MS;
     e->stopping = true;
+    waiters_wake_all(e->waiters); /* they are answered with what there is */
     LOG_INFO("stopping");
     notify_send("STOPPING=1");
     do {

@@ -319,6 +319,22 @@ def test_retries_dead_letters_and_a_second_chance(coordinator: Coordinator, fron
     assert (ended["state"], ended["dead"], ended["rows"]) == ("done", 0, 2)
 
 
+def test_letters_that_are_discarded_while_the_job_runs_do_not_fail_it(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
+    job = front.submit(["a", "b"], task_items=1)
+    worker = fake_workers(coordinator)
+    worker.hello()
+    worker.credit(2)
+    bad, good = worker.take(2)
+    worker.results([result(bad, FAIL, error="BAD: never")])
+    while bad.id not in worker.acks:
+        worker.expect(RESULT_ACK)
+    assert front.call("dead.discard", task=bad.id) == {"discarded": 1}
+    worker.finish([good])
+    ended = front.wait(job)
+    assert (ended["state"], ended["dead"], ended["rows"]) == ("done", 0, 1)
+
+
 def test_a_task_that_fails_for_good_is_a_dead_letter_that_can_be_discarded(
         coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["a"])

@@ -308,6 +308,24 @@ def test_messages_above_the_limit_end_the_connection(coordinator: Coordinator, f
     assert front.call("job.status", job=job)["items"] == 0
 
 
+def test_a_chunk_of_too_many_items_is_refused(front: Front) -> None:
+    job = front.submit([], seal=False)
+    with pytest.raises(RemoteError) as caught:
+        front.call("job.input", job=job, chunk=0, items=[""] * 100_001)
+    assert caught.value.name == "PAYLOAD_TOO_LARGE"
+
+
+def test_requests_that_wait_are_answered_when_it_stops(coordinator: Coordinator, front: Front) -> None:
+    job = front.submit(["x"])
+    version = front.call("job.status", job=job)["version"]
+    seqs = [front.send("job.wait", job=job, version=version, wait_ms=30000),
+            front.send("job.results", job=job, wait_ms=30000)]
+    wait_until(lambda: coordinator.metrics()["drover_requests_waiting"] == 2, "both wait")
+    assert coordinator.stop() == 0
+    assert front.receive(seqs[0])["state"] == "open"
+    assert front.receive(seqs[1])["batches"] == []
+
+
 @pytest.fixture
 def small_disk(tmp_path: pathlib.Path):
     """A file system of 24 MiB; needs root."""

@@ -9,8 +9,8 @@ import msgpack
 import pytest
 import zmq
 
-from fleet import (ASSIGN, BYE, CREDIT, DRAIN, HEARTBEAT, HELLO, REFUSE, RESULT, RESULT_ACK, RESYNC,
-                   STORED, Coordinator, Front, RemoteError, result, wait_until)
+from fleet import (ASSIGN, BYE, CREDIT, DISCARDED, DRAIN, HEARTBEAT, HELLO, REFUSE, RESULT,
+                   RESULT_ACK, RESYNC, STORED, WELCOME, Coordinator, Front, RemoteError, result, wait_until)
 
 
 def start_job(front: Front, worker, n: int, hold: int, **spec) -> tuple[int, list]:
@@ -114,6 +114,23 @@ def test_sigterm_commits_and_ends_with_0(coordinator: Coordinator, front: Front,
     assert coordinator.stop() == 0
     coordinator.start()
     assert fronts(coordinator).call("job.status", job=job)["done"] == 100
+
+
+def test_a_job_that_had_only_its_end_left_ends_after_a_restart(
+        coordinators, fronts) -> None:
+    """Sealed and without tasks when the coordinator died: nothing else would ever end it."""
+    coordinator = coordinators(lease="300ms").start()
+    front = fronts(coordinator)
+    jobs = [front.submit([], seal=False, idem=str(i)) for i in range(20)]
+    for job in jobs:
+        front.send("job.seal", job=job)
+    front.call("server.info")
+    coordinator.kill()
+    coordinator.start()
+    again = fronts(coordinator)
+    for job in jobs:
+        again.call("job.seal", job=job)
+        assert again.wait(job)["state"] == "done"
 
 
 def test_the_end_of_a_job_survives(coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
@@ -389,6 +406,27 @@ def test_a_malformed_result_costs_only_its_session(
     worker.hello(tasks)
     worker.finish(tasks)
     assert front.wait(job)["rows"] == 1
+
+
+def test_results_and_leases_that_nobody_gave(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
+    worker = fake_workers(coordinator)
+    job, tasks = start_job(front, worker, 2, 2)
+    strange = [[0, 0, 0], [tasks[0].id, 0, 0], [tasks[0].id, worker.epoch, 2**64 - 1], [2**64 - 1, 1, 1]]
+    worker.results([[*token, 0, None, None, 0, [], [], 0, [], [], 0, 0, 0] for token in strange])
+    worker.expect(RESULT_ACK)
+    assert set(worker.acks.values()) == {DISCARDED}
+    worker.acks.clear()
+    worker.held = {task.id: task for task in tasks}
+    # A HELLO that lists what it was never given, twice, beside what it has.
+    body = [1, 1, worker.name, worker.boot, worker.kinds, worker.slots, "0.1.0", "host",
+            [*strange, *strange, *[task.token for task in tasks], tasks[0].token]]
+    worker.epoch = worker.session = worker.seq = 0
+    worker.send(HELLO, body)
+    worker.expect(WELCOME)
+    worker.credit_tasks = worker.credit_bytes = 0
+    worker.work(until=lambda: front.call("job.status", job=job)["state"] != "open")
+    assert front.wait(job)["rows"] == 2
 
 
 def test_peers_that_speak_something_else(coordinator: Coordinator, front: Front) -> None:

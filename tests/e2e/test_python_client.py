@@ -239,8 +239,9 @@ def peak_mb(pid: int) -> float:
 def test_pip_install(tmp_path: Path, make_environment: Callable[[], Path]) -> None:
     """`pip install ./python` gives an importable, typed package."""
     python = make_environment()
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     out = subprocess.run([python, "-c", "import drover; print(drover.__version__, drover.__file__)"],
-                         cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+                         cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
     assert out.startswith("0.1.0") and "site-packages" in out
     installed = Path(out.split()[1]).parent
     assert (installed / "py.typed").exists()
