@@ -303,7 +303,8 @@ def test_silent_coordinator_freezes_the_worker() -> None:
         coordinator.silent = True
         coordinator.run_until(lambda: len(coordinator.hellos) == 2, "HELLO after silence")
         coordinator.silent = False
-        coordinator.wait_session(3)
+        coordinator.welcome()
+        coordinator.wait_session(2)
         coordinator.assign([["a"]])
         coordinator.wait_results(1)
     finally:
