@@ -34,6 +34,7 @@ struct batch *scrape_spec_batch(const struct scrape_spec *s) MUST_CHECK;
 bool scrape_spec_follows(const struct scrape_spec *s);      /* a crawl: links are followed */
 uint32_t scrape_spec_key_limit(const struct scrape_spec *s); /* concurrent requests a host */
 uint32_t scrape_spec_key_delay_ms(const struct scrape_spec *s);
+uint64_t scrape_spec_pages_max(const struct scrape_spec *s); /* a crawl fetches in all; 0: no limit */
 
 /* ---- urls ---- */
 
