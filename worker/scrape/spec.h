@@ -96,5 +96,4 @@ const struct scrape_http_options *scrape_spec_http(const struct scrape_spec *s);
  * text and gzip are let through too. */
 bool scrape_spec_type_ok(const struct scrape_spec *s, struct span content_type);
 
-
 #endif
