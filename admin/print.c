@@ -27,7 +27,8 @@ void print_text(struct span text)
 
 void print_json(const json_t *v, bool compact)
 {
-    size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | (compact ? JSON_COMPACT : JSON_INDENT(2));
+    size_t flags =
+        JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | (compact ? JSON_COMPACT : JSON_INDENT(2));
     json_dumpf(v, stdout, flags);
     putchar('\n');
 }

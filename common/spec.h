@@ -43,6 +43,7 @@ struct spec_engine {
     bool (*unique)(const void *compiled);        /* inputs seen before are dropped (crawls) */
     uint32_t (*key_limit)(const void *compiled); /* concurrent uses of a key, fleet-wide; 0: none */
     uint32_t (*key_delay_ms)(const void *compiled); /* between two uses of a key */
+    uint64_t (*items_max)(const void *compiled);    /* inputs in all, found ones too; 0: no limit */
 };
 
 struct spec_stage {

@@ -395,7 +395,7 @@ static int statistics(const struct local *l, double seconds, json_t **ret, struc
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    const int64_t pages = tally_get(&l->stats, "status_2xx"), bytes = tally_get(&l->stats, "bytes");
+    const int64_t pages = tally_get(&l->stats, "pages"), bytes = tally_get(&l->stats, "bytes");
     const double cpu_s = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                          (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
     *ret = json_pack(

@@ -19,7 +19,8 @@ from fleet import (BYE, HELLO, NOOP, Coordinator, Front, Process, RemoteError, f
 # ---- start and stop ----
 
 
-def test_a_second_coordinator_on_one_data_directory_is_refused(coordinator: Coordinator, coordinators) -> None:
+def test_a_second_coordinator_on_one_data_directory_is_refused(
+        coordinator: Coordinator, coordinators) -> None:
     second = coordinators(name="second")
     second.data_dir = coordinator.data_dir
     process = second.spawn()
@@ -41,7 +42,8 @@ def test_an_address_in_use_is_named(coordinator: Coordinator, coordinators) -> N
     ("listen.back", "tcp://*:0"),
     ("listen.http", "http://0.0.0.0:0"),
 ])
-def test_addresses_that_others_reach_are_refused_without_keys(coordinators, option: str, value: str) -> None:
+def test_addresses_that_others_reach_are_refused_without_keys(
+        coordinators, option: str, value: str) -> None:
     process = coordinators(**{option: value}).spawn()
     assert process.wait() != 0
     assert option in process.text() or "others" in process.text()
@@ -106,7 +108,8 @@ def test_every_series_is_there_from_the_start(coordinator: Coordinator) -> None:
     assert {n for n in names if n.endswith("_total")} == counters
 
 
-def test_metrics_and_status_follow_the_work(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_metrics_and_status_follow_the_work(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     worker = fake_workers(coordinator, name="w-7", slots=8)
     worker.hello()
     job = front.submit([f"i{i}" for i in range(100)], task_items=1)
@@ -222,7 +225,8 @@ def test_roles(keyed: Coordinator, keys: Keys, fronts, fake_workers) -> None:
     (None, "front"), (None, "back"), ("worker", "front"), ("client", "back"), ("admin", "back"),
     ("plain", "front"), ("plain", "back"),
 ])
-def test_keys_of_the_wrong_role_get_no_answer(keyed: Coordinator, keys: Keys, fronts, who, port) -> None:
+def test_keys_of_the_wrong_role_get_no_answer(
+        keyed: Coordinator, keys: Keys, fronts, who, port) -> None:
     good = keys.peer("client", "good")
     options = None if who == "plain" else keys.peer(who, "x")
     keyed.start()
@@ -297,7 +301,8 @@ def test_a_full_queue_refuses_with_retry_after(coordinators, fronts, fake_worker
     assert front.call("job.input", job=job, chunk=chunk, items=["one more"])["accepted"] == 1
 
 
-def test_messages_above_the_limit_end_the_connection(coordinator: Coordinator, front: Front) -> None:
+def test_messages_above_the_limit_end_the_connection(
+        coordinator: Coordinator, front: Front) -> None:
     big = Front(coordinator.front)
     try:
         job = front.submit([], seal=False)
@@ -315,7 +320,8 @@ def test_a_chunk_of_too_many_items_is_refused(front: Front) -> None:
     assert caught.value.name == "PAYLOAD_TOO_LARGE"
 
 
-def test_requests_that_wait_are_answered_when_it_stops(coordinator: Coordinator, front: Front) -> None:
+def test_requests_that_wait_are_answered_when_it_stops(
+        coordinator: Coordinator, front: Front) -> None:
     job = front.submit(["x"])
     version = front.call("job.status", job=job)["version"]
     seqs = [front.send("job.wait", job=job, version=version, wait_ms=30000),

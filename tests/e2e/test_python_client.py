@@ -298,3 +298,23 @@ def test_keys_async(keyed: tuple[Coordinator, Path]) -> None:
 
     with pytest.raises(drover.AuthError, match="does not know this key"):
         asyncio.run(ask())
+
+
+def test_max_pages_of_a_crawl(fleet: Client, worker: Process, tmp_path: Path) -> None:
+    """A chain of pages that never ends: the crawl stops at its limit and says what it left out."""
+    from scrape_server import ScrapeServer
+
+    class Endless(ScrapeServer):
+        def page_n(self, site: Any, path: str, query: Any, headers: Any) -> Any:
+            i = int(path.rsplit("/", 1)[-1])
+            return self.html(f"<title>{i}</title><a href='/n/{2 * i + 1}'>a</a><a href='/n/{2 * i + 2}'>b</a>")
+
+    server = Endless()
+    try:
+        job = fleet.submit(scrape([f"http://127.0.0.1:{server.listen()}/n/0"], {"t": "title::text"},
+                                  follow={"max_pages": 20, "depth": 100}, robots=False))
+        state = job.wait(timeout=60)
+    finally:
+        server.close()
+    assert (state.items, state.rows, state.stats["pages"]) == (20, 20, 20)
+    assert state.stats["dropped.LIMIT"] > 0

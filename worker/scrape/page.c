@@ -357,6 +357,7 @@ static void extract(struct page *p, const struct fetch *f, struct span body)
         r->no_memory = true;
     r->counts[RUN_PARSE_US] += clock_us(CLOCK_MONOTONIC) - began;
     r->counts[RUN_BODY_BYTES] += (int64_t)body.len;
+    r->counts[RUN_PAGES]++;
 }
 
 static void remember_validators(struct page *p, const struct fetch *f)

@@ -15,6 +15,7 @@ static const char *const count_names[RUN_COUNTS] = {
     [RUN_REQUESTS] = "requests",
     [RUN_BYTES] = "bytes",
     [RUN_BODY_BYTES] = "body_bytes",
+    [RUN_PAGES] = "pages",
     [RUN_STATUS_2XX] = "status_2xx",
     [RUN_STATUS_3XX] = "status_3xx",
     [RUN_STATUS_4XX] = "status_4xx",

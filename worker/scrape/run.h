@@ -32,6 +32,7 @@ enum run_count {
     RUN_REQUESTS,
     RUN_BYTES,      /* of bodies on the wire */
     RUN_BODY_BYTES, /* after decoding */
+    RUN_PAGES,      /* read and extracted */
     RUN_STATUS_2XX,
     RUN_STATUS_3XX,
     RUN_STATUS_4XX,

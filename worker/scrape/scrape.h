@@ -31,26 +31,30 @@ void scrape_spec_free(struct scrape_spec *s);
 /* An empty batch with the columns that the spec's rows have. NULL: no memory. */
 struct batch *scrape_spec_batch(const struct scrape_spec *s) MUST_CHECK;
 
-bool scrape_spec_follows(const struct scrape_spec *s);      /* a crawl: links are followed */
+bool scrape_spec_follows(const struct scrape_spec *s);       /* a crawl: links are followed */
 uint32_t scrape_spec_key_limit(const struct scrape_spec *s); /* concurrent requests a host */
 uint32_t scrape_spec_key_delay_ms(const struct scrape_spec *s);
+uint64_t
+scrape_spec_pages_max(const struct scrape_spec *s); /* a crawl fetches in all; 0: no limit */
 
 /* ---- urls ---- */
 
 /* The canonical form (WHATWG parse, no fragment, default port removed, empty path "/") of an
  * http(s) URL into out (cleared first), and the length of its "scheme://host[:port]" prefix, which
  * is the key. INVALID_ARGUMENT with a detail for anything else. Thread-safe. */
-int scrape_url_canonical(struct span url, struct buf *out, size_t *ret_key_len, struct error *e) MUST_CHECK;
+int scrape_url_canonical(struct span url, struct buf *out, size_t *ret_key_len,
+                         struct error *e) MUST_CHECK;
 
 /* ---- fetching ---- */
 
 struct scrape_config {
-    const char *user_agent;       /* NULL: "drover/VERSION (+contact)" */
-    const char *const *allow_nets; /* CIDRs that the SSRF guard lets through; NULL-terminated or NULL */
-    const char *ca_file;          /* NULL: the built-in bundle */
-    const char *proxy;            /* NULL: none; a job's own proxy must be allowed by allow_proxy */
-    uint32_t connections_max;     /* live connections of this loop */
-    size_t memory_max_bytes;      /* of page bodies in flight in this loop */
+    const char *user_agent; /* NULL: "drover/VERSION (+contact)" */
+    const char *const
+        *allow_nets;          /* CIDRs that the SSRF guard lets through; NULL-terminated or NULL */
+    const char *ca_file;      /* NULL: the built-in bundle */
+    const char *proxy;        /* NULL: none; a job's own proxy must be allowed by allow_proxy */
+    uint32_t connections_max; /* live connections of this loop */
+    size_t memory_max_bytes;  /* of page bodies in flight in this loop */
 };
 
 struct scrape_url {
@@ -61,9 +65,9 @@ struct scrape_url {
 struct scrape_task {
     uint64_t id; /* the caller's */
     const struct scrape_spec *spec;
-    uint64_t job_id;     /* cookies are kept per job */
-    uint32_t attempt;    /* from 1 */
-    uint32_t grant;      /* concurrent requests that this task may make to its host, from 1 */
+    uint64_t job_id;         /* cookies are kept per job */
+    uint32_t attempt;        /* from 1 */
+    uint32_t grant;          /* concurrent requests that this task may make to its host, from 1 */
     struct scrape_url *urls; /* all of one key */
     size_t n_urls;
     void *user;
@@ -73,7 +77,8 @@ struct scrape_task {
 
 int scrape_loop_new(const struct scrape_config *config, struct scrape_loop **ret,
                     struct error *e) MUST_CHECK;
-void scrape_loop_free(struct scrape_loop *l); /* after run returned; unfinished tasks: done with STALE */
+void scrape_loop_free(
+    struct scrape_loop *l); /* after run returned; unfinished tasks: done with STALE */
 
 /* Runs until scrape_loop_stop; returns after the callbacks of all finished tasks. */
 void scrape_loop_run(struct scrape_loop *l);
