@@ -300,16 +300,42 @@ void run_check(struct run *r)
     run_end(r);
 }
 
+/* Ends the request of an ACTIVE page. It told the host nothing: neither good nor bad. */
+static void cut(struct page *p)
+{
+    struct run *r = p->run;
+    p->host->active--;
+    if (page_is_guest(p))
+        p->host->guests_active--;
+    else
+        r->active--;
+    fetch_release(TAKE_PTR(p->fetch));
+    loop_host_ready(r->loop, p->host);
+}
+
+void run_cut_all(struct scrape_loop *l)
+{
+    for (struct run *r = l->runs, *next_run; r; r = next_run) {
+        next_run = r->next;
+        robots_fetch_abort(r);
+        for (struct page *p = r->pages, *next; p; p = next) {
+            next = p->next;
+            if (p->state != PAGE_ACTIVE)
+                continue;
+            cut(p);
+            p->tries--;
+            run_page_again(p);
+        }
+        run_check(r);
+    }
+}
+
 void run_abort(struct run *r, enum err error, const char *reason)
 {
     struct scrape_loop *l = r->loop;
     for (struct page *p = r->pages; p; p = p->next) {
         if (p->state == PAGE_ACTIVE) {
-            /* It told the host nothing: neither good nor bad. */
-            p->host->active--;
-            p->host->guests_active -= page_is_guest(p);
-            fetch_release(TAKE_PTR(p->fetch));
-            loop_host_ready(l, p->host);
+            cut(p);
         } else if (p->state == PAGE_GUEST) {
             struct page **at = &p->host->guests;
             struct page *last = NULL;
@@ -357,7 +383,7 @@ void run_give_up(struct run *r, const char *reason, const char *detail, uint64_t
 bool run_has_room(const struct scrape_loop *l)
 {
     return !l->frozen && !l->stopping && l->fetcher.n_active < l->connections_max &&
-           fetcher_has_room(&l->fetcher);
+           fetcher_has_room(&l->fetcher) && !loop_lease_over(l);
 }
 
 static bool wants_turn(const struct run *r)

@@ -100,6 +100,9 @@ void run_check(struct run *r);
 
 /* Starts what may start, host by host. */
 void run_pump(struct scrape_loop *l);
+
+/* Ends every request that is under way; the pages are asked for again when requests may begin. */
+void run_cut_all(struct scrape_loop *l);
 bool run_has_room(const struct scrape_loop *l);
 
 #endif
