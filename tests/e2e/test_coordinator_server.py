@@ -8,6 +8,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import time
 
 import msgpack
 import pytest
@@ -101,6 +102,12 @@ def test_every_series_is_there_from_the_start(coordinator: Coordinator) -> None:
                  'drover_workers{state="ready"}', 'drover_worker_slots{state="busy"}',
                  'drover_sink_rows_total{sink="store"}', 'drover_store_commit_seconds_count'):
         assert name in metrics, name
+    for kind in ("scrape", "transform", "score", "noop"):
+        for name in ("wait", "run"):
+            labels = f'queue="default",kind="{kind}"'
+            for series in (f'bucket{{{labels},le="0.001"}}', f'bucket{{{labels},le="5000"}}',
+                           f'bucket{{{labels},le="+Inf"}}', f"sum{{{labels}}}", f"count{{{labels}}}"):
+                assert metrics[f"drover_task_{name}_seconds_{series}"] == 0
     assert metrics['drover_build_info{version="0.1.0",protocol="1"}'] == 1
     text = coordinator.get("/metrics")[1]
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
@@ -133,9 +140,44 @@ def test_metrics_and_status_follow_the_work(
     assert status["slots"]["total"] == 8 and status["healthy"] and status["problems"] == []
     assert status["tasks"] == {"ready": 0, "running": 0, "delayed": 0, "dead": 0}
     assert status["done_per_s"] > 0
+    assert 0 < status["run_p95_s"] < 20 and status["eta_s"] == 0
+    for name in ("wait", "run"):
+        series = f'drover_task_{name}_seconds_%s{{queue="default",kind="noop"%s}}'
+        assert metrics[series % ("count", "")] == metrics[series % ("bucket", ',le="+Inf"')] == 100
+        assert 0 <= metrics[series % ("sum", "")] < 100 * 20
     worker.send(BYE, ["done"])
     metrics = wait_until(lambda: (m := coordinator.metrics())['drover_workers{state="lost"}'] == 1 and m, "lost")
     assert not [name for name in metrics if "w-7" in name]
+
+
+def test_waits_and_runs_are_timed(coordinator: Coordinator, front: Front, fake_workers) -> None:
+    before = front.call("status")
+    assert before["run_p95_s"] is None and before["eta_s"] == 0
+    front.submit(["a", "b"], task_items=1)
+    time.sleep(0.25)  # the time that is measured, not a wait for something
+    worker = fake_workers(coordinator, slots=1)
+    worker.hello()
+    assert front.call("status")["eta_s"] is None  # nothing was done yet: no rate
+    worker.credit(1)
+    [task] = worker.take(1)
+    time.sleep(0.25)
+    worker.results([result(task, rows=["r"])])
+    worker.work(until=lambda: len(worker.acks) >= 1)
+    labels = '{queue="default",kind="noop"%s}'
+
+    def counted() -> dict[str, float] | None:
+        worker.receive(0.05)
+        m = coordinator.metrics()
+        return m if m["drover_task_run_seconds_count" + labels % ""] >= 1 else None
+
+    metrics = wait_until(counted, "a run in the metrics")
+    for name in ("wait", "run"):
+        series = f"drover_task_{name}_seconds_"
+        longer = metrics[series + "count" + labels % ""] - metrics[series + "bucket" + labels % ',le="0.2"']
+        assert longer >= 1
+        assert metrics[series + "bucket" + labels % ',le="20"'] >= 1
+        assert 0.25 <= metrics[series + "sum" + labels % ""] < 20
+    assert 0.2 < front.call("status")["run_p95_s"] < 20
 
 
 def test_health_and_pages(coordinator: Coordinator) -> None:
