@@ -22,6 +22,7 @@ from fleet import ASSIGN, DONE, RESULT_ACK, SCRAPE, FakeWorker, Front, Task
 
 NEW, OLD = 2, 8
 PER_HOST = 8  # leases at once for one host
+WINDOW_PAGES = 4000  # in hand, or answered and not acknowledged; a task is 1 to 64 pages
 MESSAGE_PAGES = 2000  # in one RESULT: about 1.5 MB of links
 SPEC = json.dumps({"drover": 1, "stages": [{
     "kind": "scrape", "extract": {"title": "title::text"}, "robots": False,
@@ -66,7 +67,7 @@ class Crawl:
         self.site = Site(pages, host_pages)
         self.client = Front(front)
         self._worker = FakeWorker(back, "crawler", kinds=SCRAPE)
-        self._todo: List[Task] = []
+        self._pages_a_task = min(host_pages or 64, 64)
         self._pages_of: dict[int, int] = {}
         self.job = self.client.call("job.submit", spec=SPEC)["job"]
         self.client.call("job.input", job=self.job, chunk=0, items=[self.site.url(0)])
@@ -78,7 +79,7 @@ class Crawl:
         told_by: dict[int, int] = {}  # task -> what the site had told when its result was sent
         now = Moment(1, 0, 0)
         worker.hello()
-        worker.credit(2000)
+        worker.credit(WINDOW_PAGES // self._pages_a_task)
         while now.fetched < self.site.told or now.seen < self.site.told:
             assert now.seconds < timeout_s, f"not within {timeout_s:g} s: {now}"
             message = worker.receive(5)
