@@ -17,9 +17,9 @@ from _native import lines
 def add(bench: Bench, line: Dict[str, Any], peak_mb: float) -> None:
     if "restart_with" in line:
         name = f"restart, {line['restart_with']:,} tasks"
-        for key, unit in (("parked_bytes_per_task", "bytes"), ("parked_s", "s"), ("released_s", "s"),
-                          ("longest_step_ms", "ms")):
-            what = key.rpartition("_")[0].replace("_", " ")
+        for what, key, unit in (("memory", "parked_bytes_per_task", "bytes/task"),
+                                ("parked", "parked_s", "s"), ("released", "released_s", "s"),
+                                ("longest step", "longest_step_ms", "ms")):
             bench.add(f"{name}: {what}", OURS, Sample(line[key], unit, peak_mb))
         return
     name = f"{line['tasks']:,} tasks, {line['keys']:,} keys"
