@@ -17,7 +17,7 @@
 #include "err.h"
 
 enum {
-    BATCH_COLUMNS_MAX = 1600,         /* PostgreSQL's limit too */
+    BATCH_COLUMNS_MAX = 1600,           /* PostgreSQL's limit too */
     BATCH_BYTES_MAX = 256 * 1024 * 1024 /* of one column's text; offsets are 32 bits */
 };
 
@@ -26,10 +26,10 @@ enum col_type {
     COL_BOOL = 1,
     COL_INT64 = 2,
     COL_FLOAT64 = 3,
-    COL_DECIMAL = 4, /* exact, as text: [-]digits[.digits] */
-    COL_TEXT = 5,    /* UTF-8 without NUL */
-    COL_JSON = 6,    /* a JSON document as text */
-    COL_DATE = 7,    /* int64 days since 1970-01-01 */
+    COL_DECIMAL = 4,  /* exact, as text: [-]digits[.digits] */
+    COL_TEXT = 5,     /* UTF-8 without NUL */
+    COL_JSON = 6,     /* a JSON document as text */
+    COL_DATE = 7,     /* int64 days since 1970-01-01 */
     COL_TIMESTAMP = 8 /* int64 microseconds since 1970-01-01T00:00:00Z */
 };
 
@@ -64,8 +64,9 @@ void batch_bool(struct batch *b, size_t column, bool v);
 void batch_i64(struct batch *b, size_t column, int64_t v); /* INT64, DATE, TIMESTAMP */
 void batch_f64(struct batch *b, size_t column, double v);
 void batch_text(struct batch *b, size_t column, struct span v); /* DECIMAL, TEXT, JSON */
-void batch_row_end(struct batch *b); /* columns not set in this row become NULL */
+void batch_row_end(struct batch *b);  /* columns not set in this row become NULL */
 void batch_row_drop(struct batch *b); /* forgets the cells appended since the last row end */
+void batch_truncate(struct batch *b, uint32_t n_rows); /* keeps the first n_rows at most */
 bool batch_ok(const struct batch *b);
 size_t batch_bytes(const struct batch *b); /* used, of all columns */
 

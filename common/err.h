@@ -11,7 +11,13 @@
 
 /* RETRY: the same call may succeed later. REJECT: the caller's input is at fault. FATAL: this
  * process or peer cannot go on. BUG: a broken promise inside drover. */
-enum err_class { ERR_CLASS_NONE, ERR_CLASS_RETRY, ERR_CLASS_REJECT, ERR_CLASS_FATAL, ERR_CLASS_BUG };
+enum err_class {
+    ERR_CLASS_NONE,
+    ERR_CLASS_RETRY,
+    ERR_CLASS_REJECT,
+    ERR_CLASS_FATAL,
+    ERR_CLASS_BUG
+};
 
 /*  name               number class   text */
 #define ERR_TABLE(X)                                                                               \
@@ -55,8 +61,8 @@ struct error {
     char detail[500];
 };
 
-const char *err_name(enum err code);     /* "INVALID_SPEC"; "UNKNOWN" for a number not in the table */
-const char *err_text(enum err code);     /* one sentence fragment, never NULL */
+const char *err_name(enum err code); /* "INVALID_SPEC"; "UNKNOWN" for a number not in the table */
+const char *err_text(enum err code); /* one sentence fragment, never NULL */
 enum err_class err_class(enum err code); /* ERR_CLASS_BUG for a number not in the table */
 
 /* Fills *e (may be NULL) and returns the code, so that `return error_set(e, ERR_X, "...")` works. */

@@ -194,7 +194,8 @@ int keys_save(const char *path, const struct keys_pair *pair, struct error *e)
         return error_set(e, ERR_INVALID_ARGUMENT, "the path is too long");
     if (access(public_path, F_OK) == 0)
         return error_set(e, ERR_WRONG_STATE, "%s exists; it is not overwritten", public_path);
-    snprintf(text, sizeof text, "# drover: secret key, for its owner alone\npublic = %s\nsecret = %s\n",
+    snprintf(text, sizeof text,
+             "# drover: secret key, for its owner alone\npublic = %s\nsecret = %s\n",
              pair->public_z85, pair->secret_z85);
     int rc = write_new(path, 0600, span_str(text), e);
     explicit_bzero(text, sizeof text);

@@ -13,8 +13,15 @@
 enum { UNPACK_DEPTH_MAX = 64 }; /* nesting that unpack_skip and unpack_value accept */
 
 enum unpack_type {
-    UNPACK_NIL, UNPACK_BOOL, UNPACK_INT, UNPACK_FLOAT, UNPACK_STR, UNPACK_BIN, UNPACK_ARRAY,
-    UNPACK_MAP, UNPACK_NONE /* nothing left, or a type that drover does not use (ext) */
+    UNPACK_NIL,
+    UNPACK_BOOL,
+    UNPACK_INT,
+    UNPACK_FLOAT,
+    UNPACK_STR,
+    UNPACK_BIN,
+    UNPACK_ARRAY,
+    UNPACK_MAP,
+    UNPACK_NONE /* nothing left, or a type that drover does not use (ext) */
 };
 
 struct unpack {
@@ -42,10 +49,10 @@ uint64_t unpack_u64(struct unpack *u);                /* a negative number is an
 int64_t unpack_i64(struct unpack *u);                 /* above INT64_MAX is an error */
 double unpack_f64(struct unpack *u);                  /* integers are accepted */
 bool unpack_bool(struct unpack *u);
-struct span unpack_str(struct unpack *u);             /* nil gives p == NULL */
-struct span unpack_bin(struct unpack *u);             /* nil gives p == NULL */
-void unpack_skip(struct unpack *u);                   /* one value of any type */
-struct span unpack_raw(struct unpack *u);             /* one value of any type, as its bytes */
+struct span unpack_str(struct unpack *u); /* nil gives p == NULL */
+struct span unpack_bin(struct unpack *u); /* nil gives p == NULL */
+void unpack_skip(struct unpack *u);       /* one value of any type */
+struct span unpack_raw(struct unpack *u); /* one value of any type, as its bytes */
 
 /* Enters an array that must have at least min elements; *ret_extra is how many more there are, which
  * a newer peer may have added and the caller skips. */

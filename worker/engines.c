@@ -61,6 +61,16 @@ static uint32_t scrape_key_delay_ms(const void *compiled)
     return scrape_spec_key_delay_ms(compiled);
 }
 
+static uint64_t scrape_items_max(const void *compiled)
+{
+    return scrape_spec_pages_max(compiled);
+}
+
+static uint32_t scrape_key_use_ms(const void *compiled)
+{
+    return scrape_spec_key_use_ms(compiled);
+}
+
 /* ---- noop ---- */
 
 struct noop {
@@ -113,7 +123,9 @@ const struct spec_engine engines_table[] = {
      .item = scrape_item,
      .unique = scrape_unique,
      .key_limit = scrape_key_limit,
-     .key_delay_ms = scrape_key_delay_ms},
+     .key_delay_ms = scrape_key_delay_ms,
+     .key_use_ms = scrape_key_use_ms,
+     .items_max = scrape_items_max},
     {.name = "noop",
      .kind = WIRE_KIND_NOOP,
      .source = true,

@@ -12,16 +12,18 @@
 
 /* An input that failed for good, kept for the user: what, a stable reason code, and a detail. */
 struct output_reject {
-    char *input;        /* URL, or file:line */
-    const char *reason; /* static: "HTTP_404", "ROBOTS", "TOO_LARGE", ... (docs/GUIDE.md lists them) */
-    char *detail;       /* may be NULL */
+    char *input; /* URL, or file:line */
+    const char
+        *reason;  /* static: "HTTP_404", "ROBOTS", "TOO_LARGE", ... (docs/GUIDE.md lists them) */
+    char *detail; /* may be NULL */
 };
 
-/* An input to run again as part of a new task, whose attempt is one more than this task's. */
+/* An input to run again as part of a new task, whose attempt is one more than this task's unless the
+ * input was not tried. */
 struct output_retry {
-    char *input;        /* URL */
+    char *input; /* URL */
     uint32_t depth;
-    const char *reason; /* static, as above */
+    const char *reason; /* static, as above; NULL: not tried */
     char *detail;
 };
 
@@ -46,12 +48,22 @@ struct output {
     size_t n_found;
     struct output_stat *stats;
     size_t n_stats;
-    uint32_t key_delay_ms;   /* the host asks for this much time between requests (0: nothing) */
-    uint32_t key_backoff_ms; /* give no task of this key out for so long (Retry-After; 0: nothing) */
-    int error;               /* enum err: not OK means that the task as a whole failed */
+    uint32_t key_delay_ms; /* the host asks for this much time between requests (0: nothing) */
+    uint32_t
+        key_backoff_ms; /* give no task of this key out for so long (Retry-After; 0: nothing) */
+    int error;          /* enum err: not OK means that the task as a whole failed */
     char error_detail[500];
     const char *error_reason; /* static reason code when error is not OK */
     bool failed;              /* an append found no memory: the task must be failed with NOMEM */
+    size_t text_bytes;        /* of rejects, retries and found */
+    int64_t *marked;          /* values of the stats at the mark */
+    size_t marked_cap;
+};
+
+/* A point to go back to. Stats that are new since stay, with the value 0. */
+struct output_mark {
+    uint32_t n_rows;
+    size_t n_rejects, n_retries, n_found, n_stats, text_bytes;
 };
 
 struct output *output_new(struct batch *rows_take);
@@ -60,6 +72,11 @@ void output_reject(struct output *o, struct span input, const char *reason, cons
 void output_retry(struct output *o, struct span input, uint32_t depth, const char *reason,
                   const char *detail);
 void output_found(struct output *o, struct span url, uint32_t depth);
-void output_stat(struct output *o, const char *name, int64_t add); /* adds to an entry of that name */
+/* Adds to the entry of that name. */
+void output_stat(struct output *o, const char *name, int64_t add);
+
+size_t output_bytes(const struct output *o);      /* of its parts that grow with the pages */
+struct output_mark output_mark(struct output *o); /* one at a time: the next one replaces it */
+void output_rollback(struct output *o, const struct output_mark *mark);
 
 #endif

@@ -22,6 +22,7 @@ void uplink_init(struct uplink *s, const struct uplink_config *config, uint64_t 
 void uplink_relinked(struct uplink *s, uint64_t now_ms)
 {
     s->state = UPLINK_DOWN;
+    s->unsent_ms = UPLINK_UNSENT_MIN_MS;
     s->hello_at_ms = now_ms;
     s->relink_at_ms = now_ms + UPLINK_WELCOME_MS + jitter(s, s->backoff_ms);
     s->backoff_ms = MIN(s->backoff_ms * 2, (uint32_t)UPLINK_BACKOFF_MAX_MS);
@@ -100,7 +101,8 @@ void uplink_greeted(struct uplink *s, uint64_t now_ms)
 
 void uplink_unsent(struct uplink *s, uint64_t now_ms)
 {
-    s->hello_at_ms = now_ms + UPLINK_BACKOFF_MIN_MS;
+    s->hello_at_ms = now_ms + s->unsent_ms;
+    s->unsent_ms = MIN(s->unsent_ms * 2, (uint32_t)UPLINK_BACKOFF_MIN_MS);
 }
 
 void uplink_begin(const struct uplink *s, enum wire_type type, struct buf *out)

@@ -22,6 +22,7 @@
 enum {
     UPLINK_WELCOME_MS = 5000,    /* no WELCOME for so long: the socket is made anew */
     UPLINK_BACKOFF_MIN_MS = 200, /* between attempts; doubles, with jitter */
+    UPLINK_UNSENT_MIN_MS = 5, /* until HELLO is tried again while there is no connection; doubles */
     UPLINK_BACKOFF_MAX_MS = 10000,
     UPLINK_REFUSED_MS = 10000, /* after a REFUSE, at least */
     UPLINK_STEADY_MS = 5000,   /* a session that lived so long forgets the back-off */
@@ -51,7 +52,7 @@ struct uplink {
     uint64_t heartbeat_at_ms; /* when UP */
     uint64_t hello_at_ms;     /* when DOWN */
     uint64_t relink_at_ms;    /* when not UP */
-    uint32_t backoff_ms;
+    uint32_t backoff_ms, unsent_ms;
     uint64_t random;
     struct {
         uint64_t seq, at_ms;

@@ -13,6 +13,7 @@ static struct lease *lease_new(struct sched *s, struct group *g, struct task t)
     struct lease *l = mem_pool_get(&s->lease_pool);
     l->task = t;
     l->group = g;
+    l->given_ms = SCHED_MS_UNKNOWN;
     g->n_leased++;
     list_add(&g->job->leases, &l->in_job);
     map_add(&s->lease_map, hash_mix(t.id.v), l);
@@ -38,16 +39,23 @@ static void lease_hold(struct sched *s, struct lease *l, struct session *se)
         alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
 }
 
-/* From LEASED: gives back the place in the session and the slots of the key. */
+/* From LEASED: gives back the place in the session and the slots of the key, which stay in use for a
+ * while when nobody knows what the worker is doing. */
 static void lease_let_go(struct sched *s, struct lease *l)
 {
+    const struct session *se = l->session;
+    const uint64_t worker = se->shard->worker;
+    const uint64_t begins_end_ms = session_begins_end_ms(s, se);
+    const uint32_t use_ms = se->closed ? 0 : l->group->job->key_use_ms;
     assert(l->state == LEASE_LEASED);
     list_del(&l->in_session);
     l->session->leased--;
     l->session = NULL;
     l->state = LEASE_NONE;
     alarm_stop(&s->run_alarms, &l->run);
-    if (l->grant > 0)
+    if (l->grant > 0 && begins_end_ms > 0 && begins_end_ms + use_ms > s->now_ms)
+        key_leave(s, l->group->key, l->group->job, l->grant, worker, begins_end_ms, use_ms);
+    else if (l->grant > 0)
         key_give(s, l->group->key, l->group->job, l->grant);
 }
 
@@ -68,10 +76,12 @@ void lease_assign(struct sched *s, struct session *se, struct group *g)
 {
     struct job *job = g->job;
     uint32_t grant = key_grant(s, g->key, job);
-    struct lease *l = lease_new(s, g, group_pop(s, g));
+    uint64_t since_ms;
+    struct lease *l = lease_new(s, g, group_pop(s, g, &since_ms));
     job_count_move(s, job, SCHED_READY, SCHED_LEASED, 1);
     l->token = (struct token){s->config.epoch, ++s->token_counter};
     l->grant = grant;
+    l->given_ms = s->now_ms;
     lease_hold(s, l, se);
     se->given_tasks++;
     se->given_bytes += l->task.input_bytes;
@@ -84,6 +94,7 @@ void lease_assign(struct sched *s, struct session *se, struct group *g)
     a->u.assign.attempt = l->task.attempt + 1u;
     a->u.assign.grant = grant;
     a->u.assign.run_timeout_ms = job->run_timeout_ms;
+    a->u.assign.waited_ms = s->now_ms - since_ms;
 
     shard_turn(g);
     if (g->n_ready == 0)
@@ -130,6 +141,8 @@ static void lease_commit(struct sched *s, struct lease *l, enum sched_write writ
     a->u.complete.write = write;
     a->u.complete.attempt = l->task.attempt;
     a->u.complete.kills = l->task.kills;
+    a->u.complete.ran_ms =
+        l->given_ms == SCHED_MS_UNKNOWN ? SCHED_MS_UNKNOWN : s->now_ms - l->given_ms;
     a->u.complete.error = error;
     a->u.complete.payload = payload;
 }
@@ -195,7 +208,8 @@ void lease_result(struct sched *s, const struct sched_event *ev)
         lease_ready_again(s, l);
         return;
     }
-    key_learn(s, l->group->key, ev->u.result.key_delay_ms, ev->u.result.key_backoff_ms);
+    key_learn(s, l->group->key, ev->u.result.outcome == SCHED_DONE, ev->u.result.key_delay_ms,
+              ev->u.result.key_backoff_ms);
     lease_let_go(s, l);
     l->retry_after_ms = ev->u.result.retry_after_ms;
     if (ev->u.result.outcome != SCHED_DONE) {
@@ -256,6 +270,7 @@ void lease_lost(struct sched *s, struct lease *l, bool kill)
     if (kill && s->config.kills_max > 0 && l->task.kills >= s->config.kills_max) {
         l->token = (struct token){0};
         l->session_id.v = 0;
+        l->given_ms = SCHED_MS_UNKNOWN; /* it was lost somewhere on the way */
         job_count_move(s, l->group->job, SCHED_LEASED, SCHED_COMMITTING, 1);
         lease_commit(s, l, SCHED_WRITE_DEAD, "WORKER_LOST", NULL);
         return;

@@ -19,7 +19,8 @@
 
 enum {
     FRONT_WAIT_MAX_MS = 30 * 1000,
-    FRONT_LIST_MAX = 1000, /* entries in one answer of a list */
+    FRONT_ITEMS_MAX = 100 * 1000, /* of one job.input */
+    FRONT_LIST_MAX = 1000,        /* entries in one answer of a list */
     FRONT_RESULT_BYTES_MAX = 3 * 1024 * 1024,
     FRONT_RETRY_AFTER_MS = 500 /* told with QUEUE_FULL and the like */
 };
@@ -55,6 +56,7 @@ struct call {
     enum keys_role role;
     struct span client;
     struct front_args args;
+    int64_t wall_ms;    /* when the store was asked: its thread does not read the edge */
     struct arena arena; /* of the request; the store's answer is in request.arena */
 
     /* parked: see waiters.h */

@@ -81,6 +81,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.backoff_max_ms = s->backoff_max_ms;
     ev.u.open.key_limit = s->key_limit;
     ev.u.open.key_delay_ms = s->key_delay_ms;
+    ev.u.open.key_use_ms = s->key_use_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
     ev.u.open.kinds = s->kinds;
     ev.u.open.sealed = stored->sealed;
@@ -185,6 +186,15 @@ void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct sto
     job = jobs_get(j, id);
     if (job)
         jobs_changed(j, job, false);
+}
+
+void jobs_letters(struct jobs *j, const struct store_job *stored)
+{
+    struct job *job = jobs_get(j, (struct job_id){stored->id});
+    if (!job || job->ending)
+        return;
+    tell_open(j, job, stored);
+    jobs_changed(j, job, false);
 }
 
 void jobs_changed(struct jobs *j, struct job *job, bool results)

@@ -46,6 +46,9 @@ int jobs_open(struct jobs *j, const struct store_job *job, struct spec **spec_ta
 void jobs_tasks(struct jobs *j, const struct store_job *job, const struct store_task *tasks,
                 size_t n);
 
+/* Dead letters of the job were retried or discarded: the scheduler hears how many are left. */
+void jobs_letters(struct jobs *j, const struct store_job *job);
+
 /* Something changed: new version, and those who wait for the job are woken. */
 void jobs_changed(struct jobs *j, struct job *job, bool results);
 

@@ -104,6 +104,7 @@ static void update_rates(struct chores *c, struct edge *e)
             e->done_per_s = 0;
         if (e->rows_per_s < 0.01)
             e->rows_per_s = 0;
+        histogram_recent_fade(&e->recent_runs, dt);
     }
     c->rates_ms = e->now_ms;
     c->done = done;
@@ -204,6 +205,7 @@ static void wind_up(struct loop *l, struct chores *c)
     struct error error;
     uint64_t give_up_ms = e->now_ms + STOP_WITHIN_MS;
     e->stopping = true;
+    waiters_wake_all(e->waiters); /* they are answered with what there is */
     LOG_INFO("stopping");
     notify_send("STOPPING=1");
     do {

@@ -26,7 +26,7 @@ static int replay_job(void *user, const struct store_job *job, const struct sche
         if (r->skip)
             LOG_ERROR("a job cannot be resumed", log_u64("job", job->id), log_err(&error));
     }
-    if (r->skip || n == 0)
+    if (r->skip)
         return 0;
     struct sched_event ev = {.type = SCHED_EV_TASKS, .job = {job->id}};
     ev.u.tasks.tasks = tasks;

@@ -36,7 +36,7 @@ static int cancel_run(struct store *s, struct store_request *r)
     int rc = verbs_read_job(s, c, &r->error);
     if (rc || c->job.state != STORE_JOB_OPEN)
         return rc; /* an ended job stays as it ended */
-    rc = store_job_cancel(s, c->args.job, c->edge->wall_ms, &r->error);
+    rc = store_job_cancel(s, c->args.job, c->wall_ms, &r->error);
     return rc ? rc : verbs_read_job(s, c, &r->error);
 }
 
@@ -163,6 +163,7 @@ static void retry_done(struct store_request *r, void *user)
     edge_store_result(e, r->rc);
     if (r->rc)
         return front_fail(c, r->rc, r->error.detail);
+    jobs_letters(e->jobs, &c->job);
     jobs_tasks(e->jobs, &c->job, c->tasks, c->n_tasks);
     c->n += c->n_tasks;
     if (c->n_tasks == STORE_DEAD_RETRY_MAX) {
@@ -200,16 +201,20 @@ int verbs_dead_retry(struct call *c, struct error *error)
 static int discard_run(struct store *s, struct store_request *r)
 {
     struct call *c = (struct call *)r;
-    int rc = front_job(s, c, &r->error);
-    return rc ? rc : store_dead_discard(s, c->args.job, c->args.task, &c->n, &r->error);
+    int rc = job_of_letter(s, c, &r->error);
+    if (rc == 0)
+        rc = store_dead_discard(s, c->args.job, c->args.task, &c->n, &r->error);
+    return rc ? rc : store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
 }
 
 static void discard_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
-    edge_store_result(user, r->rc);
+    struct edge *e = user;
+    edge_store_result(e, r->rc);
     if (r->rc)
         return front_fail(c, r->rc, r->error.detail);
+    jobs_letters(e->jobs, &c->job);
     reply_count(c, "discarded");
 }
 

@@ -21,7 +21,7 @@ static int submit_run(struct store *s, struct store_request *r)
         .unique = spec->unique,
         .task_items = spec->task_items,
         .items_max = spec->items_max,
-        .now_ms = c->edge->wall_ms,
+        .now_ms = c->wall_ms,
         .ttl_ms = (int64_t)spec->ttl_ms,
     };
     int rc = store_job_submit(s, &in, &c->args.job, &c->existing, &r->error);
@@ -82,6 +82,10 @@ static int make_items(struct call *c, const struct spec *spec, struct buf *packe
     struct unpack u;
     unpack_init(&u, c->args.items.p, c->args.items.len);
     size_t n = unpack_array(&u);
+    if (n > FRONT_ITEMS_MAX)
+        return error_set(error, ERR_PAYLOAD_TOO_LARGE,
+                         "%zu items in one chunk; at most %d, send more chunks", n,
+                         FRONT_ITEMS_MAX);
     c->items = arena_alloc(&c->arena, MAX(n, (size_t)1) * sizeof(*c->items));
     if (!c->items)
         return error_set(error, ERR_NOMEM, "no memory for the items");

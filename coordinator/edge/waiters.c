@@ -78,6 +78,13 @@ void waiters_wake(struct waiters *w, uint64_t job, bool at_once)
     }
 }
 
+void waiters_wake_all(struct waiters *w)
+{
+    size_t at = 0;
+    for (struct map64_entry *m; (m = map64_next(&w->by_job, &at));)
+        waiters_wake(w, m->key, true);
+}
+
 /* The calls that are due, taken out of the lists; linked by wait_next. */
 static struct call *take_due(struct waiters *w)
 {

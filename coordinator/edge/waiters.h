@@ -26,6 +26,8 @@ bool waiters_park(struct waiters *w, struct call *c, uint64_t job) MUST_CHECK;
 /* Something about the job changed. */
 void waiters_wake(struct waiters *w, uint64_t job, bool at_once);
 
+void waiters_wake_all(struct waiters *w); /* the coordinator stops */
+
 /* Runs what is due. Returns when it wants to be called next. */
 uint64_t waiters_timer(struct waiters *w);
 size_t waiters_count(const struct waiters *w);

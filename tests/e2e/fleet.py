@@ -190,6 +190,7 @@ class Front:
     def __init__(self, url: str, keys: dict[str, bytes] | None = None) -> None:
         self.socket = dealer(url, keys)
         self.seq = 0
+        self.answers: dict[int, tuple[int, list[Any]]] = {}
 
     def close(self) -> None:
         self.socket.close()
@@ -200,20 +201,20 @@ class Front:
         return self.seq
 
     def receive(self, seq: int, timeout_s: float = TIMEOUT_S) -> Any:
+        """The answer to that request; others that come meanwhile are kept."""
         deadline = time.monotonic() + timeout_s
-        while True:
+        while seq not in self.answers:
             left_ms = int((deadline - time.monotonic()) * 1000)
             if left_ms <= 0 or not self.socket.poll(left_ms):
                 raise TimeoutError(f"no answer to request {seq} within {timeout_s:g} s")
             version, kind, _, session, answered, _, body = msgpack.unpackb(self.socket.recv())
             assert (version, session) == (1, 0)
-            if body[0] != seq:
-                continue
-            assert answered == seq
-            if kind == ERROR:
-                raise RemoteError(*body[1:5])
-            assert kind == REPLY
-            return body[1]
+            assert kind in (REPLY, ERROR) and answered == body[0]
+            self.answers[answered] = (kind, body)
+        kind, body = self.answers.pop(seq)
+        if kind == ERROR:
+            raise RemoteError(*body[1:5])
+        return body[1]
 
     def call(self, verb: str, timeout_s: float = TIMEOUT_S, **args: Any) -> Any:
         return self.receive(self.send(verb, **args), timeout_s)
@@ -431,7 +432,8 @@ class FakeWorker:
         while any(task.id not in self.acks for task in tasks):
             self.expect(RESULT_ACK, deadline - time.monotonic())
 
-    def work(self, until: Callable[[], bool], timeout_s: float = TIMEOUT_S, window: int = 200) -> None:
+    def work(
+            self, until: Callable[[], bool], timeout_s: float = TIMEOUT_S, window: int = 200) -> None:
         """Does every task that is held or comes, until the check is true (looked at between
         messages)."""
         deadline = time.monotonic() + timeout_s

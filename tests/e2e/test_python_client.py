@@ -239,8 +239,9 @@ def peak_mb(pid: int) -> float:
 def test_pip_install(tmp_path: Path, make_environment: Callable[[], Path]) -> None:
     """`pip install ./python` gives an importable, typed package."""
     python = make_environment()
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     out = subprocess.run([python, "-c", "import drover; print(drover.__version__, drover.__file__)"],
-                         cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+                         cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
     assert out.startswith("0.1.0") and "site-packages" in out
     installed = Path(out.split()[1]).parent
     assert (installed / "py.typed").exists()
@@ -297,3 +298,48 @@ def test_keys_async(keyed: tuple[Coordinator, Path]) -> None:
 
     with pytest.raises(drover.AuthError, match="does not know this key"):
         asyncio.run(ask())
+
+
+def test_max_pages_of_a_crawl(fleet: Client, worker: Process, tmp_path: Path) -> None:
+    """A chain of pages that never ends: the crawl stops at its limit and says what it left out."""
+    from scrape_server import ScrapeServer
+
+    class Endless(ScrapeServer):
+        def page_n(self, site: Any, path: str, query: Any, headers: Any) -> Any:
+            i = int(path.rsplit("/", 1)[-1])
+            return self.html(f"<title>{i}</title><a href='/n/{2 * i + 1}'>a</a><a href='/n/{2 * i + 2}'>b</a>")
+
+    server = Endless()
+    try:
+        job = fleet.submit(scrape([f"http://127.0.0.1:{server.listen()}/n/0"], {"t": "title::text"},
+                                  follow={"max_pages": 20, "depth": 100}, robots=False))
+        state = job.wait(timeout=60)
+    finally:
+        server.close()
+    assert (state.items, state.rows, state.stats["pages"]) == (20, 20, 20)
+    assert state.stats["dropped.LIMIT"] > 0
+
+
+def test_large_rows_are_spread_over_results(fleet: Client, worker: Process) -> None:
+    """64 pages of 300 kB are one task, and more than a message may hold: what is not read within one
+    result goes on in another, and uses no attempt. A page that is too much alone is a reject."""
+    from scrape_server import ScrapeServer
+
+    class Large(ScrapeServer):
+        def page_large(self, site: Any, path: str, query: Any, headers: Any) -> Any:
+            size = 4_000_000 if path.endswith("/13") else 100_000
+            return self.html(f"<title>{path}</title>" + f"<p>{'x' * size}</p>" * 3)
+
+    server = Large()
+    try:
+        port = server.listen()
+        job = fleet.submit(scrape([f"http://127.0.0.1:{port}/large/{i}" for i in range(64)],
+                                  {"t": "title::text", "text": {"css": "p", "list": True}}, robots=False),
+                           retry=drover.Retry(1))
+        state = job.wait(timeout=60)
+        titles = [row["t"] for row in job.results()]
+    finally:
+        server.close()
+    assert sorted(titles) == sorted(f"/large/{i}" for i in range(64) if i != 13)
+    assert state.rejects_by_reason == {"OUTPUT_TOO_LARGE": 1}
+    assert state.tasks > 1 and state.dead == 0

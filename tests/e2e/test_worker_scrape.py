@@ -184,6 +184,7 @@ def test_revoke_stops_a_running_task(
     start("--slots", "1")
     tokens = coordinator.assign([pages(port, 50)], spec=SCRAPE)
     server.wait_requests(port, 1)
+    coordinator.run_until(lambda: coordinator.heartbeats[-1][0] == 1, "one busy")
     coordinator.revoke(tokens)
     coordinator.run_until(lambda: coordinator.heartbeats[-1][0] == 0, "nothing busy")
     server.open_gate(port)
@@ -206,6 +207,7 @@ def test_same_task_given_again_replaces_the_old_lease(
     coordinator.assign([pages(port, 1)], spec=SCRAPE)
     server.wait_requests(port, 1)
     newer = coordinator.assign([pages(port, 1)])
+    server.wait_requests(port, 2)
     server.open_gate(port)
     results = coordinator.wait_results(1)
     assert results[0].token == newer[0] and results[0].outcome == fc.DONE
@@ -243,7 +245,8 @@ def test_silence_freezes_and_the_next_session_thaws(server: ScrapeServer) -> Non
         assert len(server.of(port)) <= 2
         assert coordinator.held() == tokens
         coordinator.silent = False
-        coordinator.wait_session(3)
+        coordinator.welcome()
+        coordinator.wait_session(2)
         result = coordinator.wait_results(1)[0]
         assert result.token == tokens[0] and result.n_rows == 200
     finally:

@@ -2,6 +2,7 @@
  * fuzz_url.c: "base\nreference". What the fast paths give must be what they give again from their
  * own result, and a canonical URL must be its own canonical form.
  */
+#include "common/utf8.h"
 #include "worker/scrape/scrape.h"
 #include "worker/scrape/url.h"
 
@@ -60,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data;
     const char *line = size ? memchr(text, '\n', size) : NULL;
     struct span base = {text, line ? (size_t)(line - text) : size};
+    if (utf8_valid_prefix((struct span){text, size}) != size)
+        return 0; /* pages are decoded first */
     struct span reference = {line ? line + 1 : text, line ? size - base.len - 1 : 0};
     check_canonical(base);
     if (url_base_set(u, base))

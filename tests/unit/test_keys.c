@@ -15,8 +15,8 @@ static char folder[] = "/tmp/drover-test-keys-XXXXXX";
 
 static const char *in_folder(const char *name)
 {
-    static char paths[4][256];
-    static unsigned next;
+    static _Thread_local char paths[4][256];
+    static _Thread_local unsigned next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;

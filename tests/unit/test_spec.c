@@ -60,9 +60,23 @@ static bool yes(const void *compiled)
     return true;
 }
 
+static uint64_t echo_items_max(const void *compiled)
+{
+    (void)compiled;
+    return 500;
+}
+
 static const struct spec_engine engines[] = {
-    {"echo", 1, true, echo_compile, echo_free, echo_item, yes, echo_limit, NULL},
-    {"shout", 2, false, echo_compile, echo_free, echo_item, NULL, NULL, NULL},
+    {.name = "echo",
+     .kind = 1,
+     .source = true,
+     .compile = echo_compile,
+     .free = echo_free,
+     .item = echo_item,
+     .unique = yes,
+     .key_limit = echo_limit,
+     .items_max = echo_items_max},
+    {.name = "shout", .kind = 2, .compile = echo_compile, .free = echo_free, .item = echo_item},
 };
 
 static int parse(const char *text, bool with_input, struct spec **ret, struct error *e)
@@ -85,7 +99,7 @@ static void defaults_are_filled_in(void **state)
     assert_int_equal(s->task_items, 64);
     assert_int_equal(s->run_timeout_ms, 0);
     assert_int_equal(s->ttl_ms, 7 * 86400000ull);
-    assert_int_equal(s->items_max, 0);
+    assert_int_equal(s->items_max, 500);
     assert_int_equal(s->kinds, 1);
     assert_true(s->unique);
     assert_int_equal(s->key_limit, 3);

@@ -208,6 +208,10 @@ static void without_a_connection_hello_waits(void **state UNUSED)
     assert_int_equal(uplink_due(&u, T0), UPLINK_DUE_HELLO);
     uplink_unsent(&u, T0);
     assert_int_equal(uplink_due(&u, T0), UPLINK_DUE_NOTHING);
+    assert_int_equal(uplink_due(&u, T0 + UPLINK_UNSENT_MIN_MS), UPLINK_DUE_HELLO);
+    for (int i = 0; i < 10; i++)
+        uplink_unsent(&u, T0);
+    assert_int_equal(uplink_due(&u, T0 + UPLINK_BACKOFF_MIN_MS - 1), UPLINK_DUE_NOTHING);
     assert_int_equal(uplink_due(&u, T0 + UPLINK_BACKOFF_MIN_MS), UPLINK_DUE_HELLO);
 }
 

@@ -7,7 +7,7 @@
  * given to one loop of a worker at a time, so that the host's limits hold inside the process.
  *
  * Thread rule: a loop belongs to the thread that calls scrape_loop_run. Only scrape_loop_add,
- * scrape_loop_cancel, scrape_loop_stop and scrape_loop_freeze may be called from other threads.
+ * scrape_loop_cancel, scrape_loop_stop, scrape_loop_freeze and scrape_loop_lease may be called from other threads.
  */
 #ifndef DROVER_SCRAPE_H
 #define DROVER_SCRAPE_H
@@ -31,26 +31,31 @@ void scrape_spec_free(struct scrape_spec *s);
 /* An empty batch with the columns that the spec's rows have. NULL: no memory. */
 struct batch *scrape_spec_batch(const struct scrape_spec *s) MUST_CHECK;
 
-bool scrape_spec_follows(const struct scrape_spec *s);      /* a crawl: links are followed */
+bool scrape_spec_follows(const struct scrape_spec *s);       /* a crawl: links are followed */
 uint32_t scrape_spec_key_limit(const struct scrape_spec *s); /* concurrent requests a host */
 uint32_t scrape_spec_key_delay_ms(const struct scrape_spec *s);
+uint32_t scrape_spec_key_use_ms(const struct scrape_spec *s); /* the longest that a request takes */
+uint64_t
+scrape_spec_pages_max(const struct scrape_spec *s); /* a crawl fetches in all; 0: no limit */
 
 /* ---- urls ---- */
 
 /* The canonical form (WHATWG parse, no fragment, default port removed, empty path "/") of an
  * http(s) URL into out (cleared first), and the length of its "scheme://host[:port]" prefix, which
  * is the key. INVALID_ARGUMENT with a detail for anything else. Thread-safe. */
-int scrape_url_canonical(struct span url, struct buf *out, size_t *ret_key_len, struct error *e) MUST_CHECK;
+int scrape_url_canonical(struct span url, struct buf *out, size_t *ret_key_len,
+                         struct error *e) MUST_CHECK;
 
 /* ---- fetching ---- */
 
 struct scrape_config {
-    const char *user_agent;       /* NULL: "drover/VERSION (+contact)" */
-    const char *const *allow_nets; /* CIDRs that the SSRF guard lets through; NULL-terminated or NULL */
-    const char *ca_file;          /* NULL: the built-in bundle */
-    const char *proxy;            /* NULL: none; a job's own proxy must be allowed by allow_proxy */
-    uint32_t connections_max;     /* live connections of this loop */
-    size_t memory_max_bytes;      /* of page bodies in flight in this loop */
+    const char *user_agent; /* NULL: "drover/VERSION (+contact)" */
+    const char *const
+        *allow_nets;          /* CIDRs that the SSRF guard lets through; NULL-terminated or NULL */
+    const char *ca_file;      /* NULL: the built-in bundle */
+    const char *proxy;        /* NULL: none; a job's own proxy must be allowed by allow_proxy */
+    uint32_t connections_max; /* live connections of this loop */
+    size_t memory_max_bytes;  /* of page bodies in flight in this loop */
 };
 
 struct scrape_url {
@@ -61,9 +66,9 @@ struct scrape_url {
 struct scrape_task {
     uint64_t id; /* the caller's */
     const struct scrape_spec *spec;
-    uint64_t job_id;     /* cookies are kept per job */
-    uint32_t attempt;    /* from 1 */
-    uint32_t grant;      /* concurrent requests that this task may make to its host, from 1 */
+    uint64_t job_id;         /* cookies are kept per job */
+    uint32_t attempt;        /* from 1 */
+    uint32_t grant;          /* concurrent requests that this task may make to its host, from 1 */
     struct scrape_url *urls; /* all of one key */
     size_t n_urls;
     void *user;
@@ -73,7 +78,8 @@ struct scrape_task {
 
 int scrape_loop_new(const struct scrape_config *config, struct scrape_loop **ret,
                     struct error *e) MUST_CHECK;
-void scrape_loop_free(struct scrape_loop *l); /* after run returned; unfinished tasks: done with STALE */
+void scrape_loop_free(
+    struct scrape_loop *l); /* after run returned; unfinished tasks: done with STALE */
 
 /* Runs until scrape_loop_stop; returns after the callbacks of all finished tasks. */
 void scrape_loop_run(struct scrape_loop *l);
@@ -81,9 +87,14 @@ void scrape_loop_add(struct scrape_loop *l, struct scrape_task *task); /* borrow
 void scrape_loop_cancel(struct scrape_loop *l, uint64_t task_id); /* done follows, error STALE */
 void scrape_loop_stop(struct scrape_loop *l);
 
-/* While frozen the loop starts no new request (the worker lost its coordinator for longer than its
- * lease, and another worker may have its hosts); transfers under way end as usual. */
+/* While frozen the loop starts no new request; transfers under way end as usual. */
 void scrape_loop_freeze(struct scrape_loop *l, bool frozen);
+
+/* No request begins from end_ms of CLOCK_BOOTTIME on, since another worker may have the hosts then, and
+ * transfers that are under way at that time are cut off; their pages are asked for again once the
+ * end has been moved. The loop looks at the clock itself, before all else: its process may have
+ * been stopped. UINT64_MAX, the state at the beginning: no end. */
+void scrape_loop_lease(struct scrape_loop *l, uint64_t end_ms);
 
 /* Process-wide, before the first loop and after the last. */
 int scrape_init(struct error *e) MUST_CHECK;

@@ -96,7 +96,4 @@ const struct scrape_http_options *scrape_spec_http(const struct scrape_spec *s);
  * text and gzip are let through too. */
 bool scrape_spec_type_ok(const struct scrape_spec *s, struct span content_type);
 
-/* Pages that a crawl may fetch in all; 0: no limit. */
-uint64_t scrape_spec_pages_max(const struct scrape_spec *s);
-
 #endif
