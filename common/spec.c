@@ -297,6 +297,7 @@ static int read_stages(struct spec *s, const struct spec_engine *engines, size_t
     s->key_limit = first->engine->key_limit ? first->engine->key_limit(first->compiled) : 0;
     s->key_delay_ms =
         first->engine->key_delay_ms ? first->engine->key_delay_ms(first->compiled) : 0;
+    s->key_use_ms = first->engine->key_use_ms ? first->engine->key_use_ms(first->compiled) : 0;
     uint64_t items_max = first->engine->items_max ? first->engine->items_max(first->compiled) : 0;
     if (items_max > 0 && (s->items_max == 0 || items_max < s->items_max))
         s->items_max = items_max; /* the stage's own limit is the tighter one */

@@ -43,6 +43,7 @@ struct spec_engine {
     bool (*unique)(const void *compiled);        /* inputs seen before are dropped (crawls) */
     uint32_t (*key_limit)(const void *compiled); /* concurrent uses of a key, fleet-wide; 0: none */
     uint32_t (*key_delay_ms)(const void *compiled); /* between two uses of a key */
+    uint32_t (*key_use_ms)(const void *compiled);   /* the longest that one use can take */
     uint64_t (*items_max)(const void *compiled);    /* inputs in all, found ones too; 0: no limit */
 };
 
@@ -68,8 +69,8 @@ struct spec {
     uint64_t ttl_ms;         /* results live so long after the job's end; default 7 days */
     uint64_t items_max;      /* inputs in all, found ones too; 0: no limit */
     uint32_t kinds;          /* bits of wire_kind that a worker must have */
-    bool unique;             /* of the first stage's engine, as are the next two */
-    uint32_t key_limit, key_delay_ms;
+    bool unique;             /* of the first stage's engine, as are the next three */
+    uint32_t key_limit, key_delay_ms, key_use_ms;
     struct spec_stage *stages;
     size_t n_stages; /* at least 1 */
     struct spec_sink *sinks;

@@ -38,6 +38,7 @@ struct agent {
     struct buf out;     /* the message that is being made */
     bool told_to_drain; /* by the coordinator */
     bool frozen;
+    uint64_t lease_end_ms;   /* as the loops know it */
     bool cancelled;          /* running tasks, because the drain's time is over */
     uint64_t drain_until_ms; /* when DRAINING */
     uint64_t watchdog_ms, watchdog_at_ms;
@@ -311,6 +312,10 @@ static void check_lease(struct agent *a)
     const uint64_t now = now_ms();
     const bool over = a->ever_up && now >= uplink_lease_end(&a->uplink);
     const bool frozen = over || (a->frozen && !uplink_may_start(&a->uplink, now));
+    const uint64_t end_ms = frozen ? 0 : a->ever_up ? uplink_lease_end(&a->uplink) : UINT64_MAX;
+    if (end_ms != a->lease_end_ms)
+        runner_lease(a->work.runner, end_ms); /* before they are thawed */
+    a->lease_end_ms = end_ms;
     if (frozen == a->frozen)
         return;
     a->frozen = frozen;
@@ -456,7 +461,7 @@ static void turn(struct agent *a)
 
 int agent_run(const struct agent_config *config, struct error *e)
 {
-    struct agent a = {.config = config, .signal_fd = -1};
+    struct agent a = {.config = config, .signal_fd = -1, .lease_end_ms = UINT64_MAX};
     const int rc = init(&a, e);
     if (rc != ERR_OK) {
         done(&a);
@@ -469,6 +474,7 @@ int agent_run(const struct agent_config *config, struct error *e)
     systemd_send("READY=1");
     while (a.state != AGENT_ENDED)
         turn(&a);
+    runner_stop(a.work.runner); /* BYE gives the hosts to others */
     if (a.uplink.state == UPLINK_UP) {
         wire_reason_pack(begin_message(&a, WIRE_BYE), "drained");
         send_message(&a, WIRE_BYE);

@@ -66,6 +66,11 @@ static uint64_t scrape_items_max(const void *compiled)
     return scrape_spec_pages_max(compiled);
 }
 
+static uint32_t scrape_key_use_ms(const void *compiled)
+{
+    return scrape_spec_key_use_ms(compiled);
+}
+
 /* ---- noop ---- */
 
 struct noop {
@@ -119,6 +124,7 @@ const struct spec_engine engines_table[] = {
      .unique = scrape_unique,
      .key_limit = scrape_key_limit,
      .key_delay_ms = scrape_key_delay_ms,
+     .key_use_ms = scrape_key_use_ms,
      .items_max = scrape_items_max},
     {.name = "noop",
      .kind = WIRE_KIND_NOOP,

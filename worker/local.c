@@ -85,8 +85,9 @@ static uint64_t backoff_ms(struct local *l, uint32_t attempt)
     return cap ? 1 + l->random % cap : 1;
 }
 
-/* Plans one input. attempt: the coming one. */
-static void plan(struct local *l, struct span text, uint32_t depth, uint32_t attempt,
+/* Plans one input. attempt: the coming one. known: it was planned before; reason: why it failed then,
+ * NULL when it was not tried. */
+static void plan(struct local *l, struct span text, uint32_t depth, uint32_t attempt, bool known,
                  const char *reason, const char *detail)
 {
     uint64_t key;
@@ -103,24 +104,24 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
         return;
     }
     bool is_new = true;
-    if (attempt == 1 && l->spec->unique)
+    if (!known && l->spec->unique)
         rc = frontier_first_seen(l->frontier, unique, &is_new);
     if (!is_new) {
         l->n_duplicates++;
         return;
     }
-    if (attempt == 1 && l->spec->items_max != 0 && l->n_inputs >= l->spec->items_max) {
+    if (!known && l->spec->items_max != 0 && l->n_inputs >= l->spec->items_max) {
         l->n_beyond++;
         return;
     }
-    const uint64_t due_ms = attempt > 1 ? clock_ms() + backoff_ms(l, attempt) : 0;
+    const uint64_t due_ms = reason ? clock_ms() + backoff_ms(l, attempt) : 0;
     if (rc == ERR_OK)
         rc = frontier_add(l->frontier, key, buf_span(&l->item), attempt, due_ms);
     if (rc != ERR_OK)
         reject(l, text, "FRONTIER_FULL", "the limit of the frontier (--frontier-max) is reached");
-    else if (attempt == 1)
+    else if (!known)
         l->n_inputs++;
-    else
+    else if (reason)
         l->n_retries++;
 }
 
@@ -135,7 +136,7 @@ static int feed(struct local *l, struct error *e)
         if (rc != ERR_OK)
             return rc;
         if (text.p)
-            plan(l, text, 0, 1, NULL, NULL);
+            plan(l, text, 0, 1, false, NULL, NULL);
         else
             l->feed_done = true;
     }
@@ -197,7 +198,7 @@ static void failed(struct local *l, struct local_task *t, enum err code, const c
         }
         const struct span text = unpack_str(&item);
         if (text.p && unpack_ok(&item))
-            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, reason,
+            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, true, reason,
                  detail);
         unpack_skip(&u);
     }
@@ -226,11 +227,12 @@ static void account(struct local *l, struct local_task *t)
     for (size_t i = 0; i < o->n_rejects; i++)
         reject(l, span_str(o->rejects[i].input), o->rejects[i].reason, o->rejects[i].detail);
     for (size_t i = 0; i < o->n_retries; i++)
-        plan(l, span_str(o->retries[i].input), o->retries[i].depth, t->plan.attempt + 1,
-             o->retries[i].reason, o->retries[i].detail);
+        plan(l, span_str(o->retries[i].input), o->retries[i].depth,
+             t->plan.attempt + (o->retries[i].reason != NULL), true, o->retries[i].reason,
+             o->retries[i].detail);
     l->n_found += o->n_found;
     for (size_t i = 0; i < o->n_found && !l->stopped; i++)
-        plan(l, span_str(o->found[i].url), o->found[i].depth, 1, NULL, NULL);
+        plan(l, span_str(o->found[i].url), o->found[i].depth, 1, false, NULL, NULL);
 }
 
 static void settled(struct local *l, struct local_task *t)

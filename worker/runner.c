@@ -207,6 +207,12 @@ void runner_freeze(struct runner *r, bool frozen)
         scrape_loop_freeze(r->loops[i].scrape, frozen);
 }
 
+void runner_lease(struct runner *r, uint64_t end_ms)
+{
+    for (size_t i = 0; i < r->config.loops && !r->stopped; i++)
+        scrape_loop_lease(r->loops[i].scrape, end_ms);
+}
+
 int runner_fd(const struct runner *r)
 {
     return r->fd;

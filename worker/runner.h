@@ -55,6 +55,7 @@ int runner_start(struct runner *r, struct runner_task *task, struct span items,
 void runner_cancel(struct runner *r, struct runner_task *task);
 /* Frozen loops begin no new request. */
 void runner_freeze(struct runner *r, bool frozen);
+void runner_lease(struct runner *r, uint64_t end_ms); /* scrape_loop_lease of each loop */
 
 int runner_fd(const struct runner *r);             /* readable: there is something to take */
 struct runner_task *runner_take(struct runner *r); /* NULL: nothing (more) has finished */

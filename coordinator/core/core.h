@@ -9,6 +9,7 @@
 
 #include "coordinator/core/delay.h"
 #include "coordinator/core/fleet.h"
+#include "coordinator/core/ghost.h"
 #include "coordinator/core/group.h"
 #include "coordinator/core/job.h"
 #include "coordinator/core/key.h"
@@ -38,16 +39,18 @@ struct sched {
     uint64_t tasks[SCHED_TASK_STATES];
 
     struct map job_map, group_map, key_map, lease_map, session_map, shard_map, lane_map;
-    struct mem_pool job_pool, group_pool, key_pool, lease_pool, session_pool, lane_pool;
+    struct mem_pool job_pool, group_pool, key_pool, lease_pool, session_pool, lane_pool, ghost_pool;
     struct task_pool task_pool;
     struct list jobs, shards, fleets, classes;
     struct list stranded;   /* groups */
     struct list by_silence; /* sessions */
     struct list dirty;      /* shards */
+    struct list ghosts;
     struct shard_loads loads;
     struct delay_heap delays;
     struct alarm_heap key_alarms; /* by now_ms */
     struct alarm_heap run_alarms; /* by listened time */
+    struct alarm_heap ghost_alarms; /* by now_ms */
     struct recovery recovery;
 };
 

@@ -33,6 +33,7 @@ static struct job *job_new(struct sched *s, const struct sched_event *ev)
     job->backoff_max_ms = ev->u.open.backoff_max_ms;
     job->key_limit = ev->u.open.key_limit;
     job->key_delay_ms = ev->u.open.key_delay_ms;
+    job->key_use_ms = ev->u.open.key_use_ms;
     if (job->key_limit == 0 && job->key_delay_ms > 0)
         job->key_limit = 1; /* a delay leaves one use at a time */
     job->run_timeout_ms = ev->u.open.run_timeout_ms;

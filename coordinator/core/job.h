@@ -34,7 +34,8 @@ struct job {
     bool paused;
     uint8_t priority;
     uint32_t attempts_max; /* 1 to TASK_COUNT_MAX - 1 */
-    uint32_t backoff_ms, backoff_max_ms, key_limit, key_delay_ms, run_timeout_ms;
+    uint32_t backoff_ms, backoff_max_ms, key_limit, key_delay_ms, key_use_ms;
+    uint32_t run_timeout_ms;
     struct fleet_class *kinds; /* which workers may run it */
     uint64_t tasks[SCHED_TASK_STATES];
     uint64_t done, dead, cancelled; /* since JOB_OPEN */

@@ -22,9 +22,9 @@ struct key *key_get(struct sched *s, uint64_t hash)
 
 void key_release_unused(struct sched *s, struct key *k)
 {
-    if (!list_empty(&k->groups) || k->pause.place != 0)
+    if (!list_empty(&k->groups) || k->pause.place != 0 || k->leases > 0)
         return;
-    assert(k->leases == 0 && k->used_slots == 0);
+    assert(k->used_slots == 0);
     map_remove(&s->key_map, hash_mix(k->hash), k);
     mem_pool_put(&s->key_pool, k);
 }
@@ -92,15 +92,32 @@ void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t gr
     key_settle(s, k);
 }
 
+void key_leave(struct sched *s, struct key *k, const struct job *job, uint32_t grant,
+               uint64_t worker, uint64_t begins_end_ms, uint32_t use_ms)
+{
+    ghost_new(s, k, grant, worker, begins_end_ms + use_ms);
+    key_pause_until(s, k, begins_end_ms + key_delay_of(k, job));
+    key_settle(s, k);
+}
+
+void key_free_slots(struct sched *s, struct key *k, uint32_t grant)
+{
+    assert(k->leases > 0 && k->used_slots >= grant);
+    k->leases--;
+    k->used_slots -= grant;
+    key_settle(s, k);
+    key_release_unused(s, k);
+}
+
 void key_rest(struct sched *s, struct key *k, uint32_t ms)
 {
     key_pause_until(s, k, s->now_ms + ms);
     key_settle(s, k);
 }
 
-void key_learn(struct sched *s, struct key *k, uint32_t delay_ms, uint32_t backoff_ms)
+void key_learn(struct sched *s, struct key *k, bool done, uint32_t delay_ms, uint32_t backoff_ms)
 {
-    k->seen = true;
+    k->seen |= done;
     if (delay_ms > 0)
         k->delay_ms = delay_ms;
     key_rest(s, k, backoff_ms);

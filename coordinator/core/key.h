@@ -7,7 +7,7 @@
  * every job.
  *
  *   a limiting job may use a key now   when it is past not_before, and
- *     no result was ever seen          no lease is on it (first contact: its delay is not known yet)
+ *     no task was ever done            no lease is on it (first contact: its delay is not known yet)
  *     a delay applies                  no lease is on it; grant 1, and not_before = end + delay
  *     otherwise                        used < limit; grant = min(free, max(1, ceil(limit/workers)))
  *
@@ -32,10 +32,10 @@ struct key {
     uint64_t hash;
     struct list groups;  /* of every job with tasks on it */
     struct alarm pause;  /* runs while now < not_before */
-    uint32_t used_slots; /* sum of the grants of live leases of limiting jobs */
-    uint32_t leases;     /* live leases of limiting jobs */
+    uint32_t used_slots; /* sum of the grants of live leases of limiting jobs, and of ghosts */
+    uint32_t leases;     /* live leases of limiting jobs, and ghosts */
     uint32_t delay_ms;   /* learned from results (robots.txt); 0: none */
-    bool seen;           /* a result came since the record was made */
+    bool seen;           /* a task was done since the record was made */
 };
 
 struct key *key_get(struct sched *s, uint64_t hash); /* makes it when it is not there */
@@ -51,11 +51,16 @@ uint32_t key_grant(const struct sched *s, const struct key *k, const struct job 
 /* A lease begins (grant from key_grant, or adopted) or ends; settles the groups concerned. */
 void key_take(struct sched *s, struct key *k, uint32_t grant);
 void key_give(struct sched *s, struct key *k, const struct job *job, uint32_t grant);
+/* The same for a lease whose worker may be using the key until `begins_end_ms` + use_ms: its slots
+ * stay in use (ghost.h). It begins no use after begins_end_ms. */
+void key_leave(struct sched *s, struct key *k, const struct job *job, uint32_t grant,
+               uint64_t worker, uint64_t begins_end_ms, uint32_t use_ms);
+void key_free_slots(struct sched *s, struct key *k, uint32_t grant); /* of a ghost that ends */
 
 /* Nobody uses it for so long. */
 void key_rest(struct sched *s, struct key *k, uint32_t ms);
-/* A result told something about the key. */
-void key_learn(struct sched *s, struct key *k, uint32_t delay_ms, uint32_t backoff_ms);
+/* A result told something about the key. done: its delay is known, and delay_ms when there is one. */
+void key_learn(struct sched *s, struct key *k, bool done, uint32_t delay_ms, uint32_t backoff_ms);
 /* Lets keys go on whose pause is over at now. */
 void key_wake_due(struct sched *s);
 

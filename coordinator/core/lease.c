@@ -39,16 +39,23 @@ static void lease_hold(struct sched *s, struct lease *l, struct session *se)
         alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
 }
 
-/* From LEASED: gives back the place in the session and the slots of the key. */
+/* From LEASED: gives back the place in the session and the slots of the key, which stay in use for a
+ * while when nobody knows what the worker is doing. */
 static void lease_let_go(struct sched *s, struct lease *l)
 {
+    const struct session *se = l->session;
+    const uint64_t worker = se->shard->worker;
+    const uint64_t begins_end_ms = session_begins_end_ms(s, se);
+    const uint32_t use_ms = se->closed ? 0 : l->group->job->key_use_ms;
     assert(l->state == LEASE_LEASED);
     list_del(&l->in_session);
     l->session->leased--;
     l->session = NULL;
     l->state = LEASE_NONE;
     alarm_stop(&s->run_alarms, &l->run);
-    if (l->grant > 0)
+    if (l->grant > 0 && begins_end_ms > 0 && begins_end_ms + use_ms > s->now_ms)
+        key_leave(s, l->group->key, l->group->job, l->grant, worker, begins_end_ms, use_ms);
+    else if (l->grant > 0)
         key_give(s, l->group->key, l->group->job, l->grant);
 }
 
@@ -201,7 +208,8 @@ void lease_result(struct sched *s, const struct sched_event *ev)
         lease_ready_again(s, l);
         return;
     }
-    key_learn(s, l->group->key, ev->u.result.key_delay_ms, ev->u.result.key_backoff_ms);
+    key_learn(s, l->group->key, ev->u.result.outcome == SCHED_DONE, ev->u.result.key_delay_ms,
+              ev->u.result.key_backoff_ms);
     lease_let_go(s, l);
     l->retry_after_ms = ev->u.result.retry_after_ms;
     if (ev->u.result.outcome != SCHED_DONE) {

@@ -32,6 +32,7 @@ struct sched *sched_new(const struct sched_config *config)
     mem_pool_init(&s->lease_pool, sizeof(struct lease));
     mem_pool_init(&s->session_pool, sizeof(struct session));
     mem_pool_init(&s->lane_pool, sizeof(struct lane));
+    mem_pool_init(&s->ghost_pool, sizeof(struct ghost));
     task_pool_init(&s->task_pool);
     list_init(&s->jobs);
     list_init(&s->shards);
@@ -40,6 +41,7 @@ struct sched *sched_new(const struct sched_config *config)
     list_init(&s->stranded);
     list_init(&s->by_silence);
     list_init(&s->dirty);
+    list_init(&s->ghosts);
     shard_loads_init(&s->loads);
     return s;
 }
@@ -64,7 +66,8 @@ void sched_free(struct sched *s)
     struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map, &s->lease_map,
                           &s->session_map, &s->shard_map, &s->lane_map};
     struct mem_pool *pools[] = {&s->job_pool,   &s->group_pool,   &s->key_pool,
-                                &s->lease_pool, &s->session_pool, &s->lane_pool};
+                                &s->lease_pool, &s->session_pool, &s->lane_pool,
+                                &s->ghost_pool};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         map_done(maps[i]);
     for (size_t i = 0; i < ARRAY_LEN(pools); i++)
@@ -73,6 +76,7 @@ void sched_free(struct sched *s)
     delay_done(&s->delays);
     alarm_heap_done(&s->key_alarms);
     alarm_heap_done(&s->run_alarms);
+    alarm_heap_done(&s->ghost_alarms);
     recovery_done(&s->recovery);
     free(s);
 }
@@ -92,6 +96,7 @@ static void sched_advance(struct sched *s, uint64_t now_ms)
         job_count_move(s, item.group->job, SCHED_DELAYED, SCHED_READY, 1);
         group_push(s, item.group, item.task, false);
     }
+    ghost_end_due(s);
     key_wake_due(s);
     lease_timeout_due(s);
     session_expire_due(s);
@@ -131,14 +136,17 @@ static void sched_session_event(struct sched *s, const struct sched_event *ev)
     struct session *se = session_find(s, ev->session);
     if (!se)
         return;
-    if (ev->type != SCHED_EV_DRAIN) /* which comes from an administrator */
+    /* A drain comes from an administrator, and a loss is the edge's word. */
+    if (ev->type != SCHED_EV_DRAIN && ev->type != SCHED_EV_LOST)
         session_heard(s, se);
     if (ev->type == SCHED_EV_CREDIT)
         session_credit(s, se, ev->u.credit.tasks, ev->u.credit.bytes);
     else if (ev->type == SCHED_EV_DRAIN)
         session_drain(s, se, ev->u.on);
+    else if (ev->type == SCHED_EV_LOST && ev->u.on)
+        session_end(s, se, false);
     else if (ev->type == SCHED_EV_LOST)
-        session_end(s, se, !ev->u.on);
+        session_broken(s, se);
 }
 
 static void sched_dispatch(struct sched *s, const struct sched_event *ev)
@@ -197,5 +205,6 @@ uint64_t sched_deadline(const struct sched *s)
     uint64_t run = alarm_first_ms(&s->run_alarms);
     due = MIN(due, run == UINT64_MAX ? run : run + s->deaf_ms);
     due = MIN(due, session_expiry_ms(s));
+    due = MIN(due, alarm_first_ms(&s->ghost_alarms));
     return MIN(due, recovery_deadline_ms(s));
 }

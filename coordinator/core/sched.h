@@ -75,7 +75,7 @@ enum sched_event_type {
     SCHED_EV_HELLO,      /* a worker's new session; ends its earlier session at once */
     SCHED_EV_CREDIT,     /* cumulative */
     SCHED_EV_HEARTBEAT,
-    SCHED_EV_LOST,  /* the worker said BYE or its connection is known to be gone */
+    SCHED_EV_LOST,  /* the worker said BYE, or its connection is known to be gone (see session.h) */
     SCHED_EV_DRAIN, /* on: gives nothing more to this worker */
     SCHED_EV_RESULT,
     SCHED_EV_COMPLETED /* the store committed (or refused as a duplicate) a COMPLETE action */
@@ -93,6 +93,7 @@ struct sched_event {
             uint32_t backoff_ms, backoff_max_ms; /* base and cap; full jitter over base * 2^(n-1) */
             uint32_t key_limit;             /* concurrent slots a key, fleet-wide; 0: no limit */
             uint32_t key_delay_ms;          /* between two uses of a key; 0: nothing */
+            uint32_t key_use_ms;            /* the longest that one use of a key can take */
             uint32_t run_timeout_ms;        /* of one attempt; 0: nothing */
             uint32_t kinds;                 /* bit set of engine kinds that a worker must have */
             bool sealed, cancelled, paused; /* at replay, and when dead letters are retried */

@@ -58,6 +58,8 @@ void session_credit(struct sched *s, struct session *se, uint64_t tasks, uint64_
 
 void session_drain(struct sched *s, struct session *se, bool on)
 {
+    if (se->broken)
+        return;
     shard_set_draining(s, se->shard, on);
     session_settle(s, se);
 }
@@ -92,12 +94,33 @@ void session_end(struct sched *s, struct session *se, bool kill)
     shard_free(s, sh);
 }
 
+void session_broken(struct sched *s, struct session *se)
+{
+    if (se->broken)
+        return;
+    session_drain(s, se, true);
+    se->broken = true;
+    se->closed = core_listened_ms(s) - se->heard_ms < MIN(s->config.lease_ms / 2, (uint32_t)SESSION_CLOSED_MS);
+    LIST_EACH (l, &se->leases, struct lease, in_session)
+        if (l->grant == 0)
+            lease_lost(s, l, true);
+    if (list_empty(&se->leases))
+        session_end(s, se, true);
+}
+
+uint64_t session_begins_end_ms(const struct sched *s, const struct session *se)
+{
+    return se->broken || se->silent ? se->heard_ms + s->deaf_ms + s->config.lease_ms : 0;
+}
+
 void session_expire_due(struct sched *s)
 {
     struct session *se;
     while ((se = LIST_FIRST(&s->by_silence, struct session, in_silence)) != NULL &&
-           se->heard_ms + s->config.lease_ms <= core_listened_ms(s))
+           se->heard_ms + s->config.lease_ms <= core_listened_ms(s)) {
+        se->silent = true;
         session_end(s, se, true);
+    }
 }
 
 uint64_t session_expiry_ms(const struct sched *s)
@@ -158,7 +181,9 @@ void session_hello(struct sched *s, const struct sched_event *ev)
     core_emit(s, SCHED_ACT_WELCOME)->session = se->id;
     for (size_t i = 0; i < ev->u.hello.n_held; i++)
         session_hold(s, se, &ev->u.hello.held[i]);
+    ghost_worker_back(s, sh->worker);
     if (former) {
+        former->broken = false; /* it is known now what became of the worker */
         /* What the same process does not hold never reached it; another process lost it. */
         session_lose_leases(s, former, !same_process);
         session_free(s, former);

@@ -191,7 +191,7 @@ static int on_bye(struct incoming *in)
         return rc;
     LOG_INFO("worker says goodbye", log_str("worker", in->session->worker->id),
              log_span("reason", reason));
-    sessions_lose(in->e->sessions, in->session, NULL);
+    sessions_bye(in->e->sessions, in->session);
     return 0;
 }
 
@@ -232,7 +232,7 @@ static void ask_resync(struct incoming *in, const char *reason)
 static bool in_order(struct incoming *in)
 {
     struct session *s = sessions_get(in->e->sessions, in->frame.session);
-    if (!s || in->frame.epoch != in->e->epoch || s->peer.v != in->inbox->message.peer.v) {
+    if (!s || s->broken || in->frame.epoch != in->e->epoch || s->peer.v != in->inbox->message.peer.v) {
         ask_resync(in, "no such session");
         return false;
     }

@@ -95,10 +95,10 @@ static void act_session_end(struct edge *e, const struct sched_action *a)
     struct session *s = sessions_get(e->sessions, a->session.v);
     if (!s)
         return;
-    bool replaced = s->worker->session != s;
+    bool replaced = s->worker->session && s->worker->session != s;
     if (replaced)
         e->counts.replaced++;
-    sessions_end(e->sessions, s, s->losing ? s->why : replaced ? "replaced" : "silent");
+    sessions_end(e->sessions, s, s->bye ? NULL : replaced ? "replaced" : "silent");
 }
 
 static void act_job_end(struct edge *e, const struct sched_action *a)

@@ -81,6 +81,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.backoff_max_ms = s->backoff_max_ms;
     ev.u.open.key_limit = s->key_limit;
     ev.u.open.key_delay_ms = s->key_delay_ms;
+    ev.u.open.key_use_ms = s->key_use_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
     ev.u.open.kinds = s->kinds;
     ev.u.open.sealed = stored->sealed;

@@ -167,7 +167,7 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
         w->lost_ms = s->edge->now_ms;
         w->busy = w->queued = 0;
     }
-    if (session->broken)
+    if (session->broken && !session->lost)
         s->n_broken--;
     LOG_INFO("session ended", log_str("worker", w->id), log_u64("session", session->id),
              log_str("reason", reason ? reason : "gone"));
@@ -182,19 +182,27 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
     session_free(session);
 }
 
-void sessions_lose(struct sessions *s, struct session *session, const char *reason)
+void sessions_bye(struct sessions *s, struct session *session)
 {
-    struct session_id id = {session->id};
-    session->losing = true;
-    session->why = reason;
-    /* Who says BYE or may no longer come killed nothing; whose connection broke may have crashed. */
+    session->bye = true;
     edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST,
-                                              .session = id,
-                                              .u.on = !session->broken});
-    /* The scheduler answers with SESSION_END, unless it did not know the session. */
-    struct session *still = sessions_get(s, id.v);
-    if (still)
-        sessions_end(s, still, reason);
+                                              .session = {session->id},
+                                              .u.on = true});
+}
+
+static void session_lost(struct sessions *s, struct session *session)
+{
+    struct worker *w = session->worker;
+    session->lost = true;
+    s->n_broken--;
+    if (w->session == session) {
+        w->session = NULL;
+        w->lost_ms = s->edge->now_ms;
+        w->busy = w->queued = 0;
+    }
+    LOG_INFO("connection lost", log_str("worker", w->id), log_u64("session", session->id));
+    edge_event(s->edge,
+               &(struct sched_event){.type = SCHED_EV_LOST, .session = {session->id}});
 }
 
 void sessions_reap(struct sessions *s)
@@ -202,10 +210,12 @@ void sessions_reap(struct sessions *s)
     while (s->n_broken > 0) {
         size_t at = 0;
         struct map64_entry *m;
-        while ((m = map64_next(&s->by_id, &at)) && !((struct session *)m->value)->broken) {
+        const struct session *session = NULL;
+        while ((m = map64_next(&s->by_id, &at)) &&
+               !((session = m->value)->broken && !session->lost)) {
         }
         assert(m);
-        sessions_lose(s, m->value, NULL);
+        session_lost(s, m->value);
     }
 }
 
@@ -229,12 +239,18 @@ void sessions_message(struct sessions *s, struct session *session, enum wire_typ
                                                   .ack_seq = session->seq_in});
 }
 
-void sessions_send(struct sessions *s, struct session *session)
+static void session_break(struct sessions *s, struct session *session)
 {
-    if (session->broken || send_to(s->edge, session->peer))
+    if (session->broken)
         return;
     session->broken = true;
     s->n_broken++;
+}
+
+void sessions_send(struct sessions *s, struct session *session)
+{
+    if (!session->broken && !send_to(s->edge, session->peer))
+        session_break(s, session);
 }
 
 void sessions_tell(struct sessions *s, struct transport_peer peer, enum wire_type type,
@@ -278,8 +294,13 @@ void sessions_revoked(struct sessions *s)
         struct worker *w = s->workers[i];
         if (!w->session || keys_allow_named(e->keys, KEYS_WORKER, span_str(w->id)))
             continue;
-        sessions_lose(s, w->session, "key revoked");
+        /* It may not come any more, and may go on until its lease is over. */
+        sessions_message(s, w->session, WIRE_BYE);
+        wire_reason_pack(&e->out, "key revoked");
+        sessions_send(s, w->session);
+        session_break(s, w->session);
     }
+    sessions_reap(s);
 }
 
 /* ---- drains ---- */

@@ -9,7 +9,8 @@
  *
  * What the scheduler gives to a session in one turn is collected and sent as few messages by
  * outbox.h. Every message is numbered: accepted by ZeroMQ is not delivered. A send that fails
- * marks the session; its end reaches the scheduler after the turn.
+ * marks the session, which the scheduler hears of after the turn. Its worker is lost then; the
+ * session itself lives on, deaf and dumb, until the scheduler says SESSION_END.
  *
  * Thread rule: the loop thread.
  */
@@ -70,9 +71,9 @@ struct session {
     struct transport_peer peer;
     uint64_t seq_in, seq_out; /* last received, last sent */
     uint64_t resync_ms;       /* when RESYNC was last asked for */
-    bool broken;              /* a send failed; the scheduler hears of it after the turn */
-    bool losing;              /* sessions_lose: `why` is what the peer is told, or NULL */
-    const char *why;
+    bool broken;              /* a send failed, or it may no longer come: nothing more is sent */
+    bool lost;                /* broken, and the scheduler has heard of it, who may keep it a while */
+    bool bye;                 /* the worker said it */
     bool dirty; /* in the list of sessions to flush */
     struct session *next_dirty;
     struct assign *assigns;
@@ -101,8 +102,8 @@ struct session *sessions_begin(struct sessions *s, struct worker *w, struct tran
 /* Forgets the session. Its peer is told when `reason` is given. */
 void sessions_end(struct sessions *s, struct session *session, const char *reason);
 
-/* The session is lost, as the edge knows: tells the scheduler and ends it. reason: as above. */
-void sessions_lose(struct sessions *s, struct session *session, const char *reason);
+/* The worker said BYE: tells the scheduler, which ends the session. */
+void sessions_bye(struct sessions *s, struct session *session);
 
 /* Begins a message to the session in e->out; the caller packs the body, then sends. */
 void sessions_message(struct sessions *s, struct session *session, enum wire_type type);

@@ -374,7 +374,7 @@ def test_rows_too_large_for_an_answer_fail_the_task(
     worker = fake_workers(coordinator)
     worker.hello()
     worker.credit(1)
-    worker.results([result(worker.take(1)[0], rows=["x" * (4 * 1024 * 1024 - 1000)])])
+    worker.results([result(worker.take(1)[0], rows=["x" * (16 * 1024 * 1024 - 1000)])])
     assert front.wait(job)["state"] == "failed"
     assert "LIMIT" in front.call("dead.ls", job=job)["dead"][0]["error"]
 

@@ -287,9 +287,9 @@ static void too_large_fails_and_names_the_limit(void **state UNUSED)
     static const struct {
         uint32_t n_rows, n_rejects;
         enum wire_outcome outcome;
-    } cases[] = {{104, 0, WIRE_DONE},
-                 {105, 0, WIRE_FAIL},
-                 {104, 1, WIRE_FAIL},
+    } cases[] = {{419, 0, WIRE_DONE},
+                 {420, 0, WIRE_FAIL},
+                 {419, 1, WIRE_FAIL},
                  {3000, 0, WIRE_FAIL}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct output *o = new_output(cases[i].n_rows, text);
@@ -300,7 +300,7 @@ static void too_large_fails_and_names_the_limit(void **state UNUSED)
         assert_true(out.len <= WIRE_MESSAGE_MAX);
         if (m.outcome == WIRE_FAIL) {
             assert_non_null(memmem(m.error.p, m.error.len, "LIMIT: ", 7));
-            assert_non_null(memmem(m.error.p, m.error.len, "4194304", 7));
+            assert_non_null(memmem(m.error.p, m.error.len, "16777216", 8));
         }
         output_free(o);
     }

@@ -40,6 +40,20 @@ uint64_t loop_now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* This clock goes on while the machine sleeps. */
+static uint64_t boottime_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool loop_lease_over(const struct scrape_loop *l)
+{
+    uint64_t end_ms = atomic_load_explicit(&l->lease_end_ms, memory_order_relaxed);
+    return end_ms != UINT64_MAX && boottime_ms() >= end_ms;
+}
+
 /* xorshift64*, for jitter only. */
 uint32_t loop_random(struct scrape_loop *l, uint32_t below)
 {
@@ -162,6 +176,13 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *user)
 
 /* ---- mailbox ---- */
 
+static void wake(struct scrape_loop *l)
+{
+    uint64_t one = 1;
+    while (write(l->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
 static void post(struct scrape_loop *l, struct mail mail)
 {
     struct mail *m = malloc(sizeof *m);
@@ -173,9 +194,7 @@ static void post(struct scrape_loop *l, struct mail mail)
     *(l->mail_last ? &l->mail_last->next : &l->mail_first) = m;
     l->mail_last = m;
     pthread_mutex_unlock(&l->lock);
-    uint64_t one = 1;
-    while (write(l->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
+    wake(l);
 }
 
 void scrape_loop_add(struct scrape_loop *l, struct scrape_task *task)
@@ -196,6 +215,13 @@ void scrape_loop_stop(struct scrape_loop *l)
 void scrape_loop_freeze(struct scrape_loop *l, bool frozen)
 {
     post(l, (struct mail){.type = MAIL_FREEZE, .frozen = frozen});
+}
+
+void scrape_loop_lease(struct scrape_loop *l, uint64_t end_ms)
+{
+    uint64_t before_ms = atomic_exchange(&l->lease_end_ms, end_ms), now_ms = boottime_ms();
+    if (before_ms <= now_ms && now_ms < end_ms)
+        wake(l); /* it may have waited for this */
 }
 
 static void cancel(struct scrape_loop *l, uint64_t task_id)
@@ -295,6 +321,11 @@ static int timeout_of(const struct scrape_loop *l)
     if (l->ready_first && run_has_room(l))
         return 0;
     uint64_t due_ms = timer_next(&l->timers), now_ms = loop_now_ms();
+    uint64_t end_ms = atomic_load_explicit(&l->lease_end_ms, memory_order_relaxed);
+    if (end_ms != UINT64_MAX && l->fetcher.n_active > 0) { /* what is under way is cut off then */
+        uint64_t boot_ms = boottime_ms();
+        due_ms = MIN(due_ms, now_ms + (end_ms > boot_ms ? end_ms - boot_ms : 0));
+    }
     if (due_ms == UINT64_MAX)
         return -1;
     return due_ms <= now_ms ? 0 : (int)MIN(due_ms - now_ms, (uint64_t)3600 * 1000);
@@ -305,6 +336,8 @@ void scrape_loop_run(struct scrape_loop *l)
     struct epoll_event events[EVENTS_MAX];
     while (!l->stopping) {
         int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, timeout_of(l));
+        if (l->fetcher.n_active > 0 && loop_lease_over(l))
+            run_cut_all(l); /* before curl sees what became possible to send */
         for (int i = 0; i < n; i++)
             on_event(l, &events[i]);
         run_timers(l);
@@ -352,6 +385,7 @@ int scrape_loop_new(const struct scrape_config *config, struct scrape_loop **ret
     if (!l)
         return error_set(e, ERR_NOMEM, "no memory for a scrape loop");
     l->epoll_fd = l->wake_fd = -1;
+    atomic_init(&l->lease_end_ms, UINT64_MAX);
     pthread_mutex_init(&l->lock, NULL);
     c.connections_max = c.connections_max ? c.connections_max : CONNECTIONS_DEFAULT;
     c.memory_max_bytes = c.memory_max_bytes ? c.memory_max_bytes : MEMORY_DEFAULT;

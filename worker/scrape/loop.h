@@ -8,6 +8,7 @@
 #define DROVER_LOOP_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "fetch.h"
 #include "host.h"
@@ -53,12 +54,14 @@ struct scrape_loop {
     struct page *spare_pages;
     uint64_t random;
     bool frozen, stopping;
+    _Atomic uint64_t lease_end_ms; /* CLOCK_BOOTTIME; written by any thread */
 
     pthread_mutex_t lock; /* of the mailbox */
     struct mail *mail_first, *mail_last;
 };
 
 uint64_t loop_now_ms(void); /* CLOCK_MONOTONIC */
+bool loop_lease_over(const struct scrape_loop *l);
 uint32_t loop_random(struct scrape_loop *l, uint32_t below);
 
 /* The host of that key, with one user more. NULL: no memory. */

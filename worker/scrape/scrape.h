@@ -7,7 +7,7 @@
  * given to one loop of a worker at a time, so that the host's limits hold inside the process.
  *
  * Thread rule: a loop belongs to the thread that calls scrape_loop_run. Only scrape_loop_add,
- * scrape_loop_cancel, scrape_loop_stop and scrape_loop_freeze may be called from other threads.
+ * scrape_loop_cancel, scrape_loop_stop, scrape_loop_freeze and scrape_loop_lease may be called from other threads.
  */
 #ifndef DROVER_SCRAPE_H
 #define DROVER_SCRAPE_H
@@ -34,6 +34,7 @@ struct batch *scrape_spec_batch(const struct scrape_spec *s) MUST_CHECK;
 bool scrape_spec_follows(const struct scrape_spec *s);       /* a crawl: links are followed */
 uint32_t scrape_spec_key_limit(const struct scrape_spec *s); /* concurrent requests a host */
 uint32_t scrape_spec_key_delay_ms(const struct scrape_spec *s);
+uint32_t scrape_spec_key_use_ms(const struct scrape_spec *s); /* the longest that a request takes */
 uint64_t
 scrape_spec_pages_max(const struct scrape_spec *s); /* a crawl fetches in all; 0: no limit */
 
@@ -86,9 +87,14 @@ void scrape_loop_add(struct scrape_loop *l, struct scrape_task *task); /* borrow
 void scrape_loop_cancel(struct scrape_loop *l, uint64_t task_id); /* done follows, error STALE */
 void scrape_loop_stop(struct scrape_loop *l);
 
-/* While frozen the loop starts no new request (the worker lost its coordinator for longer than its
- * lease, and another worker may have its hosts); transfers under way end as usual. */
+/* While frozen the loop starts no new request; transfers under way end as usual. */
 void scrape_loop_freeze(struct scrape_loop *l, bool frozen);
+
+/* No request begins from end_ms of CLOCK_BOOTTIME on, since another worker may have the hosts then, and
+ * transfers that are under way at that time are cut off; their pages are asked for again once the
+ * end has been moved. The loop looks at the clock itself, before all else: its process may have
+ * been stopped. UINT64_MAX, the state at the beginning: no end. */
+void scrape_loop_lease(struct scrape_loop *l, uint64_t end_ms);
 
 /* Process-wide, before the first loop and after the last. */
 int scrape_init(struct error *e) MUST_CHECK;

@@ -523,6 +523,11 @@ uint32_t scrape_spec_key_delay_ms(const struct scrape_spec *s)
     return s->http.delay_ms;
 }
 
+uint32_t scrape_spec_key_use_ms(const struct scrape_spec *s)
+{
+    return s->http.timeout_ms;
+}
+
 uint64_t scrape_spec_pages_max(const struct scrape_spec *s)
 {
     return s->follow.pages_max;
