@@ -77,7 +77,9 @@ static void write_bytes(struct buf *out, double v)
 static void write_seconds(struct buf *out, double s)
 {
     long long n = llround(s);
-    if (s < 9.95)
+    if (s > 0 && s < 0.0995)
+        buf_printf(out, "%.0fms", ceil(s * 1000.0));
+    else if (s < 9.95)
         buf_printf(out, "%.1fs", s);
     else if (n < 120)
         buf_printf(out, "%llds", n);

@@ -17,7 +17,7 @@ enum print_kind {
     PRINT_TEXT,
     PRINT_COUNT,   /* 91,204 */
     PRINT_BYTES,   /* 15.2 MiB */
-    PRINT_SECONDS, /* 1.9s, 14m, 6d4h */
+    PRINT_SECONDS, /* 12ms, 1.9s, 14m5s, 6d4h */
     PRINT_TIME,    /* RFC 3339 without the fraction */
     PRINT_LIST     /* texts with commas between */
 };

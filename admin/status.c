@@ -29,19 +29,40 @@ static void write_status(struct buf *out, const json_t *s)
     put(out, " lost      SLOTS ", path(s, "slots", "busy"), PRINT_COUNT);
     put(out, "/", path(s, "slots", "total"), PRINT_COUNT);
     put(out, " busy\nJOBS     ", path(s, "jobs", "open"), PRINT_COUNT);
-    put(out, " open\nTASKS    ", path(s, "tasks", "ready"), PRINT_COUNT);
-    put(out, " ready · ", path(s, "tasks", "running"), PRINT_COUNT);
-    put(out, " running · ", path(s, "tasks", "delayed"), PRINT_COUNT);
-    put(out, " delayed · ", path(s, "tasks", "dead"), PRINT_COUNT);
-    put(out, " dead      OLDEST ", path(s, "oldest_ready_s", NULL), PRINT_SECONDS);
-    put(out, "\nRATE     ", path(s, "done_per_s", NULL), PRINT_TEXT);
-    put(out, " tasks/s · ", path(s, "rows_per_s", NULL), PRINT_TEXT);
-    buf_str(out, " rows/s\n");
+    buf_str(out, " open\n");
+}
+
+static void write_problems(struct buf *out, const json_t *s)
+{
     const json_t *problems = json_object_get(s, "problems");
     for (size_t i = 0; i < json_array_size(problems); i++) {
         put(out, "! ", json_array_get(problems, i), PRINT_TEXT);
         buf_byte(out, '\n');
     }
+}
+
+/* The only queue so far; there may be more lines later. */
+static void print_queues(enum print_format format, const json_t *s)
+{
+    static const struct print_column columns[] = {
+        {"QUEUE", "queue", PRINT_TEXT, false},
+        {"READY", "ready", PRINT_COUNT, false},
+        {"RUNNING", "running", PRINT_COUNT, false},
+        {"DELAYED", "delayed", PRINT_COUNT, false},
+        {"DEAD", "dead", PRINT_COUNT, false},
+        {"OLDEST", "oldest_ready_s", PRINT_SECONDS, false},
+        {"RATE/s", "done_per_s", PRINT_TEXT, false},
+        {"ROWS/s", "rows_per_s", PRINT_TEXT, false},
+        {"P95 RUN", "run_p95_s", PRINT_SECONDS, false},
+        {"ETA", "eta_s", PRINT_SECONDS, false},
+    };
+    json_t *row = json_copy(json_object_get(s, "tasks"));
+    CTL_JSON rows = json_array();
+    json_object_set_new(row, "queue", json_string("default"));
+    for (size_t i = 5; i < ARRAY_LEN(columns); i++)
+        json_object_set(row, columns[i].key, json_object_get(s, columns[i].key));
+    json_array_append_new(rows, row);
+    print_list(format, rows, columns, ARRAY_LEN(columns), "queue");
 }
 
 int status_show(struct ctl *ctl, size_t n, const char *const *args, struct error *e)
@@ -65,6 +86,12 @@ int status_show(struct ctl *ctl, size_t n, const char *const *args, struct error
     else
         write_status(&out, status);
     print_text(buf_span(&out));
+    if (ctl->format != PRINT_NAME) {
+        print_queues(ctl->format, status);
+        buf_clear(&out);
+        write_problems(&out, status);
+        print_text(buf_span(&out));
+    }
     buf_done(&out);
     return ERR_OK;
 }

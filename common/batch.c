@@ -157,24 +157,36 @@ static size_t text_start(const struct column *c, uint32_t row)
     return row ? ((const uint32_t *)(const void *)c->ends.data)[row - 1] : 0;
 }
 
+/* Forgets the column's cells from row n on. */
+static void column_truncate(struct column *c, uint32_t n)
+{
+    if (c->n <= n)
+        return;
+    c->n = n;
+    if (c->nulls.len > n / 8) {
+        c->nulls.data[n / 8] &= (uint8_t)((1u << (n % 8)) - 1u);
+        c->nulls.len = n / 8 + 1;
+    }
+    if (!buf_ok(&c->data) || !buf_ok(&c->ends))
+        return;
+    if (col_type_is_text(c->type)) {
+        c->data.len = text_start(c, n);
+        c->ends.len = (size_t)n * sizeof(uint32_t);
+    } else {
+        c->data.len = n * cell_bytes(c->type);
+    }
+}
+
 void batch_row_drop(struct batch *b)
 {
-    for (size_t i = 0; i < b->n_columns; i++) {
-        struct column *c = &b->columns[i];
-        if (c->n == b->n_rows)
-            continue;
-        c->n = b->n_rows;
-        if (c->nulls.len > c->n / 8)
-            c->nulls.data[c->n / 8] &= (uint8_t) ~(1u << (c->n % 8));
-        if (!buf_ok(&c->data) || !buf_ok(&c->ends))
-            continue;
-        if (col_type_is_text(c->type)) {
-            c->data.len = text_start(c, c->n);
-            c->ends.len = (size_t)c->n * sizeof(uint32_t);
-        } else {
-            c->data.len = c->n * cell_bytes(c->type);
-        }
-    }
+    for (size_t i = 0; i < b->n_columns; i++)
+        column_truncate(&b->columns[i], b->n_rows);
+}
+
+void batch_truncate(struct batch *b, uint32_t n_rows)
+{
+    b->n_rows = MIN(b->n_rows, n_rows);
+    batch_row_drop(b);
 }
 
 bool batch_ok(const struct batch *b)

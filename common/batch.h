@@ -66,6 +66,7 @@ void batch_f64(struct batch *b, size_t column, double v);
 void batch_text(struct batch *b, size_t column, struct span v); /* DECIMAL, TEXT, JSON */
 void batch_row_end(struct batch *b);  /* columns not set in this row become NULL */
 void batch_row_drop(struct batch *b); /* forgets the cells appended since the last row end */
+void batch_truncate(struct batch *b, uint32_t n_rows); /* keeps the first n_rows at most */
 bool batch_ok(const struct batch *b);
 size_t batch_bytes(const struct batch *b); /* used, of all columns */
 

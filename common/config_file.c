@@ -96,7 +96,7 @@ static size_t list_length(struct span s)
 static int read_value(const struct reader *r, struct span s, struct buf *out, struct error *e)
 {
     size_t used = 0;
-    if (s.len == 0)
+    if (is_rest(s))
         return fail(r, "a value is missing after \"=\"", e);
     if (s.p[0] == '"') {
         if (!read_quoted(s, out, &used))

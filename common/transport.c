@@ -20,7 +20,7 @@
  *   - a DEALER gives up for good after a handshake with another mechanism: transport_reconnect;
  *   - HANDSHAKE_IVL cuts off whoever connects and does not speak ZMTP, MAXMSGSIZE whoever announces a
  *     larger frame; both without the program noticing.
- * Queues hold few messages, because each may have 4 MiB: what does not fit waits in the socket of the
+ * Queues hold few messages, because each may have 16 MiB: what does not fit waits in the socket of the
  * sender.
  */
 enum {

@@ -33,13 +33,17 @@ size_t utf8_valid_prefix(struct span s)
 {
     size_t i = 0;
     while (i < s.len) {
-        uint64_t eight;
-        if (s.len - i >= 8) {
-            memcpy(&eight, s.p + i, 8);
-            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
-                i += 8;
+        uint64_t words[4];
+        if (s.len - i >= sizeof words) {
+            memcpy(words, s.p + i, sizeof words);
+            if (((words[0] | words[1] | words[2] | words[3]) & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof words;
                 continue;
             }
+        }
+        if ((unsigned char)s.p[i] < 0x80) {
+            i++;
+            continue;
         }
         size_t n = utf8_sequence(s.p + i, s.len - i);
         if (n == 0)

@@ -16,10 +16,10 @@
 #include "common/err.h"
 
 enum {
-    WIRE_VERSION = 1,                   /* of this build */
-    WIRE_VERSION_MIN = 1,               /* oldest that it serves */
-    WIRE_MESSAGE_MAX = 4 * 1024 * 1024, /* bytes; ZMQ_MAXMSGSIZE */
-    WIRE_TASKS_MAX = 500                /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE */
+    WIRE_VERSION = 1,                    /* of this build */
+    WIRE_VERSION_MIN = 1,                /* oldest that it serves */
+    WIRE_MESSAGE_MAX = 16 * 1024 * 1024, /* bytes; ZMQ_MAXMSGSIZE: a sitemap of 50,000 URLs fits */
+    WIRE_TASKS_MAX = 500                 /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE */
 };
 
 /* Numbers never change their meaning. */
@@ -147,7 +147,7 @@ struct wire_found {
 struct wire_again {
     struct span url;
     uint32_t depth;
-    struct span error; /* "REASON: detail" */
+    struct span error; /* "REASON: detail"; p == NULL: not tried, no attempt is used */
 };
 struct wire_result {
     struct wire_token token;

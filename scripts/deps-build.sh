@@ -143,7 +143,8 @@ deps_curl() {
     say "  curl"
     for feature in ftp file ldap ldaps rtsp dict telnet tftp pop3 imap smb smtp gopher mqtt \
         manual libcurl-option ntlm ntlm-wb tls-srp unix-sockets alt-svc hsts netrc doh aws \
-        kerberos-auth negotiate-auth sspi websockets symbol-hiding; do
+        kerberos-auth negotiate-auth sspi websockets symbol-hiding \
+        headers-api mime form-api; do
         off+=("--disable-$feature")
     done
     for feature in libpsl librtmp libidn2 gssapi libssh2 libssh ca-bundle ca-path ca-fallback \

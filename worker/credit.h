@@ -21,7 +21,8 @@ enum {
     CREDIT_PREFILL_MS = 50,
     CREDIT_PREFILL_MIN = 1,
     CREDIT_PREFILL_MAX = 4096,
-    CREDIT_INPUT_BYTES = 8 * 1024 * 1024 /* of inputs in hand */
+    CREDIT_INPUT_BYTES = 8 * 1024 * 1024, /* of inputs in hand */
+    CREDIT_RESULTS_MAX = 8192             /* finished, not acknowledged: the store sets the pace */
 };
 
 struct credit {
@@ -36,7 +37,8 @@ struct credit {
 struct credit_state {
     size_t in_hand;        /* tasks that wait or run */
     uint64_t input_bytes;  /* of them */
-    uint64_t result_bytes; /* finished, not acknowledged */
+    size_t results;        /* finished, not acknowledged */
+    uint64_t result_bytes; /* of them */
     uint64_t finished;     /* tasks since the process began */
     bool closed;           /* draining, or the lease is in doubt */
 };

@@ -46,7 +46,8 @@ struct local {
     struct buf items, item, line;
     struct tally stats, reasons;
     uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
-    uint64_t n_failed; /* tasks that failed as a whole, for good */
+    uint64_t n_failed;      /* tasks that failed as a whole, for good */
+    size_t item_rows_bytes; /* of one item's rows, as of late; 0: not known yet */
     uint64_t next_timeout_check_ms;
     uint64_t random;
 };
@@ -85,8 +86,9 @@ static uint64_t backoff_ms(struct local *l, uint32_t attempt)
     return cap ? 1 + l->random % cap : 1;
 }
 
-/* Plans one input. attempt: the coming one. */
-static void plan(struct local *l, struct span text, uint32_t depth, uint32_t attempt,
+/* Plans one input. attempt: the coming one. known: it was planned before; reason: why it failed then,
+ * NULL when it was not tried. */
+static void plan(struct local *l, struct span text, uint32_t depth, uint32_t attempt, bool known,
                  const char *reason, const char *detail)
 {
     uint64_t key;
@@ -103,24 +105,24 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
         return;
     }
     bool is_new = true;
-    if (attempt == 1 && l->spec->unique)
+    if (!known && l->spec->unique)
         rc = frontier_first_seen(l->frontier, unique, &is_new);
     if (!is_new) {
         l->n_duplicates++;
         return;
     }
-    if (attempt == 1 && l->spec->items_max != 0 && l->n_inputs >= l->spec->items_max) {
+    if (!known && l->spec->items_max != 0 && l->n_inputs >= l->spec->items_max) {
         l->n_beyond++;
         return;
     }
-    const uint64_t due_ms = attempt > 1 ? clock_ms() + backoff_ms(l, attempt) : 0;
+    const uint64_t due_ms = reason ? clock_ms() + backoff_ms(l, attempt) : 0;
     if (rc == ERR_OK)
         rc = frontier_add(l->frontier, key, buf_span(&l->item), attempt, due_ms);
     if (rc != ERR_OK)
         reject(l, text, "FRONTIER_FULL", "the limit of the frontier (--frontier-max) is reached");
-    else if (attempt == 1)
+    else if (!known)
         l->n_inputs++;
-    else
+    else if (reason)
         l->n_retries++;
 }
 
@@ -135,7 +137,7 @@ static int feed(struct local *l, struct error *e)
         if (rc != ERR_OK)
             return rc;
         if (text.p)
-            plan(l, text, 0, 1, NULL, NULL);
+            plan(l, text, 0, 1, false, NULL, NULL);
         else
             l->feed_done = true;
     }
@@ -197,11 +199,29 @@ static void failed(struct local *l, struct local_task *t, enum err code, const c
         }
         const struct span text = unpack_str(&item);
         if (text.p && unpack_ok(&item))
-            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, reason,
+            plan(l, text, (uint32_t)depth, again ? t->plan.attempt + 1 : UINT32_MAX, true, reason,
                  detail);
         unpack_skip(&u);
     }
     l->n_failed += !again;
+}
+
+/* Follows upwards at once and downwards slowly: too small a task costs little. */
+static void learn_rows(struct local *l, size_t item_bytes)
+{
+    const size_t least = l->item_rows_bytes - l->item_rows_bytes / 16;
+    l->item_rows_bytes = MAX(item_bytes + 1, least);
+}
+
+/* As many items as all tasks under way may have, so that their rows stay in the budget. Before the
+ * first rows, one. */
+static size_t task_items(const struct local *l)
+{
+    if (l->item_rows_bytes == 0)
+        return 1;
+    const size_t fit = LOCAL_ROWS_BYTES / LOCAL_TASKS_PER_LOOP / l->item_rows_bytes;
+    const size_t most = MIN((size_t)l->spec->task_items, (size_t)LOCAL_TASK_ITEMS_MAX);
+    return MAX(MIN(fit, most), (size_t)1);
 }
 
 static void account(struct local *l, struct local_task *t)
@@ -221,16 +241,18 @@ static void account(struct local *l, struct local_task *t)
         return;
     }
     l->n_rows += o->rows->n_rows;
+    learn_rows(l, batch_bytes(o->rows) / t->plan.n_items);
     for (size_t i = 0; i < o->n_stats; i++)
         tally_add(&l->stats, o->stats[i].name, o->stats[i].value);
     for (size_t i = 0; i < o->n_rejects; i++)
         reject(l, span_str(o->rejects[i].input), o->rejects[i].reason, o->rejects[i].detail);
     for (size_t i = 0; i < o->n_retries; i++)
-        plan(l, span_str(o->retries[i].input), o->retries[i].depth, t->plan.attempt + 1,
-             o->retries[i].reason, o->retries[i].detail);
+        plan(l, span_str(o->retries[i].input), o->retries[i].depth,
+             t->plan.attempt + (o->retries[i].reason != NULL), true, o->retries[i].reason,
+             o->retries[i].detail);
     l->n_found += o->n_found;
     for (size_t i = 0; i < o->n_found && !l->stopped; i++)
-        plan(l, span_str(o->found[i].url), o->found[i].depth, 1, NULL, NULL);
+        plan(l, span_str(o->found[i].url), o->found[i].depth, 1, false, NULL, NULL);
 }
 
 static void settled(struct local *l, struct local_task *t)
@@ -275,9 +297,8 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
 static int start_all(struct local *l, struct error *e)
 {
     struct frontier_task next;
-    const size_t max_items = MIN((size_t)l->spec->task_items, (size_t)LOCAL_TASK_ITEMS_MAX);
     while (!l->stopped && l->n_tasks < l->tasks_max &&
-           frontier_take(l->frontier, clock_ms(), max_items, &l->items, &next)) {
+           frontier_take(l->frontier, clock_ms(), task_items(l), &l->items, &next)) {
         const int rc = start(l, &next, e);
         if (rc != ERR_OK)
             return rc;

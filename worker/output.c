@@ -13,25 +13,32 @@ struct output *output_new(struct batch *rows_take)
     return o;
 }
 
+/* Forgets the texts from these counts on. */
+static void lists_truncate(struct output *o, size_t n_rejects, size_t n_retries, size_t n_found)
+{
+    for (; o->n_rejects > n_rejects; o->n_rejects--) {
+        free(o->rejects[o->n_rejects - 1].input);
+        free(o->rejects[o->n_rejects - 1].detail);
+    }
+    for (; o->n_retries > n_retries; o->n_retries--) {
+        free(o->retries[o->n_retries - 1].input);
+        free(o->retries[o->n_retries - 1].detail);
+    }
+    for (; o->n_found > n_found; o->n_found--)
+        free(o->found[o->n_found - 1].url);
+}
+
 void output_free(struct output *o)
 {
     if (!o)
         return;
     batch_free(o->rows);
-    for (size_t i = 0; i < o->n_rejects; i++) {
-        free(o->rejects[i].input);
-        free(o->rejects[i].detail);
-    }
-    for (size_t i = 0; i < o->n_retries; i++) {
-        free(o->retries[i].input);
-        free(o->retries[i].detail);
-    }
-    for (size_t i = 0; i < o->n_found; i++)
-        free(o->found[i].url);
+    lists_truncate(o, 0, 0, 0);
     free(o->rejects);
     free(o->retries);
     free(o->found);
     free(o->stats);
+    free(o->marked);
     free(o);
 }
 
@@ -53,6 +60,7 @@ static char *copied(struct output *o, struct span s)
     char *copy = strndup(s.p ? s.p : "", s.len);
     if (!copy)
         o->failed = true;
+    o->text_bytes += s.len;
     return copy;
 }
 
@@ -103,4 +111,39 @@ void output_stat(struct output *o, const char *name, int64_t add)
         return;
     o->stats = items;
     items[o->n_stats++] = (struct output_stat){name, add};
+}
+
+size_t output_bytes(const struct output *o)
+{
+    return batch_bytes(o->rows) + o->text_bytes;
+}
+
+struct output_mark output_mark(struct output *o)
+{
+    if (o->n_stats > o->marked_cap) {
+        int64_t *more = realloc(o->marked, 2 * o->n_stats * sizeof *more);
+        if (more) {
+            o->marked = more;
+            o->marked_cap = 2 * o->n_stats;
+        } else {
+            o->failed = true;
+        }
+    }
+    for (size_t i = 0; i < MIN(o->n_stats, o->marked_cap); i++)
+        o->marked[i] = o->stats[i].value;
+    return (struct output_mark){.n_rows = o->rows->n_rows,
+                                .n_rejects = o->n_rejects,
+                                .n_retries = o->n_retries,
+                                .n_found = o->n_found,
+                                .n_stats = o->n_stats,
+                                .text_bytes = o->text_bytes};
+}
+
+void output_rollback(struct output *o, const struct output_mark *mark)
+{
+    batch_truncate(o->rows, mark->n_rows);
+    lists_truncate(o, mark->n_rejects, mark->n_retries, mark->n_found);
+    for (size_t i = 0; i < o->n_stats; i++)
+        o->stats[i].value = i < MIN(mark->n_stats, o->marked_cap) ? o->marked[i] : 0;
+    o->text_bytes = mark->text_bytes;
 }

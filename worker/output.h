@@ -18,11 +18,12 @@ struct output_reject {
     char *detail; /* may be NULL */
 };
 
-/* An input to run again as part of a new task, whose attempt is one more than this task's. */
+/* An input to run again as part of a new task, whose attempt is one more than this task's unless the
+ * input was not tried. */
 struct output_retry {
     char *input; /* URL */
     uint32_t depth;
-    const char *reason; /* static, as above */
+    const char *reason; /* static, as above; NULL: not tried */
     char *detail;
 };
 
@@ -54,6 +55,15 @@ struct output {
     char error_detail[500];
     const char *error_reason; /* static reason code when error is not OK */
     bool failed;              /* an append found no memory: the task must be failed with NOMEM */
+    size_t text_bytes;        /* of rejects, retries and found */
+    int64_t *marked;          /* values of the stats at the mark */
+    size_t marked_cap;
+};
+
+/* A point to go back to. Stats that are new since stay, with the value 0. */
+struct output_mark {
+    uint32_t n_rows;
+    size_t n_rejects, n_retries, n_found, n_stats, text_bytes;
 };
 
 struct output *output_new(struct batch *rows_take);
@@ -62,7 +72,11 @@ void output_reject(struct output *o, struct span input, const char *reason, cons
 void output_retry(struct output *o, struct span input, uint32_t depth, const char *reason,
                   const char *detail);
 void output_found(struct output *o, struct span url, uint32_t depth);
-void output_stat(struct output *o, const char *name,
-                 int64_t add); /* adds to an entry of that name */
+/* Adds to the entry of that name. */
+void output_stat(struct output *o, const char *name, int64_t add);
+
+size_t output_bytes(const struct output *o);      /* of its parts that grow with the pages */
+struct output_mark output_mark(struct output *o); /* one at a time: the next one replaces it */
+void output_rollback(struct output *o, const struct output_mark *mark);
 
 #endif

@@ -34,8 +34,11 @@ static void pack_rejects(const struct output *o, struct buf *out)
     }
 }
 
+/* p == NULL for an input that was not tried. */
 static struct span again_error(const struct output_retry *r, struct arena *a)
 {
+    if (!r->reason)
+        return (struct span){NULL, 0};
     const size_t n = strlen(r->reason) + (r->detail ? strlen(r->detail) + 2 : 0);
     char *text = arena_alloc(a, n + 1);
     if (!text)

@@ -334,6 +334,7 @@ void workload_state(const struct workload *w, struct credit_state *ret)
         .in_hand = held_count(&w->held, HELD_WAITING) + held_count(&w->held, HELD_RUNNING) +
                    w->n_abandoned,
         .input_bytes = w->held.input_bytes,
+        .results = held_count(&w->held, HELD_READY) + held_count(&w->held, HELD_SENT),
         .result_bytes = w->held.result_bytes,
         .finished = w->tasks_done + w->tasks_failed + w->tasks_returned,
     };

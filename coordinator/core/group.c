@@ -38,9 +38,9 @@ void group_push(struct sched *s, struct group *g, struct task t, bool front)
         group_settle(s, g);
 }
 
-struct task group_pop(struct sched *s, struct group *g)
+struct task group_pop(struct sched *s, struct group *g, uint64_t *ret_since_ms)
 {
-    struct task t = task_queue_pop(&g->ready, &s->task_pool);
+    struct task t = task_queue_pop(&g->ready, &s->task_pool, ret_since_ms);
     g->n_ready--;
     if (g->state == GROUP_QUEUED)
         shard_load(s, g, -1);

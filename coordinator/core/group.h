@@ -42,7 +42,8 @@ struct group {
 
 struct group *group_get(struct sched *s, struct job *job, uint64_t key); /* makes it if need be */
 void group_push(struct sched *s, struct group *g, struct task t, bool front);
-struct task group_pop(struct sched *s, struct group *g);
+/* *ret_since_ms: when the task became ready. */
+struct task group_pop(struct sched *s, struct group *g, uint64_t *ret_since_ms);
 
 /* Where it belongs now. Call after any change of the group, its job, its key or the fleet. */
 void group_settle(struct sched *s, struct group *g);

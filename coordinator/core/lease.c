@@ -13,6 +13,7 @@ static struct lease *lease_new(struct sched *s, struct group *g, struct task t)
     struct lease *l = mem_pool_get(&s->lease_pool);
     l->task = t;
     l->group = g;
+    l->given_ms = SCHED_MS_UNKNOWN;
     g->n_leased++;
     list_add(&g->job->leases, &l->in_job);
     map_add(&s->lease_map, hash_mix(t.id.v), l);
@@ -75,10 +76,12 @@ void lease_assign(struct sched *s, struct session *se, struct group *g)
 {
     struct job *job = g->job;
     uint32_t grant = key_grant(s, g->key, job);
-    struct lease *l = lease_new(s, g, group_pop(s, g));
+    uint64_t since_ms;
+    struct lease *l = lease_new(s, g, group_pop(s, g, &since_ms));
     job_count_move(s, job, SCHED_READY, SCHED_LEASED, 1);
     l->token = (struct token){s->config.epoch, ++s->token_counter};
     l->grant = grant;
+    l->given_ms = s->now_ms;
     lease_hold(s, l, se);
     se->given_tasks++;
     se->given_bytes += l->task.input_bytes;
@@ -91,6 +94,7 @@ void lease_assign(struct sched *s, struct session *se, struct group *g)
     a->u.assign.attempt = l->task.attempt + 1u;
     a->u.assign.grant = grant;
     a->u.assign.run_timeout_ms = job->run_timeout_ms;
+    a->u.assign.waited_ms = s->now_ms - since_ms;
 
     shard_turn(g);
     if (g->n_ready == 0)
@@ -137,6 +141,8 @@ static void lease_commit(struct sched *s, struct lease *l, enum sched_write writ
     a->u.complete.write = write;
     a->u.complete.attempt = l->task.attempt;
     a->u.complete.kills = l->task.kills;
+    a->u.complete.ran_ms =
+        l->given_ms == SCHED_MS_UNKNOWN ? SCHED_MS_UNKNOWN : s->now_ms - l->given_ms;
     a->u.complete.error = error;
     a->u.complete.payload = payload;
 }
@@ -264,6 +270,7 @@ void lease_lost(struct sched *s, struct lease *l, bool kill)
     if (kill && s->config.kills_max > 0 && l->task.kills >= s->config.kills_max) {
         l->token = (struct token){0};
         l->session_id.v = 0;
+        l->given_ms = SCHED_MS_UNKNOWN; /* it was lost somewhere on the way */
         job_count_move(s, l->group->job, SCHED_LEASED, SCHED_COMMITTING, 1);
         lease_commit(s, l, SCHED_WRITE_DEAD, "WORKER_LOST", NULL);
         return;

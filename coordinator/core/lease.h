@@ -34,7 +34,8 @@ struct lease {
     enum sched_write write; /* COMMITTING: what was asked of the store */
     uint32_t grant;         /* slots of the key; 0: not limited */
     uint32_t retry_after_ms;
-    struct alarm run; /* of the job's run_timeout_ms, in listened time */
+    uint64_t given_ms; /* when it was assigned; SCHED_MS_UNKNOWN: adopted, or never leased */
+    struct alarm run;  /* of the job's run_timeout_ms, in listened time */
     struct list in_session, in_job;
 };
 

@@ -136,6 +136,8 @@ struct sched_event {
     } u;
 };
 
+#define SCHED_MS_UNKNOWN UINT64_MAX
+
 enum sched_action_type {
     SCHED_ACT_WELCOME,  /* session accepted; adopted leases keep their tokens; `held` answers */
     SCHED_ACT_ASSIGN,   /* send the task to the session */
@@ -162,6 +164,7 @@ struct sched_action {
             uint32_t attempt; /* from 1: the attempt that this is */
             uint32_t grant;   /* concurrent uses of the key that the worker may make; 0: no limit */
             uint32_t run_timeout_ms;
+            uint64_t waited_ms; /* since it became ready, after its backoff or the recovery wait */
         } assign;
         struct {
             const char *reason;
@@ -169,6 +172,8 @@ struct sched_action {
         struct {
             enum sched_write write;
             uint32_t attempt, kills; /* counts after this one */
+            uint64_t ran_ms;   /* since it was given to the worker; SCHED_MS_UNKNOWN: it was given
+                                before a restart, was lost with its worker, or never given */
             const char *error; /* static reason when the core decided ("WORKER_LOST"), or NULL */
             void *payload;     /* NULL when there is no result */
         } complete;

@@ -1,6 +1,6 @@
 #include "task.h"
 
-static const uint16_t chunk_cap[TASK_CHUNK_SIZES] = {2, 8, 60};
+static const uint8_t chunk_cap[TASK_CHUNK_SIZES] = {2, 8, 60};
 
 static uint16_t task_clamp(uint32_t v)
 {
@@ -33,8 +33,8 @@ bool task_move_allowed(int from, int to)
 void task_pool_init(struct task_pool *p)
 {
     for (int i = 0; i < TASK_CHUNK_SIZES; i++)
-        mem_pool_init(&p->chunks[i],
-                      sizeof(struct task_chunk) + chunk_cap[i] * sizeof(struct task));
+        mem_pool_init(&p->chunks[i], sizeof(struct task_chunk) +
+                                         chunk_cap[i] * (sizeof(struct task) + sizeof(uint32_t)));
     list_init(&p->by_age);
 }
 
@@ -69,6 +69,18 @@ static struct task_chunk *chunk_new(struct task_pool *p, uint64_t n, uint64_t no
     return c;
 }
 
+/* When each item came, in milliseconds after since_ms; sticks at UINT32_MAX, which is 49 days. */
+static uint32_t *chunk_later_ms(struct task_chunk *c)
+{
+    return (uint32_t *)(void *)&c->items[c->cap];
+}
+
+static void chunk_put(struct task_chunk *c, unsigned at, struct task t, uint64_t now_ms)
+{
+    c->items[at] = t;
+    chunk_later_ms(c)[at] = (uint32_t)MIN(now_ms - c->since_ms, (uint64_t)UINT32_MAX);
+}
+
 static void chunk_free(struct task_pool *p, struct task_chunk *c)
 {
     list_del(&c->in_age);
@@ -86,7 +98,7 @@ void task_queue_push(struct task_queue *q, struct task_pool *p, struct task t, u
             q->first = c;
         q->last = c;
     }
-    q->last->items[q->last->tail++] = t;
+    chunk_put(q->last, q->last->tail++, t, now_ms);
 }
 
 void task_queue_push_front(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n,
@@ -100,7 +112,7 @@ void task_queue_push_front(struct task_queue *q, struct task_pool *p, struct tas
         if (!q->last)
             q->last = c;
     }
-    q->first->items[--q->first->head] = t;
+    chunk_put(q->first, --q->first->head, t, now_ms);
 }
 
 const struct task *task_queue_peek(const struct task_queue *q)
@@ -108,10 +120,11 @@ const struct task *task_queue_peek(const struct task_queue *q)
     return q->first ? &q->first->items[q->first->head] : NULL;
 }
 
-struct task task_queue_pop(struct task_queue *q, struct task_pool *p)
+struct task task_queue_pop(struct task_queue *q, struct task_pool *p, uint64_t *ret_since_ms)
 {
     struct task_chunk *c = q->first;
     assert(c);
+    *ret_since_ms = c->since_ms + chunk_later_ms(c)[c->head];
     struct task t = c->items[c->head++];
     if (c->head == c->tail) {
         q->first = c->next;

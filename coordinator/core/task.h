@@ -1,6 +1,6 @@
 /*
  * task.h: the record of a task that waits, and the queue of such records. A waiting task has no
- * object, no hash entry and no allocation of its own: it is 16 bytes in a chunk of its group.
+ * object, no hash entry and no allocation of its own: it is 20 bytes in a chunk of its group, 4 of them for when it became ready.
  *
  * It refuses to know why a task waits; group.h and delay.h do.
  *
@@ -40,14 +40,15 @@ struct task task_from_event(const struct sched_task *in);
 bool task_move_allowed(int from, int to);
 
 /* ---- queue: a deque in chunks of three sizes, so that a group of one task stays small and one
- * of a million has 0.7 bytes of overhead a task ---- */
+ * of a million has 0.7 bytes of overhead a task. Behind its items, a chunk holds for each of them
+ * how many milliseconds after the chunk it came (chunk_later_ms in task.c) ---- */
 enum { TASK_CHUNK_SIZES = 3 };
 
 struct task_chunk {
     struct task_chunk *next;
     struct list in_age; /* all chunks, oldest first */
     uint64_t since_ms;  /* when its first record came */
-    uint16_t head, tail, cap;
+    uint8_t head, tail, cap;
     uint8_t size; /* which of the pools */
     struct task items[];
 };
@@ -72,8 +73,9 @@ void task_queue_push(struct task_queue *q, struct task_pool *p, struct task t, u
                      uint64_t now_ms);
 void task_queue_push_front(struct task_queue *q, struct task_pool *p, struct task t, uint64_t n,
                            uint64_t now_ms);
-const struct task *task_queue_peek(const struct task_queue *q);        /* NULL: empty */
-struct task task_queue_pop(struct task_queue *q, struct task_pool *p); /* must not be empty */
+const struct task *task_queue_peek(const struct task_queue *q); /* NULL: empty */
+/* Must not be empty. *ret_since_ms: when the task was pushed. */
+struct task task_queue_pop(struct task_queue *q, struct task_pool *p, uint64_t *ret_since_ms);
 void task_queue_clear(struct task_queue *q, struct task_pool *p);
 uint64_t task_queue_count(const struct task_queue *q); /* walks the chunks; for the invariant */
 

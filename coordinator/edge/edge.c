@@ -31,8 +31,16 @@ static void act_welcome(struct edge *e, const struct sched_action *a)
     sessions_send(e->sessions, s);
 }
 
+/* Tasks of a job that has just ended count as the last kind. */
+static size_t job_kind_index(const struct edge *e, struct job_id id)
+{
+    const struct job *job = jobs_get(e->jobs, id);
+    return job ? edge_kind_index(job->spec->kinds) : EDGE_KINDS - 1;
+}
+
 static void act_assign(struct edge *e, const struct sched_action *a)
 {
+    histogram_add(&e->counts.waits[job_kind_index(e, a->job)], a->u.assign.waited_ms);
     struct session *s = sessions_get(e->sessions, a->session.v);
     if (!s)
         return;
@@ -56,6 +64,10 @@ static void act_revoke(struct edge *e, const struct sched_action *a)
 
 static void act_complete(struct edge *e, const struct sched_action *a)
 {
+    if (a->u.complete.ran_ms != SCHED_MS_UNKNOWN) {
+        histogram_add(&e->counts.runs[job_kind_index(e, a->job)], a->u.complete.ran_ms);
+        histogram_recent_add(&e->recent_runs, a->u.complete.ran_ms);
+    }
     completions_add(e->completions, a);
 }
 
@@ -141,6 +153,16 @@ bool edge_may_log(struct edge *e)
         e->logged = 0;
     }
     return ++e->logged <= EDGE_LOGS_PER_S;
+}
+
+double edge_eta_s(const struct edge *e, const struct sched_stats *stats)
+{
+    uint64_t left = 0;
+    for (size_t i = 0; i < SCHED_TASK_STATES; i++)
+        left += stats->tasks[i];
+    if (left == 0)
+        return 0.0;
+    return e->done_per_s > 0 ? (double)left / e->done_per_s : -1.0;
 }
 
 size_t edge_kind_index(uint32_t kinds)

@@ -12,6 +12,7 @@
 #define DROVER_EDGE_H
 
 #include "common/buf.h"
+#include "coordinator/edge/histogram.h"
 #include "coordinator/edge/store_thread.h"
 
 struct completions;
@@ -52,6 +53,7 @@ struct edge_counts {
     uint64_t jobs_submitted[EDGE_KINDS];
     uint64_t jobs_finished[EDGE_JOB_OUTCOMES];
     uint64_t attempts[EDGE_KINDS][EDGE_OUTCOMES];
+    struct histogram waits[EDGE_KINDS], runs[EDGE_KINDS];
     uint64_t rows, rejects, items;
     uint64_t scrape_responses[EDGE_STATUS_CLASSES], scrape_bytes;
     uint64_t discarded;  /* stale results */
@@ -74,6 +76,7 @@ struct edge {
     uint64_t store_full_ms;        /* when it did */
     struct store_sizes sizes;      /* of some seconds ago */
     double done_per_s, rows_per_s; /* of the last seconds */
+    struct histogram_recent recent_runs;
 
     struct sched *sched;
     struct sched_actions actions;
@@ -97,6 +100,10 @@ struct edge {
 };
 
 void edge_clock(struct edge *e); /* reads both clocks into now_ms and wall_ms */
+
+/* How long the tasks that are here will take at the present rate, in seconds; negative: not known.
+ */
+double edge_eta_s(const struct edge *e, const struct sched_stats *stats);
 
 /* Fills in the time, steps the scheduler and carries out what it asks for; before the store has its
  * thread (at replay) that is left to edge_carry_out. */

@@ -142,7 +142,7 @@ int front_job(struct store *s, struct call *c, struct error *error)
         return 0;
     int rc = store_job_find(s, c->args.job_name, &c->args.job, error);
     if (rc == ERR_NOT_FOUND)
-        return error_set(error, rc, "there is no job named %.*s",
+        return error_set(error, ERR_NOT_FOUND, "there is no job named %.*s",
                          (int)MIN(c->args.job_name.len, (size_t)100), c->args.job_name.p);
     return rc;
 }

@@ -104,6 +104,7 @@ static void update_rates(struct chores *c, struct edge *e)
             e->done_per_s = 0;
         if (e->rows_per_s < 0.01)
             e->rows_per_s = 0;
+        histogram_recent_fade(&e->recent_runs, dt);
     }
     c->rates_ms = e->now_ms;
     c->done = done;

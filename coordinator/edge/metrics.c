@@ -80,6 +80,18 @@ static void render_tasks(const struct edge *e, const struct sched_stats *s, stru
     counter(out, "items_total", "Inputs accepted from clients.", e->counts.items);
 }
 
+static void render_times(struct buf *out, const char *name, const char *help,
+                         const struct histogram of_kinds[EDGE_KINDS])
+{
+    char full[64], labels[64];
+    snprintf(full, sizeof(full), "drover_%s", name);
+    head(out, name, "histogram", help);
+    for (size_t k = 0; k < EDGE_KINDS; k++) {
+        snprintf(labels, sizeof(labels), QUEUE ",kind=\"%s\"", edge_kind_name(k));
+        histogram_render(&of_kinds[k], out, full, labels);
+    }
+}
+
 static void render_scrape(const struct edge *e, struct buf *out)
 {
     head(out, "scrape_responses_total", "counter", "Answers of scraped servers, by status.");
@@ -229,6 +241,11 @@ void metrics_render(const struct edge *e, struct buf *out)
     render_self(e, &stats, out);
     render_jobs(e, out);
     render_tasks(e, &stats, out);
+    render_times(out, "task_wait_seconds", "From ready to run until given to a worker.",
+                 e->counts.waits);
+    render_times(out, "task_run_seconds",
+                 "From given to a worker until the result was accepted or the time was over.",
+                 e->counts.runs);
     render_scrape(e, out);
     render_workers(e, out);
     render_each_worker(e, out);

@@ -101,7 +101,9 @@ struct store_complete {
         struct store_item item;
         struct span error;
     } * retries;
-    size_t n_retries; /* become tasks with attempt + 1 (below), never de-duplicated */
+    /* They become tasks with attempt + 1, or, those without an error, with the same attempt and at
+     * once: they were not tried. Never de-duplicated. */
+    size_t n_retries;
     uint32_t retry_after_ms;
 };
 

@@ -96,6 +96,26 @@ static int choose_found(struct store_sqlite *s, struct store_sqlite_job *job,
     return code;
 }
 
+/* The inputs to run again: those that failed, with an error and one attempt more, or those that were
+ * not tried, which wait for nothing. */
+static int add_again(struct store_sqlite *s, struct store_sqlite_job *job,
+                     const struct store_complete *in, bool failed, struct arena *arena,
+                     struct store_complete_ret *ret, struct error *e)
+{
+    if (in->n_retries == 0)
+        return 0;
+    int code = store_group_start(&s->group, in->n_retries, e);
+    if (code)
+        return code;
+    for (size_t i = 0; i < in->n_retries; i++)
+        if ((in->retries[i].error.len > 0) == failed)
+            store_group_add(&s->group, &in->retries[i].item, in->retries[i].error);
+    if (s->group.n_items == 0)
+        return 0;
+    return store_sqlite_job_add_tasks(s, job, in->attempt + failed, failed ? in->retry_after_ms : 0,
+                                      arena, &ret->tasks, &ret->n_tasks, e);
+}
+
 static int add_new_tasks(struct store_sqlite *s, struct store_sqlite_job *job,
                          const struct store_complete *in, struct arena *arena,
                          struct store_complete_ret *ret, struct error *e)
@@ -103,14 +123,9 @@ static int add_new_tasks(struct store_sqlite *s, struct store_sqlite_job *job,
     int code = choose_found(s, job, in, e);
     if (code == 0 && s->group.n_items > 0)
         code = store_sqlite_job_add_tasks(s, job, 0, 0, arena, &ret->tasks, &ret->n_tasks, e);
-    if (code == 0 && in->n_retries > 0)
-        code = store_group_start(&s->group, in->n_retries, e);
-    if (code || in->n_retries == 0)
-        return code;
-    for (size_t i = 0; i < in->n_retries; i++)
-        store_group_add(&s->group, &in->retries[i].item, in->retries[i].error);
-    return store_sqlite_job_add_tasks(s, job, in->attempt + 1, in->retry_after_ms, arena,
-                                      &ret->tasks, &ret->n_tasks, e);
+    if (code == 0)
+        code = add_again(s, job, in, true, arena, ret, e);
+    return code ? code : add_again(s, job, in, false, arena, ret, e);
 }
 
 static int write_outputs(struct store_sqlite *s, struct store_sqlite_job *job,

@@ -19,6 +19,16 @@ static void pack_real(struct buf *out, const char *key, double v)
     pack_f64(out, v);
 }
 
+/* Negative: not known. */
+static void pack_known(struct buf *out, const char *key, double v)
+{
+    pack_cstr(out, key);
+    if (v < 0)
+        pack_nil(out);
+    else
+        pack_f64(out, v);
+}
+
 static void pack_text(struct buf *out, const char *key, const char *v)
 {
     pack_cstr(out, key);
@@ -98,7 +108,7 @@ int verbs_status(struct call *c, struct error *error)
     sched_stats(e->sched, e->now_ms, &stats);
     size_t n_problems = find_problems(e, &stats, &f, problems);
     struct buf *out = front_reply(c);
-    pack_map(out, 11);
+    pack_map(out, 13);
     pack_text(out, "version", DROVER_VERSION);
     pack_real(out, "uptime_s", seconds_since(e, e->started_ms));
     pack_cstr(out, "healthy");
@@ -124,6 +134,8 @@ int verbs_status(struct call *c, struct error *error)
     pack_real(out, "oldest_ready_s", (double)stats.oldest_ready_age_ms / 1000.0);
     pack_real(out, "done_per_s", e->done_per_s);
     pack_real(out, "rows_per_s", e->rows_per_s);
+    pack_known(out, "run_p95_s", histogram_recent_quantile(&e->recent_runs, 0.95));
+    pack_known(out, "eta_s", edge_eta_s(e, &stats));
     pack_cstr(out, "problems");
     pack_array(out, n_problems);
     for (size_t i = 0; i < n_problems; i++)

@@ -52,7 +52,6 @@ class Bench:
     name: str
     samples: Dict[Tuple[str, str], List[Sample]] = field(default_factory=dict)
     missing: List[str] = field(default_factory=list)
-    lower_is_better: bool = False
 
     def rounds(self, case: str, engines: Dict[str, Callable[[], Sample]], n: int = 3) -> None:
         """Runs the engines of a case in turn, n times."""
@@ -74,12 +73,12 @@ class Bench:
     def report(self) -> None:
         """The table, and the JSON object as the last line."""
         results, ratios = [], {}
-        print(f"{'case':28} {'engine':14} {'median':>12} {'min':>12} {'max':>12} {'unit':10} {'peak MB':>8}")
+        print(f"{'case':40} {'engine':12} {'median':>12} {'min':>12} {'max':>12} {'unit':10} {'peak MB':>8}")
         for (case, engine), samples in self.samples.items():
             values = [sample.value for sample in samples]
             value, unit = statistics.median(values), samples[0].unit
             peak = max(sample.peak_mb for sample in samples)
-            print(f"{case:28} {engine:14} {value:12,.1f} {min(values):12,.1f} {max(values):12,.1f} "
+            print(f"{case:40} {engine:12} {figure(value)} {figure(min(values))} {figure(max(values))} "
                   f"{unit:10} {peak:8.1f}")
             results.append({"case": case, "engine": engine, "value": round(value, 3), "unit": unit,
                             "peak_mb": round(peak, 1)})
@@ -88,6 +87,11 @@ class Bench:
                 ratios.setdefault(case, {})[engine] = round(ours / value, 2) if value else None
         print(json.dumps({"bench": self.name, "results": results, "ratios": ratios,
                           "missing": self.missing}))
+
+
+def figure(value: float) -> str:
+    """Twelve columns, with as many decimals as matter."""
+    return f"{value:12,.0f}" if value >= 1000 else f"{value:12,.1f}" if value >= 10 else f"{value:12.3f}"
 
 
 def note(text: str) -> None:
@@ -159,6 +163,12 @@ def peak_mb(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024.0
     return 0.0
+
+
+def resident(pid: int) -> int:
+    """Bytes of a living process that are in memory now."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def tool(name: str, *places: str) -> Optional[str]:

@@ -432,7 +432,8 @@ class FakeWorker:
         while any(task.id not in self.acks for task in tasks):
             self.expect(RESULT_ACK, deadline - time.monotonic())
 
-    def work(self, until: Callable[[], bool], timeout_s: float = TIMEOUT_S, window: int = 200) -> None:
+    def work(
+            self, until: Callable[[], bool], timeout_s: float = TIMEOUT_S, window: int = 200) -> None:
         """Does every task that is held or comes, until the check is true (looked at between
         messages)."""
         deadline = time.monotonic() + timeout_s

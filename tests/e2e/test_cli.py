@@ -87,7 +87,12 @@ def test_from_submit_to_rows(cli: Cli, front: Front, coordinator: Coordinator,
 
     status = cli.json("status")
     assert status["workers"] == {"ready": 1, "draining": 0, "lost": 0}
-    assert cli.run("status").stdout.startswith("● healthy")
+    glance = cli.run("status").stdout
+    assert glance.startswith("● healthy") and "1 ready · 0 draining · 0 lost" in glance
+    head, queue = glance.splitlines()[-2:]
+    assert head.split() == ["QUEUE", "READY", "RUNNING", "DELAYED", "DEAD", "OLDEST", "RATE/s",
+                            "ROWS/s", "P95", "RUN", "ETA"]
+    assert queue.split()[:5] == ["default", "0", "0", "0", "0"] and queue.split()[8] != "-"
     assert cli.run("job", "results", "night").stdout.count("\n") == 4  # a name's beginning
     assert cli.run("job", "results", job, "--rejects").stdout == ""
 

@@ -146,7 +146,8 @@ def test_wait_answers_on_a_change_and_when_the_time_is_over(
     assert front.call("job.wait", job=job, version=0, wait_ms=30000, timeout_s=5)["state"] == "done"
 
 
-def test_results_come_while_the_job_runs(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_results_come_while_the_job_runs(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["a", "b"], seal=False, task_items=1)
     seq = front.send("job.results", job=job, cursor=0, wait_ms=30000)
     worker = fake_workers(coordinator)
@@ -194,7 +195,8 @@ def test_stats_rejects_and_counts(coordinator: Coordinator, front: Front, fake_w
     assert front.call("job.rejects", job=job, cursor=page["cursor"])["end"] is True
 
 
-def test_found_items_of_a_crawl_become_tasks_once(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_found_items_of_a_crawl_become_tasks_once(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     crawl = {"kind": "scrape", "follow": {"depth": 3}}
     job = front.submit(["http://a.example/"], stages=[crawl], task_items=1)
     worker = fake_workers(coordinator, kinds=1)
@@ -220,7 +222,8 @@ def test_found_items_of_a_crawl_become_tasks_once(coordinator: Coordinator, fron
     assert (ended["state"], ended["items"], ended["rows"]) == ("done", 3, 3)
 
 
-def test_again_makes_a_task_with_one_attempt_more(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_again_makes_a_task_with_one_attempt_more(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["http://a.example/1", "http://a.example/2"], stages=[{"kind": "scrape"}],
                        retry={"attempts": 3, "backoff_s": 0.01})
     worker = fake_workers(coordinator, kinds=1)
@@ -241,7 +244,8 @@ def test_again_makes_a_task_with_one_attempt_more(coordinator: Coordinator, fron
 
 # ---- cancel, pause ----
 
-def test_cancel_before_and_while_running(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_cancel_before_and_while_running(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit([f"i{i}" for i in range(100)], task_items=1)
     worker = fake_workers(coordinator)
     worker.hello()
@@ -261,7 +265,8 @@ def test_cancel_before_and_while_running(coordinator: Coordinator, front: Front,
     assert front.rows(job) == []
 
 
-def test_pause_holds_tasks_and_resume_lets_them_go(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_pause_holds_tasks_and_resume_lets_them_go(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["x"], seal=False)
     assert front.call("job.pause", job=job)["paused"] is True
     front.call("job.input", job=job, chunk=1, items=["y"])
@@ -289,7 +294,8 @@ def test_rm_takes_ended_jobs_only(coordinator: Coordinator, front: Front) -> Non
 
 # ---- failures ----
 
-def test_retries_dead_letters_and_a_second_chance(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_retries_dead_letters_and_a_second_chance(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["a", "b"], task_items=1, retry={"attempts": 2, "backoff_s": 0.01})
     worker = fake_workers(coordinator)
     worker.hello()
@@ -347,7 +353,8 @@ def test_a_task_that_fails_for_good_is_a_dead_letter_that_can_be_discarded(
     assert front.call("dead.ls", job=job) == {"dead": []}
 
 
-def test_a_returned_task_costs_no_attempt(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_a_returned_task_costs_no_attempt(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["a"], retry={"attempts": 1})
     worker = fake_workers(coordinator)
     worker.hello()
@@ -361,12 +368,13 @@ def test_a_returned_task_costs_no_attempt(coordinator: Coordinator, front: Front
     assert front.wait(job)["state"] == "done"
 
 
-def test_rows_too_large_for_an_answer_fail_the_task(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_rows_too_large_for_an_answer_fail_the_task(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     job = front.submit(["a"])
     worker = fake_workers(coordinator)
     worker.hello()
     worker.credit(1)
-    worker.results([result(worker.take(1)[0], rows=["x" * (4 * 1024 * 1024 - 1000)])])
+    worker.results([result(worker.take(1)[0], rows=["x" * (16 * 1024 * 1024 - 1000)])])
     assert front.wait(job)["state"] == "failed"
     assert "LIMIT" in front.call("dead.ls", job=job)["dead"][0]["error"]
 

@@ -8,6 +8,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import time
 
 import msgpack
 import pytest
@@ -19,7 +20,8 @@ from fleet import (BYE, HELLO, NOOP, Coordinator, Front, Process, RemoteError, f
 # ---- start and stop ----
 
 
-def test_a_second_coordinator_on_one_data_directory_is_refused(coordinator: Coordinator, coordinators) -> None:
+def test_a_second_coordinator_on_one_data_directory_is_refused(
+        coordinator: Coordinator, coordinators) -> None:
     second = coordinators(name="second")
     second.data_dir = coordinator.data_dir
     process = second.spawn()
@@ -41,7 +43,8 @@ def test_an_address_in_use_is_named(coordinator: Coordinator, coordinators) -> N
     ("listen.back", "tcp://*:0"),
     ("listen.http", "http://0.0.0.0:0"),
 ])
-def test_addresses_that_others_reach_are_refused_without_keys(coordinators, option: str, value: str) -> None:
+def test_addresses_that_others_reach_are_refused_without_keys(
+        coordinators, option: str, value: str) -> None:
     process = coordinators(**{option: value}).spawn()
     assert process.wait() != 0
     assert option in process.text() or "others" in process.text()
@@ -99,6 +102,12 @@ def test_every_series_is_there_from_the_start(coordinator: Coordinator) -> None:
                  'drover_workers{state="ready"}', 'drover_worker_slots{state="busy"}',
                  'drover_sink_rows_total{sink="store"}', 'drover_store_commit_seconds_count'):
         assert name in metrics, name
+    for kind in ("scrape", "transform", "score", "noop"):
+        for name in ("wait", "run"):
+            labels = f'queue="default",kind="{kind}"'
+            for series in (f'bucket{{{labels},le="0.001"}}', f'bucket{{{labels},le="5000"}}',
+                           f'bucket{{{labels},le="+Inf"}}', f"sum{{{labels}}}", f"count{{{labels}}}"):
+                assert metrics[f"drover_task_{name}_seconds_{series}"] == 0
     assert metrics['drover_build_info{version="0.1.0",protocol="1"}'] == 1
     text = coordinator.get("/metrics")[1]
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
@@ -106,7 +115,8 @@ def test_every_series_is_there_from_the_start(coordinator: Coordinator) -> None:
     assert {n for n in names if n.endswith("_total")} == counters
 
 
-def test_metrics_and_status_follow_the_work(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_metrics_and_status_follow_the_work(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     worker = fake_workers(coordinator, name="w-7", slots=8)
     worker.hello()
     job = front.submit([f"i{i}" for i in range(100)], task_items=1)
@@ -130,9 +140,44 @@ def test_metrics_and_status_follow_the_work(coordinator: Coordinator, front: Fro
     assert status["slots"]["total"] == 8 and status["healthy"] and status["problems"] == []
     assert status["tasks"] == {"ready": 0, "running": 0, "delayed": 0, "dead": 0}
     assert status["done_per_s"] > 0
+    assert 0 < status["run_p95_s"] < 20 and status["eta_s"] == 0
+    for name in ("wait", "run"):
+        series = f'drover_task_{name}_seconds_%s{{queue="default",kind="noop"%s}}'
+        assert metrics[series % ("count", "")] == metrics[series % ("bucket", ',le="+Inf"')] == 100
+        assert 0 <= metrics[series % ("sum", "")] < 100 * 20
     worker.send(BYE, ["done"])
     metrics = wait_until(lambda: (m := coordinator.metrics())['drover_workers{state="lost"}'] == 1 and m, "lost")
     assert not [name for name in metrics if "w-7" in name]
+
+
+def test_waits_and_runs_are_timed(coordinator: Coordinator, front: Front, fake_workers) -> None:
+    before = front.call("status")
+    assert before["run_p95_s"] is None and before["eta_s"] == 0
+    front.submit(["a", "b"], task_items=1)
+    time.sleep(0.25)  # the time that is measured, not a wait for something
+    worker = fake_workers(coordinator, slots=1)
+    worker.hello()
+    assert front.call("status")["eta_s"] is None  # nothing was done yet: no rate
+    worker.credit(1)
+    [task] = worker.take(1)
+    time.sleep(0.25)
+    worker.results([result(task, rows=["r"])])
+    worker.work(until=lambda: len(worker.acks) >= 1)
+    labels = '{queue="default",kind="noop"%s}'
+
+    def counted() -> dict[str, float] | None:
+        worker.receive(0.05)
+        m = coordinator.metrics()
+        return m if m["drover_task_run_seconds_count" + labels % ""] >= 1 else None
+
+    metrics = wait_until(counted, "a run in the metrics")
+    for name in ("wait", "run"):
+        series = f"drover_task_{name}_seconds_"
+        longer = metrics[series + "count" + labels % ""] - metrics[series + "bucket" + labels % ',le="0.2"']
+        assert longer >= 1
+        assert metrics[series + "bucket" + labels % ',le="20"'] >= 1
+        assert 0.25 <= metrics[series + "sum" + labels % ""] < 20
+    assert 0.2 < front.call("status")["run_p95_s"] < 20
 
 
 def test_health_and_pages(coordinator: Coordinator) -> None:
@@ -222,7 +267,8 @@ def test_roles(keyed: Coordinator, keys: Keys, fronts, fake_workers) -> None:
     (None, "front"), (None, "back"), ("worker", "front"), ("client", "back"), ("admin", "back"),
     ("plain", "front"), ("plain", "back"),
 ])
-def test_keys_of_the_wrong_role_get_no_answer(keyed: Coordinator, keys: Keys, fronts, who, port) -> None:
+def test_keys_of_the_wrong_role_get_no_answer(
+        keyed: Coordinator, keys: Keys, fronts, who, port) -> None:
     good = keys.peer("client", "good")
     options = None if who == "plain" else keys.peer(who, "x")
     keyed.start()
@@ -297,11 +343,12 @@ def test_a_full_queue_refuses_with_retry_after(coordinators, fronts, fake_worker
     assert front.call("job.input", job=job, chunk=chunk, items=["one more"])["accepted"] == 1
 
 
-def test_messages_above_the_limit_end_the_connection(coordinator: Coordinator, front: Front) -> None:
+def test_messages_above_the_limit_end_the_connection(
+        coordinator: Coordinator, front: Front) -> None:
     big = Front(coordinator.front)
     try:
         job = front.submit([], seal=False)
-        big.send("job.input", job=job, chunk=0, items=["x" * (5 << 20)])
+        big.send("job.input", job=job, chunk=0, items=["x" * (17 << 20)])
         assert not big.socket.poll(500)
     finally:
         big.close()
@@ -315,7 +362,8 @@ def test_a_chunk_of_too_many_items_is_refused(front: Front) -> None:
     assert caught.value.name == "PAYLOAD_TOO_LARGE"
 
 
-def test_requests_that_wait_are_answered_when_it_stops(coordinator: Coordinator, front: Front) -> None:
+def test_requests_that_wait_are_answered_when_it_stops(
+        coordinator: Coordinator, front: Front) -> None:
     job = front.submit(["x"])
     version = front.call("job.status", job=job)["version"]
     seqs = [front.send("job.wait", job=job, version=version, wait_ms=30000),

@@ -23,7 +23,8 @@ def start_job(front: Front, worker, n: int, hold: int, **spec) -> tuple[int, lis
 
 # ---- restarts of the coordinator ----
 
-def test_kill_in_the_middle_loses_nothing(coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
+def test_kill_in_the_middle_loses_nothing(
+        coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
     """Acknowledged input is there, acknowledged results are not repeated, leases are re-adopted."""
     worker = fake_workers(coordinator)
     job, tasks = start_job(front, worker, 30, 10)
@@ -66,7 +67,8 @@ def test_a_result_sent_again_after_a_restart_is_stored_once(
     assert sorted(again.rows(job)) == ["i0", "i1"]
 
 
-def test_tasks_of_workers_that_do_not_come_back_go_to_others(coordinators, fronts, fake_workers) -> None:
+def test_tasks_of_workers_that_do_not_come_back_go_to_others(
+        coordinators, fronts, fake_workers) -> None:
     coordinator = coordinators(lease="500ms").start()
     worker = fake_workers(coordinator, name="gone")
     job, _ = start_job(fronts(coordinator), worker, 5, 5)
@@ -106,7 +108,8 @@ def test_random_kills_of_the_coordinator(coordinators, fronts, fake_workers) -> 
     assert sorted(fronts(coordinator).rows(job)) == sorted(items)
 
 
-def test_sigterm_commits_and_ends_with_0(coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
+def test_sigterm_commits_and_ends_with_0(
+        coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
     worker = fake_workers(coordinator)
     job, tasks = start_job(front, worker, 200, 100)
     worker.results([result(t) for t in tasks])
@@ -133,7 +136,8 @@ def test_a_job_that_had_only_its_end_left_ends_after_a_restart(
         assert again.wait(job)["state"] == "done"
 
 
-def test_the_end_of_a_job_survives(coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
+def test_the_end_of_a_job_survives(
+        coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
     worker = fake_workers(coordinator)
     job, tasks = start_job(front, worker, 1, 1)
     worker.finish(tasks)
@@ -191,7 +195,8 @@ def test_a_second_hello_of_the_same_worker_replaces_the_first(
     assert [(w["worker"], w["state"]) for w in workers] == [("same", "ready")]
 
 
-def test_hello_again_on_the_same_connection(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_hello_again_on_the_same_connection(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     worker = fake_workers(coordinator)
     job, tasks = start_job(front, worker, 2, 2)
     before = worker.session
@@ -214,7 +219,8 @@ def test_a_gap_in_the_numbers_asks_for_a_new_session(
     assert front.wait(job)["rows"] == 3
 
 
-def test_a_message_sent_twice_counts_once(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_a_message_sent_twice_counts_once(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     worker = fake_workers(coordinator)
     job, tasks = start_job(front, worker, 1, 1)
     frame = msgpack.packb([1, RESULT, worker.epoch, worker.session, worker.seq + 1, worker.seq_in,
@@ -228,7 +234,8 @@ def test_a_message_sent_twice_counts_once(coordinator: Coordinator, front: Front
     assert worker.receive(0.3) is None
 
 
-def test_messages_of_another_session_or_epoch_are_told_so(coordinator: Coordinator, fake_workers) -> None:
+def test_messages_of_another_session_or_epoch_are_told_so(
+        coordinator: Coordinator, fake_workers) -> None:
     worker = fake_workers(coordinator)
     worker.hello()
     for epoch, session in ((worker.epoch, worker.session + 7), (worker.epoch + 1, worker.session), (0, 0)):
@@ -236,7 +243,8 @@ def test_messages_of_another_session_or_epoch_are_told_so(coordinator: Coordinat
         assert worker.receive()[0] == RESYNC
 
 
-def test_bye_gives_everything_back_uncounted(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_bye_gives_everything_back_uncounted(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     leaving = fake_workers(coordinator, name="leaving")
     job, tasks = start_job(front, leaving, 3, 3, retry={"attempts": 1})
     leaving.send(BYE, ["shutting down"])
@@ -276,7 +284,8 @@ def test_credit_is_never_passed(coordinator: Coordinator, front: Front, fake_wor
     assert len(worker.take(10)) == 10
 
 
-def test_the_description_is_sent_once_in_a_session(coordinator: Coordinator, front: Front, fake_workers) -> None:
+def test_the_description_is_sent_once_in_a_session(
+        coordinator: Coordinator, front: Front, fake_workers) -> None:
     worker = fake_workers(coordinator)
     job = front.submit(["a", "b"], task_items=1)
     worker.hello()
@@ -306,7 +315,8 @@ def test_heartbeats_come_both_ways(coordinator: Coordinator, fake_workers, front
     assert [f[4] for f in frames] == [2, 3, 4]
 
 
-def test_inputs_that_are_not_in_memory_come_from_the_store(coordinators, fronts, fake_workers) -> None:
+def test_inputs_that_are_not_in_memory_come_from_the_store(
+        coordinators, fronts, fake_workers) -> None:
     coordinator = coordinators(**{"limits.inputs_memory": 0}).start()
     front = fronts(coordinator)
     items = [f"i{i}" for i in range(500)]
@@ -320,7 +330,8 @@ def test_inputs_that_are_not_in_memory_come_from_the_store(coordinators, fronts,
 
 # ---- drain ----
 
-def test_drain_is_told_kept_and_taken_back(coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
+def test_drain_is_told_kept_and_taken_back(
+        coordinator: Coordinator, front: Front, fronts, fake_workers) -> None:
     worker = fake_workers(coordinator)
     worker.hello()
     assert front.call("worker.drain", worker="w1")["state"] == "draining"
@@ -353,7 +364,8 @@ def test_drain_is_told_kept_and_taken_back(coordinator: Coordinator, front: Fron
     ({"slots": 0}, 11),
     ({"kinds": 0}, 11),
 ])
-def test_hellos_that_are_refused(coordinator: Coordinator, fake_workers, change: dict, code: int) -> None:
+def test_hellos_that_are_refused(
+        coordinator: Coordinator, fake_workers, change: dict, code: int) -> None:
     versions = change.pop("versions", (1, 1))
     worker = fake_workers(coordinator, **change)
     worker.send_hello(versions=versions)

@@ -318,3 +318,28 @@ def test_max_pages_of_a_crawl(fleet: Client, worker: Process, tmp_path: Path) ->
         server.close()
     assert (state.items, state.rows, state.stats["pages"]) == (20, 20, 20)
     assert state.stats["dropped.LIMIT"] > 0
+
+
+def test_large_rows_are_spread_over_results(fleet: Client, worker: Process) -> None:
+    """64 pages of 300 kB are one task, and more than a message may hold: what is not read within one
+    result goes on in another, and uses no attempt. A page that is too much alone is a reject."""
+    from scrape_server import ScrapeServer
+
+    class Large(ScrapeServer):
+        def page_large(self, site: Any, path: str, query: Any, headers: Any) -> Any:
+            size = 4_000_000 if path.endswith("/13") else 100_000
+            return self.html(f"<title>{path}</title>" + f"<p>{'x' * size}</p>" * 3)
+
+    server = Large()
+    try:
+        port = server.listen()
+        job = fleet.submit(scrape([f"http://127.0.0.1:{port}/large/{i}" for i in range(64)],
+                                  {"t": "title::text", "text": {"css": "p", "list": True}}, robots=False),
+                           retry=drover.Retry(1))
+        state = job.wait(timeout=60)
+        titles = [row["t"] for row in job.results()]
+    finally:
+        server.close()
+    assert sorted(titles) == sorted(f"/large/{i}" for i in range(64) if i != 13)
+    assert state.rejects_by_reason == {"OUTPUT_TOO_LARGE": 1}
+    assert state.tasks > 1 and state.dead == 0

@@ -212,10 +212,10 @@ def test_result_that_is_too_large_fails_and_names_the_limit(pair: Pair) -> None:
     coordinator.assign([[item] * 60])  # 3.6 MB: fits a message
     assert coordinator.wait_results(1)[0].n_rows == 60
     # Of short items the rows are larger than the input: each has an offset of four bytes.
-    coordinator.assign([["x"] * 1_500_000], first_task=2)
+    coordinator.assign([["x"] * 3_500_000], first_task=2)
     result = coordinator.wait_results(2)[1]
     assert result.outcome == fc.FAIL and result.rows is None
-    assert result.error.startswith("LIMIT: ") and "4194304" in result.error
+    assert result.error.startswith("LIMIT: ") and "16777216" in result.error
     assert "task_items" in result.error
 
 
@@ -303,7 +303,8 @@ def test_silent_coordinator_freezes_the_worker() -> None:
         coordinator.silent = True
         coordinator.run_until(lambda: len(coordinator.hellos) == 2, "HELLO after silence")
         coordinator.silent = False
-        coordinator.wait_session(3)
+        coordinator.welcome()
+        coordinator.wait_session(2)
         coordinator.assign([["a"]])
         coordinator.wait_results(1)
     finally:

@@ -245,7 +245,8 @@ def test_silence_freezes_and_the_next_session_thaws(server: ScrapeServer) -> Non
         assert len(server.of(port)) <= 2
         assert coordinator.held() == tokens
         coordinator.silent = False
-        coordinator.wait_session(3)
+        coordinator.welcome()
+        coordinator.wait_session(2)
         result = coordinator.wait_results(1)[0]
         assert result.token == tokens[0] and result.n_rows == 200
     finally:

@@ -222,25 +222,25 @@ static void fault_heal(struct sim *sim, void *arg, uint64_t tag)
 
 static struct sim_spec sim_draw_spec(struct sim *sim)
 {
-    struct sim_spec s = {
-        .priority = (uint8_t)sim_below(sim, 10),
-        .attempts_max = 1 + (uint32_t)sim_below(sim, 4),
-        .key_limit = (uint32_t)sim_below(sim, 4),
-        .run_timeout_ms = sim_chance(sim, 300) ? 3000 : 0,
-        .kinds = sim_chance(sim, 200) ? 3 : 1,
-        .chunks = 1 + (uint32_t)sim_below(sim, 3),
-        .chunk_tasks = 1 + (uint32_t)sim_below(sim, 25),
-        .keys = 1 + (uint32_t)sim_below(sim, 6),
-        .run_ms = sim_chance(sim, 200) ? 6000 : 500,
-        .retry_pm = (uint32_t)sim_below(sim, 300),
-        .fail_pm = (uint32_t)sim_below(sim, 50),
-        .found_pm = sim_chance(sim, 400) ? 400 : 0,
-        .again_pm = sim_chance(sim, 300) ? 200 : 0,
-        .poison_pm = sim_chance(sim, 150) ? 40 : 0,
-        .cancel_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0,
-        .pause_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0,
-        .retry_dead = sim_chance(sim, 300),
-    };
+    /* One draw a statement: the order inside an initialiser is the compiler's. */
+    struct sim_spec s = {0};
+    s.priority = (uint8_t)sim_below(sim, 10);
+    s.attempts_max = 1 + (uint32_t)sim_below(sim, 4);
+    s.key_limit = (uint32_t)sim_below(sim, 4);
+    s.run_timeout_ms = sim_chance(sim, 300) ? 3000 : 0;
+    s.kinds = sim_chance(sim, 200) ? 3 : 1;
+    s.chunks = 1 + (uint32_t)sim_below(sim, 3);
+    s.chunk_tasks = 1 + (uint32_t)sim_below(sim, 25);
+    s.keys = 1 + (uint32_t)sim_below(sim, 6);
+    s.run_ms = sim_chance(sim, 200) ? 6000 : 500;
+    s.retry_pm = (uint32_t)sim_below(sim, 300);
+    s.fail_pm = (uint32_t)sim_below(sim, 50);
+    s.found_pm = sim_chance(sim, 400) ? 400 : 0;
+    s.again_pm = sim_chance(sim, 300) ? 200 : 0;
+    s.poison_pm = sim_chance(sim, 150) ? 40 : 0;
+    s.cancel_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0;
+    s.pause_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0;
+    s.retry_dead = sim_chance(sim, 300);
     if (s.key_limit > 0 && sim_chance(sim, 400))
         s.key_delay_ms = 50 + (uint32_t)sim_below(sim, 300);
     if (s.key_limit > 0 && sim_chance(sim, 400))
@@ -282,8 +282,10 @@ bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose)
     sim_worker_init(sim);
     sim_client_init(sim);
     sim_coord_start(sim);
-    if (!calm)
-        sim_at(sim, 500 + sim_below(sim, 2000), fault_next, NULL, 500 + sim_below(sim, 6000));
+    if (!calm) {
+        uint64_t first_ms = 500 + sim_below(sim, 2000);
+        sim_at(sim, first_ms, fault_next, NULL, 500 + sim_below(sim, 6000));
+    }
     sim_at(sim, SIM_FAULTS_MS, fault_heal, NULL, 0);
     sim_loop(sim);
     if (!sim->violation[0])

@@ -242,6 +242,8 @@ static void what_is_wrong_is_said(void **state)
         {"url = \"a\" b\n", {NULL}, "more after the value", ERR_CONFIG},
         {"url\n", {NULL}, "not a line such as", ERR_CONFIG},
         {"url =\n", {NULL}, "a value is missing", ERR_CONFIG},
+        {"url = # later\n", {NULL}, "a value is missing", ERR_CONFIG},
+        {"url =# later\n", {NULL}, "a value is missing", ERR_CONFIG},
         {"[lease\ntime = 2s\n", {NULL}, "not a section", ERR_CONFIG},
         {"[scrape]\nallow_nets = [ \"a\"\n", {NULL}, "no closing bracket", ERR_CONFIG},
         {"[scrape]\nallow_nets = [ \"a\" \"b\" ]\n", {NULL}, "is not a list", ERR_CONFIG},

@@ -122,6 +122,8 @@ static void credit(void **state UNUSED)
         {"draining, told already", {.closed = true}, 10, 10, false},
         {"results above the budget", {.result_bytes = 1000}, 13, 10, true},
         {"results below the budget", {.result_bytes = 999}, 10, 13, true},
+        {"many results not acknowledged", {.results = CREDIT_RESULTS_MAX}, 13, 10, true},
+        {"room for two more results", {.results = CREDIT_RESULTS_MAX - 2}, 10, 12, true},
         {"inputs at their limit", {.input_bytes = CREDIT_INPUT_BYTES}, 10, 10, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

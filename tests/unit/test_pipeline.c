@@ -17,7 +17,7 @@ enum { KIND_COUNT = 0x100, KIND_APPEND = 0x200 };
 
 /* ---- a source of one row for each item, and a stage that appends its letter to each ---- */
 
-static int n_open;
+static int n_open, n_processed;
 
 static int compile(const json_t *stage, void **ret, struct error *e UNUSED)
 {
@@ -76,6 +76,7 @@ static int append_open(const void *compiled, void **ret, struct error *e)
 static int append_process(void *state, struct output *o, struct error *e)
 {
     const char *text = state;
+    n_processed++;
     if (strcmp(text, "no-process") == 0)
         return error_set(e, ERR_LIMIT, "too much");
     struct batch *b = rows(NULL);
@@ -118,16 +119,16 @@ static void stages_follow_one_another(void **state UNUSED)
 {
     static const struct {
         const char *name, *stages, *row, *reason;
-        int error;
+        int error, n_processed;
     } cases[] = {
-        {"the source alone", SOURCE, "x", NULL, ERR_OK},
-        {"one stage", SOURCE "," APPEND("a"), "xa", NULL, ERR_OK},
+        {"the source alone", SOURCE, "x", NULL, ERR_OK, 0},
+        {"one stage", SOURCE "," APPEND("a"), "xa", NULL, ERR_OK, 1},
         {"three stages in order", SOURCE "," APPEND("a") "," APPEND("b") "," APPEND("c"), "xabc",
-         NULL, ERR_OK},
+         NULL, ERR_OK, 3},
         {"a stage that cannot begin", SOURCE "," APPEND("no-open") "," APPEND("b"), NULL,
-         "UNAVAILABLE", ERR_UNAVAILABLE},
+         "UNAVAILABLE", ERR_UNAVAILABLE, 0},
         {"a stage that fails", SOURCE "," APPEND("a") "," APPEND("no-process") "," APPEND("b"),
-         NULL, "LIMIT", ERR_LIMIT},
+         NULL, "LIMIT", ERR_LIMIT, 2},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct pipeline *p = NULL;
@@ -135,8 +136,10 @@ static void stages_follow_one_another(void **state UNUSED)
         if (make(cases[i].stages, &p, &e) != ERR_OK)
             fail_msg("%s: %s", cases[i].name, e.detail);
         struct output *o = pipeline_output(p);
+        n_processed = 0;
         pipeline_run(p, SPAN("\x91\xa1x"), o);
         assert_int_equal(o->error, cases[i].error);
+        assert_int_equal(n_processed, cases[i].n_processed);
         if (cases[i].row)
             assert_true(span_eq(batch_get_text(o->rows, 0, 0), span_str(cases[i].row)));
         else
@@ -282,17 +285,22 @@ static void too_large_fails_and_names_the_limit(void **state UNUSED)
     static char text[40001];
     memset(text, 'x', sizeof(text) - 1);
     static const struct {
-        uint32_t n_rows;
+        uint32_t n_rows, n_rejects;
         enum wire_outcome outcome;
-    } cases[] = {{104, WIRE_DONE}, {105, WIRE_FAIL}, {3000, WIRE_FAIL}};
+    } cases[] = {{419, 0, WIRE_DONE},
+                 {420, 0, WIRE_FAIL},
+                 {419, 1, WIRE_FAIL},
+                 {3000, 0, WIRE_FAIL}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct output *o = new_output(cases[i].n_rows, text);
+        for (uint32_t k = 0; k < cases[i].n_rejects; k++)
+            output_reject(o, SPAN("x"), "WHY", text);
         const struct wire_result m = packed(o, &a, &out);
         assert_int_equal(m.outcome, cases[i].outcome);
         assert_true(out.len <= WIRE_MESSAGE_MAX);
         if (m.outcome == WIRE_FAIL) {
             assert_non_null(memmem(m.error.p, m.error.len, "LIMIT: ", 7));
-            assert_non_null(memmem(m.error.p, m.error.len, "4194304", 7));
+            assert_non_null(memmem(m.error.p, m.error.len, "16777216", 8));
         }
         output_free(o);
     }

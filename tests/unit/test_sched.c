@@ -37,6 +37,55 @@ static void a_task_is_done_once_it_is_durable(void **state)
     fix_done(&f);
 }
 
+static void waits_and_runs_are_measured(void **state)
+{
+    (void)state;
+    struct fix f = fix_new();
+    fix_open(&f, 1, .run_timeout_ms = 5000);
+    fix_hello(&f, 10, .worker = 100);
+    fix_tasks(&f, 1, 1, 1, 77);
+    f.now += 300;
+    fix_tasks(&f, 1, 2, 1, 77);
+    f.now += 40;
+    fix_credit(&f, 10, 2);
+    struct sched_action first = fix_act(&f, SCHED_ACT_ASSIGN, 0);
+    struct sched_action second = fix_act(&f, SCHED_ACT_ASSIGN, 1);
+    assert_int_equal(first.u.assign.waited_ms, 340);
+    assert_int_equal(second.u.assign.waited_ms, 40);
+
+    f.now += 1234;
+    fix_result(&f, 10, 1, first.token, SCHED_DONE, .payload = NULL);
+    assert_int_equal(fix_act(&f, SCHED_ACT_COMPLETE, 0).u.complete.ran_ms, 1234);
+    fix_completed(&f, 1, NULL, 0);
+
+    /* Given back: it waits anew, from now on. */
+    fix_result(&f, 10, 2, second.token, SCHED_RETURNED, .payload = NULL);
+    f.now += 7;
+    fix_credit(&f, 10, 4);
+    assert_int_equal(fix_act(&f, SCHED_ACT_ASSIGN, 0).u.assign.waited_ms, 7);
+
+    /* A run that is cut short counts with its limit; the backoff after it is no wait. */
+    fix_tick(&f, f.now + 5000);
+    assert_int_equal(fix_act(&f, SCHED_ACT_COMPLETE, 0).u.complete.ran_ms, 5000);
+    fix_completed(&f, 2, NULL, 0);
+    fix_tick(&f, f.now + 4000);
+    assert_true(fix_act(&f, SCHED_ACT_ASSIGN, 0).u.assign.waited_ms == 0);
+
+    /* Lost with its worker: nobody knows how long it ran. */
+    fix_session(&f, SCHED_EV_LOST, 10, false);
+    for (uint64_t se = 11; se < 13; se++) {
+        fix_hello(&f, se, .worker = se);
+        fix_credit(&f, se, 1);
+        f.now += 50;
+        fix_session(&f, SCHED_EV_LOST, se, false);
+    }
+    struct sched_action dead = fix_act(&f, SCHED_ACT_COMPLETE, 0);
+    assert_int_equal(dead.u.complete.write, SCHED_WRITE_DEAD);
+    assert_true(dead.u.complete.ran_ms == SCHED_MS_UNKNOWN);
+    fix_completed(&f, 2, NULL, 0);
+    fix_done(&f);
+}
+
 static void stale_results_are_discarded(void **state)
 {
     (void)state;
@@ -363,6 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_is_done_once_it_is_durable),
+        cmocka_unit_test(waits_and_runs_are_measured),
         cmocka_unit_test(stale_results_are_discarded),
         cmocka_unit_test(outcomes_ask_for_the_right_write),
         cmocka_unit_test(a_retried_task_waits_for_its_backoff),

@@ -107,6 +107,7 @@ static void a_queue_of_tasks_is_a_deque(void **state)
     struct task_queue q = {0};
     struct retry_rng rng = {4};
     uint64_t model[4 * N], first = 2 * N, last = 2 * N; /* [first, last) */
+    uint64_t since_ms;
     task_pool_init(&pool);
     for (uint64_t i = 1; i < N; i++) {
         uint64_t dice = retry_random(&rng) % 5;
@@ -118,12 +119,13 @@ static void a_queue_of_tasks_is_a_deque(void **state)
             model[--first] = i;
         } else if (first < last) {
             assert_int_equal(task_queue_peek(&q)->id.v, model[first]);
-            assert_int_equal(task_queue_pop(&q, &pool).id.v, model[first++]);
+            assert_int_equal(task_queue_pop(&q, &pool, &since_ms).id.v, model[first]);
+            assert_int_equal(since_ms, model[first++]);
         }
         assert_int_equal(task_queue_count(&q), last - first);
     }
     while (first < last)
-        assert_int_equal(task_queue_pop(&q, &pool).id.v, model[first++]);
+        assert_int_equal(task_queue_pop(&q, &pool, &since_ms).id.v, model[first++]);
     assert_null(task_queue_peek(&q));
     assert_true(task_pool_oldest_ms(&pool) == UINT64_MAX);
     task_queue_push(&q, &pool, (struct task){.id = {1}}, 0, 77);

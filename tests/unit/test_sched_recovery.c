@@ -50,6 +50,7 @@ static void held_tasks_are_adopted(void **state)
     assert_int_equal(fix_act(&f, SCHED_ACT_REVOKE, 1).task.v, 5);
     fix_result(&f, 10, 2, TOKEN(1, 40), SCHED_DONE);
     assert_int_equal(fix_count(&f, SCHED_ACT_COMPLETE), 1);
+    assert_true(fix_act(&f, SCHED_ACT_COMPLETE, 0).u.complete.ran_ms == SCHED_MS_UNKNOWN);
     fix_completed(&f, 2, NULL, 0);
     assert_int_equal(fix_act(&f, SCHED_ACT_ACK, 0).token.epoch, 1);
     fix_credit(&f, 10, 100);

@@ -137,6 +137,38 @@ static void test_garbage(void **state)
                      DECODE_BAD);
 }
 
+/* Trailers that lie about size or checksum: neither read too much nor believed. */
+static void test_trailer(void **state)
+{
+    struct fixture *f = *state;
+    enum { LIMIT = 1 << 20, CRC = 8, SIZE = 4 };
+    static const struct {
+        const char *name;
+        size_t from_end;
+        uint8_t byte;
+        size_t limit_bytes;
+        enum decode_result result;
+    } cases[] = {
+        {"checksum", CRC, 0xff, LIMIT, DECODE_BAD},
+        {"smaller", SIZE, 5, LIMIT, DECODE_BAD},
+        {"nothing", SIZE, 0, LIMIT, DECODE_BAD},
+        {"larger", SIZE, 25, LIMIT, DECODE_BAD},
+        {"much larger", SIZE - 2, 8, LIMIT, DECODE_BAD},
+        {"above the limit", SIZE - 3, 1, LIMIT, DECODE_BAD},
+        {"smaller, but more than the limit", SIZE, 5, 10, DECODE_TOO_LARGE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char packed[64];
+        memcpy(packed, hello_gzip.p, hello_gzip.len);
+        packed[hello_gzip.len - cases[i].from_end] = (char)cases[i].byte;
+        enum decode_result r = decode_body(f->d, DECODE_GZIP, (struct span){packed, hello_gzip.len},
+                                           cases[i].limit_bytes, &f->out);
+        if (r != cases[i].result)
+            fail_msg("%s: %d", cases[i].name, r);
+        assert_true(f->out.cap < LIMIT / 4);
+    }
+}
+
 /* 64 MB from 64 KB: ends at the limit, without memory for the rest. */
 static void test_bomb(void **state)
 {
@@ -172,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test_setup_teardown(test_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_garbage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_trailer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bomb, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_zstd_window, set_up, tear_down),
     };

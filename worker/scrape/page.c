@@ -374,15 +374,34 @@ static void remember_validators(struct page *p, const struct fetch *f)
         validators_put(l->validators, page_url(p), p->run->task->job_id, etag, modified);
 }
 
+/* Extracts, unless the task has made enough already; takes back what is too much for a message. */
+static void extract_within(struct page *p, const struct fetch *f, struct span body)
+{
+    struct run *r = p->run;
+    if (r->full) {
+        run_page_untried(p);
+        return;
+    }
+    const struct output_mark before = output_mark(r->out);
+    const size_t bytes_before = output_bytes(r->out);
+    extract(p, f, body);
+    if (output_bytes(r->out) - bytes_before > RUN_PAGE_OUTPUT_MAX) {
+        output_rollback(r->out, &before);
+        page_reject(p, "OUTPUT_TOO_LARGE", "the rows and links of this page have more than 10 MiB");
+        return;
+    }
+    r->full = output_bytes(r->out) >= RUN_OUTPUT_ENOUGH_BYTES;
+    remember_validators(p, f);
+    run_page_settled(p);
+}
+
 static void read_page(struct page *p, const struct fetch *f)
 {
     struct scrape_loop *l = p->run->loop;
     struct span body;
     switch (decode(p, f, &body)) {
     case DECODE_OK:
-        extract(p, f, body);
-        remember_validators(p, f);
-        run_page_settled(p);
+        extract_within(p, f, body);
         break;
     case DECODE_TOO_LARGE:
         page_reject(p, "TOO_LARGE", "more than max_bytes after decompression");

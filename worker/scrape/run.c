@@ -91,6 +91,13 @@ void run_page_settled(struct page *p)
     r->unreachable_in_row = 0;
 }
 
+void run_page_untried(struct page *p)
+{
+    struct run *r = p->run;
+    output_retry(r->out, page_requested(p), r->task->urls[p->index].depth, NULL, NULL);
+    run_page_settled(p);
+}
+
 void run_page_failed(struct page *p, const char *reason, const char *detail, bool unreachable)
 {
     struct run *r = p->run;
@@ -254,7 +261,8 @@ static void put_counts(struct run *r)
     r->out->key_backoff_ms = r->backoff_ms;
 }
 
-/* Failures that may pass become retries, or the failure of the whole when nothing else happened. */
+/* Failures that may pass become retries, or the failure of the whole when nothing else happened. What
+ * was never asked for goes on in another task without using an attempt. */
 static void put_failures(struct run *r)
 {
     struct output *out = r->out;
@@ -273,12 +281,17 @@ static void put_failures(struct run *r)
     for (const struct page *p = r->failed; p; p = p->next)
         output_retry(out, page_requested(p), r->task->urls[p->index].depth, p->reason, p->detail);
     for (size_t i = r->url_next; i < r->task->n_urls; i++)
-        output_retry(out, task_url(r, i), r->task->urls[i].depth, r->gave_up, r->gave_up_detail);
+        output_retry(out, task_url(r, i), r->task->urls[i].depth, NULL, NULL);
+}
+
+static bool more_to_start(const struct run *r)
+{
+    return r->url_next < r->task->n_urls && !r->gave_up && !r->full;
 }
 
 void run_check(struct run *r)
 {
-    if (r->n_pages > 0 || (r->url_next < r->task->n_urls && !r->gave_up))
+    if (r->n_pages > 0 || more_to_start(r))
         return;
     put_counts(r);
     put_failures(r);
@@ -377,8 +390,7 @@ bool run_has_room(const struct scrape_loop *l)
 
 static bool wants_turn(const struct run *r)
 {
-    return r->active < MAX(r->task->grant, 1u) &&
-           (r->todo || (!r->gave_up && r->url_next < r->task->n_urls));
+    return r->active < MAX(r->task->grant, 1u) && (r->todo || more_to_start(r));
 }
 
 /* The next task of the host with something to start; the one after it is served next time. */

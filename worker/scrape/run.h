@@ -27,6 +27,10 @@ enum {
     RUN_QUICK_WAIT_MAX_MS = 2000 /* before one of them, unless Retry-After says more */
 };
 
+/* A result is one message of at most 16 MiB. A task that has made RUN_OUTPUT_ENOUGH_BYTES gives the rest
+ * of its URLs back, untried; what one page may add to that is bounded, too. */
+enum { RUN_OUTPUT_ENOUGH_BYTES = 1024 * 1024, RUN_PAGE_OUTPUT_MAX = 10 * 1024 * 1024 };
+
 /* Added up in the task, put out once: names in run.c. */
 enum run_count {
     RUN_REQUESTS,
@@ -64,6 +68,7 @@ struct run {
     size_t n_settled;              /* URLs with an answer or a reject */
     size_t n_unreachable;          /* of failed */
     uint32_t unreachable_in_row;
+    bool full;           /* it has made enough: the rest is given back */
     bool host_down;      /* the rest was given up because the host cannot be had */
     const char *gave_up; /* static reason why the rest is not tried; NULL: it is */
     char gave_up_detail[200];
@@ -85,6 +90,7 @@ void run_give_up(struct run *r, const char *reason, const char *detail, uint64_t
 /* A page's part in the task is over; it no longer exists after. */
 void run_page_settled(struct page *p);
 void run_page_failed(struct page *p, const char *reason, const char *detail, bool unreachable);
+void run_page_untried(struct page *p); /* it goes into another task, at no cost */
 
 /* A page wants (another) turn at its present host. */
 void run_page_again(struct page *p);

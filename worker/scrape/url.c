@@ -8,8 +8,8 @@
  * references. */
 struct url_ctx {
     lxb_url_parser_t base_parser, parser;
-    lxb_url_t *base;
-    struct buf base_text; /* the base, serialised without fragment */
+    lxb_url_t *base;      /* NULL: not parsed (yet) */
+    struct buf base_text; /* the base, serialised without fragment; empty: there is none */
     bool base_is_plain;   /* base_text is one that the fast paths may take apart */
     struct buf text;      /* the last result */
     struct buf settled;
@@ -141,6 +141,23 @@ static bool plain_tail(struct span s, size_t i, size_t *ret_end)
     return end == s.len || s.p[end] == '#';
 }
 
+/* Four decimal numbers without leading zeros. */
+static bool plain_ipv4(struct span host)
+{
+    size_t i = 0;
+    for (int part = 0; part < 4; part++) {
+        if (part > 0 && (i == host.len || host.p[i++] != '.'))
+            return false;
+        size_t start = i;
+        unsigned n = 0;
+        while (i < host.len && i - start < 3 && host.p[i] >= '0' && host.p[i] <= '9')
+            n = n * 10 + (unsigned)(host.p[i++] - '0');
+        if (i == start || n > 255 || (i - start > 1 && host.p[start] == '0'))
+            return false;
+    }
+    return i == host.len;
+}
+
 /* The length of a "host[:port]" at i that is canonical beyond doubt; 0: not sure. */
 static size_t plain_host(struct span s, size_t i, bool https)
 {
@@ -154,8 +171,10 @@ static size_t plain_host(struct span s, size_t i, bool https)
             label = k + 1;
         }
     }
-    if (label == end || (s.p[label] >= '0' && s.p[label] <= '9'))
-        return 0; /* ends with a dot, or may be an IPv4 address */
+    if (label == end)
+        return 0;
+    if (s.p[label] >= '0' && s.p[label] <= '9' && !plain_ipv4((struct span){s.p + i, end - i}))
+        return 0; /* may be an IPv4 address in another form */
     if (memmem(s.p + i, end - i, "--", 2))
         return 0; /* may be punycode, which is checked */
     if (end == s.len || s.p[end] != ':')
@@ -261,7 +280,9 @@ bool url_base_set(struct url_ctx *u, struct span absolute)
 {
     size_t key_len;
     u->base = NULL;
-    u->base_is_plain = false;
+    u->base_is_plain = canonical_fast(absolute, &u->base_text, &key_len);
+    if (u->base_is_plain)
+        return true; /* parsed when a reference needs it */
     buf_clear(&u->base_text);
     if (absolute.len > URL_BYTES_MAX)
         return false;
@@ -288,6 +309,8 @@ bool url_resolve(struct url_ctx *u, struct span reference, bool keep_fragment, s
         *ret = buf_span(&u->text);
         return true;
     }
+    if (!u->base && u->base_text.len > 0)
+        u->base = parse(&u->base_parser, NULL, buf_span(&u->base_text));
     lxb_url_t *url = parse(&u->parser, u->base, reference);
     if (!url || !settle(u, url, keep_fragment))
         return false;

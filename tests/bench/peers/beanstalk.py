@@ -1,7 +1,7 @@
 """The beanstalkd client of the queue benchmark: plain sockets, pipelined, nothing that is not needed.
 
 put(n): n small jobs, `window` commands ahead of their answers. drain(n): reserve and delete n jobs the
-same way. one(): a job put and handed to a waiting consumer; the seconds between.
+same way. latencies(): one job at a time to a waiting consumer.
 """
 
 from __future__ import annotations
@@ -72,17 +72,18 @@ def drain(port: int, n: int, window: int) -> float:
     return n / (time.monotonic() - start)
 
 
-def latencies(port: int, n: int) -> list[float]:
-    """Seconds from a put to its hand-over to a waiting consumer and its deletion, n times."""
+def latencies(port: int, n: int) -> tuple[list[float], list[float]]:
+    """Seconds from a put until a waiting consumer has the job, and until it is deleted, n times."""
     producer, consumer = Connection(port), Connection(port)
-    seconds = []
+    taken, deleted = [], []
     for _ in range(n):
         consumer.send(b"reserve\r\n")
-        start = time.monotonic()
+        start = time.perf_counter()
         producer.send(b"put 1024 0 60 4\r\ntask\r\n")
         job = consumer.lines(2)[0].split()[1]
+        taken.append(time.perf_counter() - start)
         consumer.send(b"delete " + job + b"\r\n")
         consumer.line()
-        seconds.append(time.monotonic() - start)
+        deleted.append(time.perf_counter() - start)
         producer.line()
-    return seconds
+    return taken, deleted
