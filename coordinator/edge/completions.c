@@ -323,7 +323,8 @@ void completions_add(struct completions *c, const struct sched_action *a)
     to->in.attempt = a->u.complete.attempt - (a->u.complete.write == SCHED_WRITE_DONE);
     to->in.kills = a->u.complete.kills;
     to->in.now_ms = c->edge->wall_ms;
-    if (a->u.complete.error)
+    /* That its attempts are used up says less than why the last one failed, which the task has. */
+    if (a->u.complete.error && strcmp(a->u.complete.error, "ATTEMPTS_EXHAUSTED") != 0)
         to->in.error = span_str(a->u.complete.error);
     if (p)
         add_result(c, g, to, p->result);

@@ -29,8 +29,9 @@ SEED = int(os.environ.get("DROVER_CHAOS_SEED", "0")) or random.SystemRandom().ra
 class PoliteFleet:
     """A coordinator and workers w1, w2, ... that can be killed, stopped and cut off."""
 
-    def __init__(self, folder: Path, coordinator: Coordinator, n: int) -> None:
+    def __init__(self, folder: Path, coordinator: Coordinator, n: int, slots: int) -> None:
         self.folder = folder
+        self.slots = slots
         self.coordinator = coordinator
         coordinator.start()
         coordinator.keep_ports()
@@ -46,7 +47,7 @@ class PoliteFleet:
             self.relays[name] = Relay(self.coordinator.back)
         self.workers[name] = Process(
             name, [str(find_binary("drover-worker")), "--coordinator", self.relays[name].url,
-                   "--id", name, "--loops", "1", "--slots", "1", "--user-agent", f"{name}/1",
+                   "--id", name, "--loops", "1", "--slots", str(self.slots), "--user-agent", f"{name}/1",
                    "--allow-net", "127.0.0.0/8"], self.folder)
 
     def states(self) -> dict[str, str]:
@@ -112,11 +113,24 @@ class PoliteFleet:
             relay.close()
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, coordinators: Callable[..., Coordinator]) -> Iterator[PoliteFleet]:
-    fleet = PoliteFleet(tmp_path, coordinators(lease=f"{int(LEASE_S * 1000)}ms", kills_max=100), 3)
+def make_fleet(folder: Path, coordinators: Callable[..., Coordinator],
+               slots: int) -> Iterator[PoliteFleet]:
+    coordinator = coordinators(lease=f"{int(LEASE_S * 1000)}ms", kills_max=100)
+    fleet = PoliteFleet(folder, coordinator, 3, slots)
     yield fleet
     fleet.close()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, coordinators: Callable[..., Coordinator]) -> Iterator[PoliteFleet]:
+    """Each worker can take so little that a host's tasks are at several of them."""
+    yield from make_fleet(tmp_path, coordinators, 1)
+
+
+@pytest.fixture
+def wide_fleet(tmp_path: Path, coordinators: Callable[..., Coordinator]) -> Iterator[PoliteFleet]:
+    """One worker takes all tasks that a host allows: with it, all slots are in doubt."""
+    yield from make_fleet(tmp_path, coordinators, 3)
 
 
 @pytest.fixture
@@ -284,9 +298,10 @@ def hold(fleet: PoliteFleet, host: PoliteHost) -> None:
     pytest.param(hold, id="network holds everything back"),
 ])
 def test_limit_under_a_fault(
-    fleet: PoliteFleet, host: PoliteHost, fault: Callable[[PoliteFleet, PoliteHost], None]
+    wide_fleet: PoliteFleet, host: PoliteHost, fault: Callable[[PoliteFleet, PoliteHost], None]
 ) -> None:
     """Slow pages, so that most slots are in use when it happens."""
+    fleet = wide_fleet
     host.latency_s = lambda visit: 0.15
     job = fleet.submit(urls(host, 240), concurrency=6, timeout_s=2)
     host.wait(30)
@@ -297,9 +312,12 @@ def test_limit_under_a_fault(
 
 
 @pytest.mark.parametrize("fault", ["stop", "coordinator", "hold"])
-def test_requests_longer_than_the_lease(fleet: PoliteFleet, host: PoliteHost, fault: str) -> None:
+def test_requests_longer_than_the_lease(
+    wide_fleet: PoliteFleet, host: PoliteHost, fault: str
+) -> None:
     """What a worker has under way when it is lost counts, until it is over. One that lives cuts it off
     at the end of its lease; one that is stopped cannot, so that its slots rest for the job's time-out."""
+    fleet = wide_fleet
     slow_ones: list[Visit] = []
 
     def latency(visit: Visit) -> float:
