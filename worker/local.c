@@ -47,7 +47,8 @@ struct local {
     struct buf items, item, line;
     struct tally stats, reasons;
     uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
-    uint64_t n_failed; /* tasks that failed as a whole, for good */
+    uint64_t n_failed;      /* tasks that failed as a whole, for good */
+    size_t item_rows_bytes; /* of one item's rows, as of late; 0: not known yet */
     uint64_t next_timeout_check_ms;
     uint64_t random;
 };
@@ -207,6 +208,24 @@ static void failed(struct local *l, struct local_task *t, enum err code, const c
     l->n_failed += !again;
 }
 
+/* Follows upwards at once and downwards slowly: too small a task costs little. */
+static void learn_rows(struct local *l, size_t item_bytes)
+{
+    const size_t least = l->item_rows_bytes - l->item_rows_bytes / 16;
+    l->item_rows_bytes = MAX(item_bytes + 1, least);
+}
+
+/* As many items as all tasks under way may have, so that their rows stay in the budget. Before the
+ * first rows, one. */
+static size_t task_items(const struct local *l)
+{
+    if (l->item_rows_bytes == 0)
+        return 1;
+    const size_t fit = LOCAL_ROWS_BYTES / LOCAL_TASKS_PER_LOOP / l->item_rows_bytes;
+    const size_t most = MIN((size_t)l->spec->task_items, (size_t)LOCAL_TASK_ITEMS_MAX);
+    return MAX(MIN(fit, most), (size_t)1);
+}
+
 static void account(struct local *l, struct local_task *t)
 {
     const struct output *o = t->output;
@@ -224,6 +243,7 @@ static void account(struct local *l, struct local_task *t)
         return;
     }
     l->n_rows += o->rows->n_rows;
+    learn_rows(l, batch_bytes(o->rows) / t->plan.n_items);
     for (size_t i = 0; i < o->n_stats; i++)
         tally_add(&l->stats, o->stats[i].name, o->stats[i].value);
     for (size_t i = 0; i < o->n_rejects; i++)
@@ -279,9 +299,8 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
 static int start_all(struct local *l, struct error *e)
 {
     struct frontier_task next;
-    const size_t max_items = MIN((size_t)l->spec->task_items, (size_t)LOCAL_TASK_ITEMS_MAX);
     while (!l->stopped && l->n_tasks < l->tasks_max &&
-           frontier_take(l->frontier, clock_ms(), max_items, &l->items, &next)) {
+           frontier_take(l->frontier, clock_ms(), task_items(l), &l->items, &next)) {
         const int rc = start(l, &next, e);
         if (rc != ERR_OK)
             return rc;

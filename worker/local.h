@@ -4,7 +4,8 @@
  * rejects to files, and statistics.
  *
  * Bounded: inputs are read as there is room for them; the frontier has a limit in bytes, and what a
- * crawl finds beyond it is a reject with the reason FRONTIER_FULL.
+ * crawl finds beyond it is a reject with the reason FRONTIER_FULL; tasks get fewer inputs when their
+ * rows are large.
  *
  * Thread rule: one thread, the process's first; rows are written by the loops' threads, too.
  */
@@ -17,9 +18,10 @@
 #include "worker/scrape/scrape.h"
 
 enum {
-    LOCAL_TASK_ITEMS_MAX = 16,  /* small tasks: their rows wait in memory until they end */
-    LOCAL_TASKS_PER_LOOP = 64,  /* under way at once */
-    LOCAL_LINE_MAX = 64 * 1024, /* bytes of one line of the input */
+    LOCAL_TASK_ITEMS_MAX = 16,          /* small tasks: their rows wait in memory until they end */
+    LOCAL_TASKS_PER_LOOP = 64,          /* under way at once */
+    LOCAL_ROWS_BYTES = 4 * 1024 * 1024, /* of a loop's tasks: large rows make smaller tasks */
+    LOCAL_LINE_MAX = 64 * 1024,         /* bytes of one line of the input */
     LOCAL_INPUT_AHEAD_BYTES = 4 * 1024 * 1024 /* of inputs read before they are needed */
 };
 

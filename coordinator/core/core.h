@@ -48,8 +48,8 @@ struct sched {
     struct list ghosts;
     struct shard_loads loads;
     struct delay_heap delays;
-    struct alarm_heap key_alarms; /* by now_ms */
-    struct alarm_heap run_alarms; /* by listened time */
+    struct alarm_heap key_alarms;   /* by now_ms */
+    struct alarm_heap run_alarms;   /* by listened time */
     struct alarm_heap ghost_alarms; /* by now_ms */
     struct recovery recovery;
 };

@@ -65,9 +65,8 @@ void sched_free(struct sched *s)
     }
     struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map, &s->lease_map,
                           &s->session_map, &s->shard_map, &s->lane_map};
-    struct mem_pool *pools[] = {&s->job_pool,   &s->group_pool,   &s->key_pool,
-                                &s->lease_pool, &s->session_pool, &s->lane_pool,
-                                &s->ghost_pool};
+    struct mem_pool *pools[] = {&s->job_pool,     &s->group_pool, &s->key_pool,  &s->lease_pool,
+                                &s->session_pool, &s->lane_pool,  &s->ghost_pool};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         map_done(maps[i]);
     for (size_t i = 0; i < ARRAY_LEN(pools); i++)

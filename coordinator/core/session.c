@@ -100,7 +100,8 @@ void session_broken(struct sched *s, struct session *se)
         return;
     session_drain(s, se, true);
     se->broken = true;
-    se->closed = core_listened_ms(s) - se->heard_ms < MIN(s->config.lease_ms / 2, (uint32_t)SESSION_CLOSED_MS);
+    se->closed = core_listened_ms(s) - se->heard_ms <
+                 MIN(s->config.lease_ms / 2, (uint32_t)SESSION_CLOSED_MS);
     LIST_EACH (l, &se->leases, struct lease, in_session)
         if (l->grant == 0)
             lease_lost(s, l, true);

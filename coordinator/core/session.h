@@ -37,7 +37,7 @@ struct session {
     uint64_t granted_tasks, granted_bytes; /* by the worker */
     uint64_t given_tasks, given_bytes;     /* assigned so far */
     uint64_t heard_ms;                     /* in listened time */
-    bool broken; /* its connection is gone */
+    bool broken;                           /* its connection is gone */
     bool closed; /* broken, and that came without a silence before: its process was not stopped */
     bool silent; /* its lease is over */
     bool misfit; /* what is queued is larger than its bytes; until its next sign of life */

@@ -232,7 +232,8 @@ static void ask_resync(struct incoming *in, const char *reason)
 static bool in_order(struct incoming *in)
 {
     struct session *s = sessions_get(in->e->sessions, in->frame.session);
-    if (!s || s->broken || in->frame.epoch != in->e->epoch || s->peer.v != in->inbox->message.peer.v) {
+    if (!s || s->broken || in->frame.epoch != in->e->epoch ||
+        s->peer.v != in->inbox->message.peer.v) {
         ask_resync(in, "no such session");
         return false;
     }

@@ -201,8 +201,7 @@ static void session_lost(struct sessions *s, struct session *session)
         w->busy = w->queued = 0;
     }
     LOG_INFO("connection lost", log_str("worker", w->id), log_u64("session", session->id));
-    edge_event(s->edge,
-               &(struct sched_event){.type = SCHED_EV_LOST, .session = {session->id}});
+    edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST, .session = {session->id}});
 }
 
 void sessions_reap(struct sessions *s)

@@ -72,8 +72,8 @@ struct session {
     uint64_t seq_in, seq_out; /* last received, last sent */
     uint64_t resync_ms;       /* when RESYNC was last asked for */
     bool broken;              /* a send failed, or it may no longer come: nothing more is sent */
-    bool lost;                /* broken, and the scheduler has heard of it, who may keep it a while */
-    bool bye;                 /* the worker said it */
+    bool lost;  /* broken, and the scheduler has heard of it, who may keep it a while */
+    bool bye;   /* the worker said it */
     bool dirty; /* in the list of sessions to flush */
     struct session *next_dirty;
     struct assign *assigns;

@@ -73,12 +73,12 @@ class Bench:
     def report(self) -> None:
         """The table, and the JSON object as the last line."""
         results, ratios = [], {}
-        print(f"{'case':28} {'engine':14} {'median':>12} {'min':>12} {'max':>12} {'unit':10} {'peak MB':>8}")
+        print(f"{'case':40} {'engine':12} {'median':>12} {'min':>12} {'max':>12} {'unit':10} {'peak MB':>8}")
         for (case, engine), samples in self.samples.items():
             values = [sample.value for sample in samples]
             value, unit = statistics.median(values), samples[0].unit
             peak = max(sample.peak_mb for sample in samples)
-            print(f"{case:28} {engine:14} {figure(value)} {figure(min(values))} {figure(max(values))} "
+            print(f"{case:40} {engine:12} {figure(value)} {figure(min(values))} {figure(max(values))} "
                   f"{unit:10} {peak:8.1f}")
             results.append({"case": case, "engine": engine, "value": round(value, 3), "unit": unit,
                             "peak_mb": round(peak, 1)})

@@ -3,7 +3,7 @@
  *
  *   bench_store [directory] [tasks] [urls]
  *
- * Prints one line for each figure. Everything is committed with fsync in groups as store_thread
+ * Prints one line of JSON for each figure. Everything is committed with fsync in groups as store_thread
  * makes them. The folder must be on the disk in question; it is made and emptied of its database.
  */
 #include <stdio.h>
@@ -75,10 +75,16 @@ static uint64_t make_job(struct bench *b, uint32_t task_items, bool unique)
     return job;
 }
 
+static void figure(const char *what, double value, const char *unit)
+{
+    printf("{\"case\": \"%s\", \"value\": %.1f, \"unit\": \"%s\", \"peak_mb\": %.1f}\n", what,
+           value, unit, memory_mib());
+    fflush(stdout);
+}
+
 static void report(const char *what, uint64_t n, double seconds)
 {
-    printf("%-44s %10.0f /s  %8.2f s  peak %6.1f MiB\n", what, (double)n / seconds, seconds,
-           memory_mib());
+    figure(what, (double)n / seconds, "/s");
 }
 
 /* Tasks of one small item in chunks, then their completions. */
@@ -100,11 +106,11 @@ static void tasks(struct bench *b, uint64_t n, bool rows)
         first = first ? first : made[0].sched.id.v;
     }
     double middle = now_s();
-    report("tasks inserted, 1,000 in a commit", n, middle - start);
+    report(rows ? "insert (second time)" : "insert, 1,000 in a commit", n, middle - start);
     struct store_sizes sizes;
     check(store_sizes(b->s, &sizes, &b->e), &b->e, "sizes");
-    printf("%-44s %10.0f\n", "bytes on disk a pending task",
-           (double)(sizes.bytes - sizes.free_bytes) / (double)n);
+    figure(rows ? "disk, pending task (second time)" : "disk, pending task",
+           (double)(sizes.bytes - sizes.free_bytes) / (double)n, "bytes");
     middle = now_s();
     for (uint64_t done = 0; done < n; done += GROUP) {
         check(store_begin(b->s, &b->e), &b->e, "begin");
@@ -124,8 +130,9 @@ static void tasks(struct bench *b, uint64_t n, bool rows)
         check(store_commit(b->s, &b->e), &b->e, "commit");
     }
     double end = now_s();
-    report(rows ? "tasks completed with 80 bytes of rows" : "tasks completed", n, end - middle);
-    report("  both together", n, end - start);
+    report(rows ? "complete with 80 bytes of rows" : "complete, 1,000 in a commit", n,
+           end - middle);
+    report(rows ? "both, with rows" : "both", n, end - start);
 }
 
 /* One operation a commit: the latency of a durable answer. */
@@ -143,7 +150,7 @@ static void singles(struct bench *b, uint64_t n)
               "input");
         check(store_commit(b->s, &b->e), &b->e, "commit");
     }
-    report("inputs of one task, each in its own commit", n, now_s() - start);
+    report("input of one task, own commit", n, now_s() - start);
 }
 
 /* A crawl: completions that find 50 links, of which one in five is new. */
@@ -204,11 +211,12 @@ static void crawl(struct bench *b, uint64_t urls)
     }
     double seconds = now_s() - start;
     check(store_sizes(b->s, &after, &b->e), &b->e, "sizes");
-    report("links of a crawl de-duplicated", asked, seconds);
-    report("  new URLs among them", seen, seconds);
-    printf("%-44s %10.1f\n", "bytes on disk a seen URL",
+    report("crawl: links looked up", asked, seconds);
+    report("crawl: new URLs among them", seen, seconds);
+    figure("crawl: disk, seen URL",
            (double)(after.bytes - after.free_bytes - (before.bytes - before.free_bytes)) /
-               (double)seen);
+               (double)seen,
+           "bytes");
 }
 
 int main(int argc, char **argv)

@@ -348,7 +348,7 @@ def test_messages_above_the_limit_end_the_connection(
     big = Front(coordinator.front)
     try:
         job = front.submit([], seal=False)
-        big.send("job.input", job=job, chunk=0, items=["x" * (5 << 20)])
+        big.send("job.input", job=job, chunk=0, items=["x" * (17 << 20)])
         assert not big.socket.poll(500)
     finally:
         big.close()

@@ -192,7 +192,8 @@ static void slots_come_back_when_a_worker_is_lost(void **state)
         uint64_t wait_ms;   /* from then on */
     } cases[] = {
         {"it said BYE: nothing of it runs", true, false, 0, 0},
-        {"its connection was closed: it may live until its lease is over", false, true, 0, LEASE_MS},
+        {"its connection was closed: it may live until its lease is over", false, true, 0,
+         LEASE_MS},
         {"the same, some time after it was heard", false, true, 2000, LEASE_MS - 2000},
         {"it fell silent: it may stand still, with requests under way", false, false, 0,
          LEASE_MS + 3000},

@@ -7,9 +7,9 @@
 
 enum {
     CHUNK_BYTES = 64 * 1024,
-    GZIP_BYTES_MIN = 18,     /* header and trailer, RFC 1952 */
+    GZIP_BYTES_MIN = 18,      /* header and trailer, RFC 1952 */
     DEFLATE_RATIO_MAX = 1032, /* a match of 258 bytes takes two bits at least */
-    ZSTD_WINDOW_LOG = 23 /* 8 MB */
+    ZSTD_WINDOW_LOG = 23      /* 8 MB */
 };
 
 struct decoder {

@@ -59,6 +59,7 @@ struct host {
     uint64_t robots_token;    /* hash of the product token that it was parsed for */
 
     /* run.c's: who waits for a turn */
+    uint32_t granted; /* requests at once, by all tasks of this host together */
     struct run *runs; /* ring of tasks of this host; points at the next one to serve */
     struct page *guests, *guests_tail; /* pages of other hosts' tasks that were redirected here */
     uint32_t guests_active;

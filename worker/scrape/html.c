@@ -7,7 +7,10 @@
 enum {
     ERRORS_KEPT = 64,        /* lexbor keeps a record of every parse error; nobody reads them */
     CHUNK_BYTES = 32 * 1024, /* parsed between two looks at the number of names */
-    TOKENS_PER_CHECK = 16    /* of the memory in use: one token makes 512 elements at most */
+    NODES_CHUNK_BYTES =
+        512 * 1024, /* of lexbor's memory: what a page of 50 KB takes stays in one */
+    TEXT_CHUNK_BYTES = 128 * 1024,
+    TOKENS_PER_CHECK = 16 /* of the memory in use: one token makes 512 elements at most */
 };
 
 struct html {
@@ -69,6 +72,14 @@ static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_toke
     return token;
 }
 
+/* Larger pieces than lexbor's 32 KB and 12 KB. The first one is kept for the next page, so that most
+ * pages need no other; and after a change of pieces, each allocation searches the rests. */
+static bool enlarge(lexbor_mraw_t *m, size_t chunk_bytes)
+{
+    lexbor_mraw_destroy(m, false);
+    return lexbor_mraw_init(m, chunk_bytes) == LXB_STATUS_OK;
+}
+
 struct html *html_new(void)
 {
     struct html *h = calloc(1, sizeof *h);
@@ -76,7 +87,9 @@ struct html *html_new(void)
         return NULL;
     h->document = lxb_html_document_create();
     lxb_html_parser_t *parser = lxb_html_parser_create();
-    if (!h->document || !parser || lxb_html_parser_init(parser) != LXB_STATUS_OK) {
+    if (!h->document || !parser || !enlarge(h->document->dom_document.mraw, NODES_CHUNK_BYTES) ||
+        !enlarge(h->document->dom_document.text, TEXT_CHUNK_BYTES) ||
+        lxb_html_parser_init(parser) != LXB_STATUS_OK) {
         lxb_html_parser_destroy(parser);
         html_free(h);
         return NULL;

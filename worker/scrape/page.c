@@ -173,7 +173,7 @@ static void leave_host(struct page *p, uint64_t *ret_retry_after_ms)
                                 : f->status >= 400                     ? HOST_ERROR
                                                                        : HOST_OK;
     host_finished(p->host, loop_now_ms(), outcome, http->autothrottle, f->latency_ms,
-                  MAX(r->task->grant, 1u), after_ms);
+                  MAX(p->host->granted, 1u), after_ms);
     if (after_ms > 0)
         p->host->backoff_reason = status_reason(f->status);
     if (page_is_guest(p))

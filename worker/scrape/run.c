@@ -162,6 +162,7 @@ void run_page_again(struct page *p)
 static void ring_insert(struct run *r)
 {
     struct host *h = r->host;
+    h->granted += MAX(r->task->grant, 1u);
     if (!h->runs) {
         r->ring_prev = r->ring_next = r;
         h->runs = r;
@@ -176,6 +177,7 @@ static void ring_insert(struct run *r)
 static void ring_remove(struct run *r)
 {
     struct host *h = r->host;
+    h->granted -= MAX(r->task->grant, 1u);
     r->ring_prev->ring_next = r->ring_next;
     r->ring_next->ring_prev = r->ring_prev;
     if (h->runs == r)
