@@ -48,11 +48,14 @@ class Sample:
 
 @dataclass
 class Bench:
-    """Collects samples and prints them."""
+    """Collects samples and prints them. A benchmark that is told to end ends its servers too."""
 
     name: str
     samples: Dict[Tuple[str, str], List[Sample]] = field(default_factory=dict)
     missing: List[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
 
     def rounds(self, case: str, engines: Dict[str, Callable[[], Sample]], n: int = 3) -> None:
         """Runs the engines of a case in turn, n times."""
