@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/reason.h"
 #include "common/transport.h"
 #include "common/unpack.h"
 #include "worker/feed.h"
@@ -101,7 +102,7 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     buf_clear(&l->item);
     int rc = spec_item(l->spec, text, depth, &l->item, &key, &unique, &e);
     if (rc != ERR_OK) {
-        reject(l, text, "INVALID_INPUT", e.detail);
+        reject(l, text, REASON_INVALID_INPUT, e.detail);
         return;
     }
     bool is_new = true;
@@ -119,7 +120,8 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     if (rc == ERR_OK)
         rc = frontier_add(l->frontier, key, buf_span(&l->item), attempt, due_ms);
     if (rc != ERR_OK)
-        reject(l, text, "FRONTIER_FULL", "the limit of the frontier (--frontier-max) is reached");
+        reject(l, text, REASON_FRONTIER_FULL,
+               "the limit of the frontier (--frontier-max) is reached");
     else if (!known)
         l->n_inputs++;
     else if (reason)
@@ -228,11 +230,11 @@ static void account(struct local *l, struct local_task *t)
 {
     const struct output *o = t->output;
     if (o->failed || !batch_ok(o->rows)) {
-        failed(l, t, ERR_NOMEM, "NOMEM", err_text(ERR_NOMEM));
+        failed(l, t, ERR_NOMEM, REASON_NOMEM, err_text(ERR_NOMEM));
         return;
     }
     if (t->timed_out) {
-        failed(l, t, ERR_TIMEOUT, "TIMEOUT", "the task took longer than run_timeout_s");
+        failed(l, t, ERR_TIMEOUT, REASON_TIMEOUT, "the task took longer than run_timeout_s");
         return;
     }
     if (o->error != ERR_OK) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/pack.h"
+#include "common/reason.h"
 #include "worker/output.h"
 
 static enum wire_outcome outcome_of(const struct output *o)
@@ -108,11 +109,11 @@ static size_t bytes_at_least(const struct output *o)
 static int pack_too_large(const struct wire_token *token, size_t bytes, struct buf *out)
 {
     char reason[200];
-    snprintf(
-        reason, sizeof(reason),
-        "LIMIT: the result of this task has %zu bytes or more; a message may have %d: give the "
-        "job a smaller task_items, or extract less from a page",
-        bytes, WIRE_MESSAGE_MAX);
+    snprintf(reason, sizeof(reason),
+             REASON_LIMIT
+             ": the result of this task has %zu bytes or more; a message may have %d: give the "
+             "job a smaller task_items, or extract less from a page",
+             bytes, WIRE_MESSAGE_MAX);
     return result_pack_plain(token, WIRE_FAIL, reason, out);
 }
 
@@ -122,7 +123,7 @@ static int pack_error(const struct wire_token *token, const struct output *o,
     char reason[600];
     const char *code = o->error_reason ? o->error_reason : err_name((enum err)o->error);
     if (o->error == ERR_OK) /* an append found no memory */
-        snprintf(reason, sizeof(reason), "NOMEM: %s", err_text(ERR_NOMEM));
+        snprintf(reason, sizeof(reason), REASON_NOMEM ": %s", err_text(ERR_NOMEM));
     else
         snprintf(reason, sizeof(reason), "%s%s%s", code, o->error_detail[0] ? ": " : "",
                  o->error_detail);

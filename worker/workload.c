@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/pack.h"
+#include "common/reason.h"
 #include "worker/output.h"
 #include "worker/result.h"
 
@@ -91,7 +92,8 @@ static void finished(struct workload *w, struct job_run *run)
         buf_init(&run->packed, 0);
         run->outcome = WIRE_RETRY;
         run->rows = 0;
-        if (result_pack_plain(&run->token, WIRE_RETRY, "NOMEM: out of memory for the result",
+        if (result_pack_plain(&run->token, WIRE_RETRY,
+                              REASON_NOMEM ": out of memory for the result",
                               &run->packed) != ERR_OK)
             abort();
     }
@@ -236,7 +238,7 @@ static void run_inline(struct workload *w, struct job_run *run)
 {
     struct output *o = pipeline_output(run->task.pipeline);
     if (!o) {
-        finished_plain(w, run, WIRE_RETRY, "NOMEM: out of memory for the rows");
+        finished_plain(w, run, WIRE_RETRY, REASON_NOMEM ": out of memory for the rows");
         return;
     }
     pipeline_run(run->task.pipeline, (struct span){run->input, run->input_len}, o);

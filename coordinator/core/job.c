@@ -1,6 +1,7 @@
 #include "job.h"
 
 #include "common/hash.h"
+#include "common/reason.h"
 #include "coordinator/core/core.h"
 
 static void job_move(struct job *job, enum job_state to)
@@ -127,7 +128,7 @@ void job_admit(struct sched *s, struct group *g, int from, struct task t, uint32
     struct job *job = g->job;
     if (t.attempt >= job->attempts_max) {
         job_count_move(s, job, from, SCHED_COMMITTING, 1);
-        lease_dead_on_arrival(s, g, t, "ATTEMPTS_EXHAUSTED");
+        lease_dead_on_arrival(s, g, t, REASON_ATTEMPTS_EXHAUSTED);
         return;
     }
     if (t.attempt == 0 && floor_ms == 0) {

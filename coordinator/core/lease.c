@@ -1,6 +1,7 @@
 #include "lease.h"
 
 #include "common/hash.h"
+#include "common/reason.h"
 #include "coordinator/core/core.h"
 
 struct lease *lease_find(const struct sched *s, struct task_id task)
@@ -272,7 +273,7 @@ void lease_lost(struct sched *s, struct lease *l, bool kill)
         l->session_id.v = 0;
         l->given_ms = SCHED_MS_UNKNOWN; /* it was lost somewhere on the way */
         job_count_move(s, l->group->job, SCHED_LEASED, SCHED_COMMITTING, 1);
-        lease_commit(s, l, SCHED_WRITE_DEAD, "WORKER_LOST", NULL);
+        lease_commit(s, l, SCHED_WRITE_DEAD, REASON_WORKER_LOST, NULL);
         return;
     }
     if (CORE_BUG(2)) {
@@ -299,7 +300,7 @@ void lease_timeout_due(struct sched *s)
         lease_recall(s, l, "timeout");
         l->token = (struct token){0}; /* what it still sends is stale */
         l->session_id.v = 0;
-        lease_fail(s, l, false, "RUN_TIMEOUT", NULL);
+        lease_fail(s, l, false, REASON_RUN_TIMEOUT, NULL);
     }
 }
 

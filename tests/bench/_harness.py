@@ -29,10 +29,11 @@ OURS = "drover"
 
 @dataclass
 class Run:
-    """One process: its seconds, its peak memory in MB, what it printed."""
+    """One process: its seconds, its peak memory in MB, its seconds of CPU, what it printed."""
 
     seconds: float
     peak_mb: float
+    cpu_s: float
     output: str = ""
 
 
@@ -110,14 +111,14 @@ def run(command: Sequence[object], *, cpu: Optional[int] = None, timeout: float 
         # it became another program, so the peak of a child of this one would be at least its own.
         figures, out = Path(folder) / "time", Path(folder) / "out"
         with out.open("w") as sink:
-            done = subprocess.run(["/usr/bin/time", "-q", "-o", figures, "-f", "%e %M", *words],
+            done = subprocess.run(["/usr/bin/time", "-q", "-o", figures, "-f", "%e %M %U %S", *words],
                                   stdout=sink, stdin=subprocess.DEVNULL, cwd=cwd, timeout=timeout,
                                   env={**os.environ, **(env or {})}, check=False)
         output = out.read_text()
         if done.returncode != 0:
             raise SystemExit(f"{words} ended with {done.returncode}:\n{output[-2000:]}")
-        seconds, peak_kib = figures.read_text().split()
-    return Run(float(seconds), int(peak_kib) / 1024.0, output)
+        seconds, peak_kib, user, system = figures.read_text().split()
+    return Run(float(seconds), int(peak_kib) / 1024.0, float(user) + float(system), output)
 
 
 def free_port() -> int:

@@ -1,7 +1,8 @@
 """./scripts/bench queue: what a task that does nothing costs, from submit to acknowledged completion.
 
 Cases, all durable as each engine can be:
-  fsync        4 KiB appended to a file on the same disk and fdatasync'ed, in ms: the limit of the machine
+  fsync        4 KiB written to a file on the same disk and fdatasync'ed, in ms: the limit of the
+               machine; in place, and at the end of a file that grows
   bulk         tasks submitted together and run by one worker; tasks/s from the first byte of the
                submit until the last completion is on disk
   one a call   each task in a request of its own, 128 requests ahead of their answers; tasks/s of
@@ -14,7 +15,8 @@ Cases, all durable as each engine can be:
 
 drover acknowledges after fsync, the submit and the completion. beanstalkd writes its log (-b) and
 syncs every 50 ms, Celery goes by Redis with an append-only file, synced every second: their defaults.
-One process of the server and one worker each. With --case NAME only the cases that begin so.
+One process of the server and one worker each. Latencies are p50 and p99, and p1: what is left when
+nobody else wants the processors. With --case NAME only the cases that begin so.
 """
 
 from __future__ import annotations
@@ -59,14 +61,14 @@ Latencies = Dict[str, List[float]]  # by case, seconds
 class Fleet:
     """A coordinator in a folder of its own, with workers as asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.front = f"tcp://127.0.0.1:{free_port()}"
         self.back = f"tcp://127.0.0.1:{free_port()}"
         self._workers = ExitStack()
         self._coordinator = server([DIST / "drover-coordinator", "--data-dir", folder / "data",
                                     "--listen-front", self.front, "--listen-back", self.back,
                                     "--listen-http", f"http://127.0.0.1:{free_port()}",
-                                    "--log-level", "warn"])
+                                    "--log-level", "warn", *options])
 
     def __enter__(self) -> "Fleet":
         self.process = self._coordinator.__enter__()
@@ -174,21 +176,27 @@ def drover_jobs(fleet: Fleet) -> Latencies:
     return {"job": seconds}
 
 
-def fsyncs(folder: Path) -> List[float]:
-    """What one commit costs at least: 4 KiB appended and synced."""
-    seconds, page = [], b"x" * 4096
-    file = os.open(folder / "syncs", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for _ in range(SYNCS):
-        start = time.perf_counter()
-        os.write(file, page)
-        os.fdatasync(file)
-        seconds.append(time.perf_counter() - start)
-    os.close(file)
-    return seconds
+def fsyncs(folder: Path) -> Latencies:
+    """What one commit costs at least: 4 KiB written and synced. In place, as the store's log is written
+    once it has its size, and at the end of a file that grows, as a log is that is never used again."""
+    latencies: Latencies = {}
+    page = b"x" * 4096
+    for case, existing in (("fsync", SYNCS), ("fsync growing", 0)):
+        file = os.open(folder / "syncs", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.pwrite(file, page * existing, 0)
+        os.fsync(file)
+        latencies[case] = []
+        for number in range(SYNCS):
+            start = time.perf_counter()
+            os.pwrite(file, page, number * len(page))
+            os.fdatasync(file)
+            latencies[case].append(time.perf_counter() - start)
+        os.close(file)
+    return latencies
 
 
 def drover_pending(bench: Bench, fleet: Fleet) -> None:
-    """The cache of inputs is full before, so that only the tasks are counted."""
+    """The store's page cache is full before, and inputs are not kept, so that only the tasks count."""
     jobs = [fleet.client.submit(noop(texts(PENDING)), task_items=1)]
     before = fleet.rss()
     jobs.append(fleet.client.submit(noop(texts(PENDING)), task_items=1))
@@ -304,7 +312,7 @@ class Beanstalkd:
 def add_latencies(bench: Bench, engine: str, latencies: Latencies) -> None:
     for case, seconds in latencies.items():
         ordered = sorted(seconds)
-        for percent in (50, 99):
+        for percent in (1, 50, 99):
             value = 1000 * ordered[len(ordered) * percent // 100]
             bench.add(f"{case} p{percent}", engine, Sample(value, "ms"))
             note(f"{case} p{percent} {engine}: {value:.2f} ms")
@@ -334,7 +342,7 @@ def measure(bench: Bench, folder: Path, wanted: str) -> None:
             bench.miss("celery", f"needs python3-celery, python3-redis, redis-server: {why}")
         for _ in range(ROUNDS):
             if want("fsync"):
-                add_latencies(bench, "disk", {"fsync": fsyncs(folder)})
+                add_latencies(bench, "disk", fsyncs(folder))
             if want("dispatch") or want("round trip"):
                 add_latencies(bench, OURS, drover_latencies(fleet))
                 for name, engine in engines.items():
@@ -350,7 +358,7 @@ def measure(bench: Bench, folder: Path, wanted: str) -> None:
                 OURS: lambda: drover_one_a_call(fleet),
                 **{name: engine.one_a_call for name, engine in engines.items()}}, ROUNDS)
     if want("memory") or want("backlog"):
-        with Fleet(folder_of("drover-memory")) as fleet:
+        with Fleet(folder_of("drover-memory"), "--limits-inputs-memory", "0") as fleet:
             drover_pending(bench, fleet)
         if beanstalkd is not None:
             with Beanstalkd(folder_of("beanstalkd-memory"), beanstalkd) as peer:

@@ -284,6 +284,22 @@ def test_many_inputs_in_bounded_memory(tmp_path: Path) -> None:
     assert stats["peak_mb"] < 24 or sanitized(), stats
 
 
+def test_large_rows_make_small_tasks(site: Site, tmp_path: Path) -> None:
+    """Rows wait until their task ends: with few of them in a task, few wait."""
+    ports = [site.listen() for _ in range(40)]
+    urls = [f"http://127.0.0.1:{p}/wide?{i}" for i in range(16) for p in ports]
+    body = {"css": "body", "attr": "html"}  # half a megabyte
+    spec = {"stages": [{**stage(), "extract": {"body": body, "url": "@url"}}]}
+    (tmp_path / "urls").write_text("\n".join(urls))
+    run = Run(tmp_path, spec)
+    stats = run.stats("--input", str(tmp_path / "urls"), "--loops", "1", output=os.devnull)
+    assert stats["rows"] == len(urls)
+    assert stats["tasks"] > len(urls) // 2
+    assert stats["peak_mb"] < 80 or sanitized(), stats
+    small = Run(tmp_path, {"stages": [stage()]})
+    assert small.stats("--input", str(tmp_path / "urls"), "--loops", "1")["tasks"] < len(urls) // 2
+
+
 def test_run_timeout(site: Site, tmp_path: Path) -> None:
     port = site.listen()
     site.gate(port)

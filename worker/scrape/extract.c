@@ -2,6 +2,7 @@
 
 #include <strings.h>
 
+#include "common/reason.h"
 #include "charset.h"
 #include "extract_internal.h"
 #include "sitemap.h"
@@ -401,10 +402,10 @@ static void run_document(struct extract_ctx *x, struct output *out)
     set_base(x);
     switch (write_page(x, out->rows)) {
     case PAGE_SCRIPTED:
-        output_reject(out, x->page->requested_url, "NEEDS_JAVASCRIPT", NULL);
+        output_reject(out, x->page->requested_url, REASON_NEEDS_JAVASCRIPT, NULL);
         break;
     case PAGE_MISSING:
-        output_reject(out, x->page->requested_url, "MISSING_FIELD",
+        output_reject(out, x->page->requested_url, REASON_MISSING_FIELD,
                       x->missing ? x->missing->path : NULL);
         break;
     case PAGE_NO_ROWS:
@@ -449,7 +450,7 @@ int extract_run(struct extract_ctx *x, const struct scrape_spec *s, const struct
     page_begin(x, s, page);
     bool ok = counts_ready(x) && charset_decode(x->charset, page->body, page->content_type, &text);
     if (ok && value_strip(text).len == 0)
-        output_reject(out, page->requested_url, "EMPTY_BODY", NULL);
+        output_reject(out, page->requested_url, REASON_EMPTY_BODY, NULL);
     else if (ok && !read_sitemap(x, text, out)) {
         ok = html_parse(x->html, text) && select_index_fill(&x->index, html_document(x->html));
         if (ok) {

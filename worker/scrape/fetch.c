@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/reason.h"
 #include "decode.h"
 #include "guard.h"
 #include "jar.h"
@@ -133,7 +134,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
     buf_append(&f->head, p, len);
     if (buf_ok(&f->head))
         return len;
-    f->stop = "PROTOCOL";
+    f->stop = REASON_PROTOCOL;
     snprintf(f->error, sizeof f->error, "more than %d bytes of headers", FETCH_HEAD_BYTES_MAX);
     return 0;
 }
@@ -162,13 +163,13 @@ static bool decide(struct fetch *f)
         !scrape_spec_type_ok(f->spec, value)) {
         char type[128];
         snprintf(type, sizeof type, "%.*s", (int)MIN(value.len, sizeof type - 1), value.p);
-        return stop(f, "TYPE", type) != 0;
+        return stop(f, REASON_TYPE, type) != 0;
     }
     if (fetch_header(f, "content-encoding", &value) && decode_coding_of(value) == DECODE_UNKNOWN) {
         char coding[128];
         snprintf(coding, sizeof coding, "Content-Encoding %.*s", (int)MIN(value.len, (size_t)100),
                  value.p);
-        return stop(f, "PROTOCOL", coding) != 0;
+        return stop(f, REASON_PROTOCOL, coding) != 0;
     }
     curl_off_t announced = -1;
     curl_easy_getinfo(f->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
@@ -176,7 +177,7 @@ static bool decide(struct fetch *f)
         char text[80];
         snprintf(text, sizeof text, "%lld bytes announced, %zu allowed", (long long)announced,
                  f->body_max_bytes);
-        return stop(f, "TOO_LARGE", text) != 0;
+        return stop(f, REASON_TOO_LARGE, text) != 0;
     }
     return true;
 }
@@ -239,17 +240,17 @@ static size_t on_body(char *p, size_t size, size_t n, void *user)
         }
         char text[80];
         snprintf(text, sizeof text, "more than %zu bytes", f->body_max_bytes);
-        return stop(f, "TOO_LARGE", text);
+        return stop(f, REASON_TOO_LARGE, text);
     }
     if (must_pause(f)) {
         pause_link(f);
         return CURL_WRITEFUNC_PAUSE;
     }
     if (f->body.cap == 0 && !buf_reserve(&f->body, BODY_FIRST_BYTES))
-        return stop(f, "NOMEM", "");
+        return stop(f, REASON_NOMEM, "");
     buf_append(&f->body, p, len);
     if (!buf_ok(&f->body))
-        return stop(f, "NOMEM", "");
+        return stop(f, REASON_NOMEM, "");
     count_body(f, f->body.len);
     f->wire_bytes += len;
     return len;
@@ -449,11 +450,11 @@ static void classify_timeout(struct fetch *f)
     curl_easy_getinfo(f->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte);
     curl_easy_getinfo(f->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
     if (strncmp(f->error, "Operation too slow", 18) == 0)
-        classify(f, FETCH_TRANSIENT, "SLOW");
+        classify(f, FETCH_TRANSIENT, REASON_SLOW);
     else if (sent == 0 && first_byte == 0)
-        classify(f, FETCH_UNREACHABLE, "TIMEOUT");
+        classify(f, FETCH_UNREACHABLE, REASON_TIMEOUT);
     else
-        classify(f, FETCH_TRANSIENT, "TIMEOUT");
+        classify(f, FETCH_TRANSIENT, REASON_TIMEOUT);
 }
 
 static void classify_error(struct fetch *f, CURLcode code)
@@ -461,19 +462,19 @@ static void classify_error(struct fetch *f, CURLcode code)
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        classify(f, FETCH_UNREACHABLE, "DNS");
+        classify(f, FETCH_UNREACHABLE, REASON_DNS);
         break;
     case CURLE_COULDNT_CONNECT:
         if (f->sockets_blocked > 0 && f->sockets_opened == 0) {
-            classify(f, FETCH_PERMANENT, "BLOCKED_ADDRESS");
+            classify(f, FETCH_PERMANENT, REASON_BLOCKED_ADDRESS);
             snprintf(f->error, sizeof f->error,
                      "the address is not public; allow_nets in the worker's configuration can name "
                      "it");
         } else if (f->no_files) { /* our own want is no fault of the host */
-            classify(f, FETCH_TRANSIENT, "OPEN_FILES");
+            classify(f, FETCH_TRANSIENT, REASON_OPEN_FILES);
             snprintf(f->error, sizeof f->error, "no socket: raise LimitNOFILE of the worker");
         } else {
-            classify(f, FETCH_UNREACHABLE, "CONNECT");
+            classify(f, FETCH_UNREACHABLE, REASON_CONNECT);
         }
         break;
     case CURLE_OPERATION_TIMEDOUT:
@@ -483,22 +484,22 @@ static void classify_error(struct fetch *f, CURLcode code)
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
-        classify(f, FETCH_PERMANENT, "TLS");
+        classify(f, FETCH_PERMANENT, REASON_TLS);
         break;
     case CURLE_SSL_CONNECT_ERROR: /* also a connection that is cut during the handshake */
-        classify(f, FETCH_TRANSIENT, "TLS");
+        classify(f, FETCH_TRANSIENT, REASON_TLS);
         break;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
-        classify(f, FETCH_PERMANENT, "PROTOCOL");
+        classify(f, FETCH_PERMANENT, REASON_PROTOCOL);
         break;
     case CURLE_OUT_OF_MEMORY:
-        classify(f, FETCH_TRANSIENT, "NOMEM");
+        classify(f, FETCH_TRANSIENT, REASON_NOMEM);
         break;
     default: /* got nothing, reset, cut short, HTTP/2 stream errors */
-        classify(f, FETCH_TRANSIENT, "CLOSED");
+        classify(f, FETCH_TRANSIENT, REASON_CLOSED);
         break;
     }
     if (!f->error[0])
@@ -523,8 +524,8 @@ void fetch_ended(struct fetch *f, CURLcode code)
         classify(f, FETCH_ANSWER, NULL);
     else if (ended_by_us && (strcmp(f->stop, "DROPPED") == 0 || strcmp(f->stop, "CUT") == 0))
         classify(f, FETCH_ANSWER, NULL);
-    else if (ended_by_us && strcmp(f->stop, "NOMEM") == 0)
-        classify(f, FETCH_TRANSIENT, "NOMEM");
+    else if (ended_by_us && strcmp(f->stop, REASON_NOMEM) == 0)
+        classify(f, FETCH_TRANSIENT, REASON_NOMEM);
     else if (f->stop)
         classify(f, FETCH_PERMANENT, f->stop);
     else

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/reason.h"
 #include "decode.h"
 #include "extract.h"
 #include "guard.h"
@@ -230,7 +231,7 @@ static void cancel(struct scrape_loop *l, uint64_t task_id)
     while (r && r->task->id != task_id)
         r = r->next;
     if (r)
-        run_abort(r, ERR_STALE, "CANCELLED");
+        run_abort(r, ERR_STALE, REASON_CANCELLED);
 }
 
 static void read_mail(struct scrape_loop *l)
@@ -426,7 +427,7 @@ void scrape_loop_free(struct scrape_loop *l)
         return;
     read_mail(l); /* tasks that were never looked at are given back too */
     while (l->runs)
-        run_abort(l->runs, ERR_STALE, "STOPPED");
+        run_abort(l->runs, ERR_STALE, REASON_STOPPED);
     while (l->spare_pages) {
         struct page *p = l->spare_pages;
         l->spare_pages = p->next;

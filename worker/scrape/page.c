@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/hash.h"
+#include "common/reason.h"
 #include "decode.h"
 #include "extract.h"
 #include "guard.h"
@@ -89,7 +90,7 @@ void page_start(struct page *p)
     const struct scrape_http_options *http = http_of(p);
     if (!guard_allows_host(l->guard, url_host(page_url(p)))) {
         page_reject(
-            p, "BLOCKED_ADDRESS",
+            p, REASON_BLOCKED_ADDRESS,
             "the address is not public; allow_nets in the worker's configuration can name it");
         run_check(r);
         return;
@@ -107,7 +108,7 @@ void page_start(struct page *p)
     curl_slist_free_all(extra);
     if (!p->fetch) {
         r->no_memory = true;
-        run_page_failed(p, "NOMEM", NULL, false);
+        run_page_failed(p, REASON_NOMEM, NULL, false);
         run_check(r);
         return;
     }
@@ -151,7 +152,8 @@ static const char *status_reason(int status)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, name_statuses);
-    return status >= 0 && status < (int)ARRAY_LEN(status_names) ? status_names[status] : "PROTOCOL";
+    return status >= 0 && status < (int)ARRAY_LEN(status_names) ? status_names[status]
+                                                                : REASON_PROTOCOL;
 }
 
 /* The page leaves its host's turn: counts, pacing, and who may go next. */
@@ -198,7 +200,7 @@ static void retry(struct page *p, const char *reason, const char *detail, uint64
     uint64_t wait_ms =
         MIN((uint64_t)http->retry_backoff_ms << doublings, (uint64_t)http->retry_wait_max_ms);
     /* One that took its whole time already is not asked again while others wait. */
-    bool slow = strcmp(reason, "TIMEOUT") == 0 || strcmp(reason, "SLOW") == 0;
+    bool slow = strcmp(reason, REASON_TIMEOUT) == 0 || strcmp(reason, REASON_SLOW) == 0;
     bool quick = wait_ms <= RUN_QUICK_WAIT_MAX_MS && !slow;
     wait_ms = wait_ms / 2 + loop_random(r->loop, (uint32_t)(wait_ms / 2) + 1);
     if (retry_after_ms > 0) {
@@ -241,7 +243,7 @@ static void move_to(struct page *p, struct span url, size_t key_len)
             loop_host_drop(r->loop, h);
         free(copy);
         r->no_memory = true;
-        run_page_failed(p, "NOMEM", NULL, false);
+        run_page_failed(p, REASON_NOMEM, NULL, false);
         return;
     }
     loop_host_drop(r->loop, p->host);
@@ -262,7 +264,7 @@ static void redirect(struct page *p, bool sets_cookie, struct span location)
     char from[400];
     snprintf(from, sizeof from, "%.*s", (int)MIN(location.len, (size_t)300), location.p);
     if (p->hops >= http_of(p)->redirects_max) {
-        page_reject(p, "REDIRECT_LIMIT", from);
+        page_reject(p, REASON_REDIRECT_LIMIT, from);
         return;
     }
     struct buf absolute = {0};
@@ -273,18 +275,18 @@ static void redirect(struct page *p, bool sets_cookie, struct span location)
          url_canonical(l->urls, buf_span(&absolute), &canonical, &key_len, &e) == ERR_OK;
     buf_done(&absolute);
     if (!ok) {
-        page_reject(p, "PROTOCOL", e.detail[0] ? e.detail : "the redirect leads to no URL");
+        page_reject(p, REASON_PROTOCOL, e.detail[0] ? e.detail : "the redirect leads to no URL");
         return;
     }
     if (!extract_in_scope(l->extract, r->task->spec, page_url(p), canonical)) {
-        page_reject(p, "OFF_SCOPE", from);
+        page_reject(p, REASON_OFF_SCOPE, from);
         return;
     }
     uint64_t here = hash_64(page_url(p).p, page_url(p).len, 0);
     uint64_t there = hash_64(canonical.p, canonical.len, 0);
     /* The way back to a page that just set a cookie is not a loop yet: it may answer now. */
     if ((seen_before(p, there) || here == there) && !sets_cookie) {
-        page_reject(p, "REDIRECT_LOOP", from);
+        page_reject(p, REASON_REDIRECT_LOOP, from);
         return;
     }
     if (p->hops < PAGE_HOPS_KEPT)
@@ -387,7 +389,8 @@ static void extract_within(struct page *p, const struct fetch *f, struct span bo
     extract(p, f, body);
     if (output_bytes(r->out) - bytes_before > RUN_PAGE_OUTPUT_MAX) {
         output_rollback(r->out, &before);
-        page_reject(p, "OUTPUT_TOO_LARGE", "the rows and links of this page have more than 10 MiB");
+        page_reject(p, REASON_OUTPUT_TOO_LARGE,
+                    "the rows and links of this page have more than 10 MiB");
         return;
     }
     r->full = output_bytes(r->out) >= RUN_OUTPUT_ENOUGH_BYTES;
@@ -404,17 +407,17 @@ static void read_page(struct page *p, const struct fetch *f)
         extract_within(p, f, body);
         break;
     case DECODE_TOO_LARGE:
-        page_reject(p, "TOO_LARGE", "more than max_bytes after decompression");
+        page_reject(p, REASON_TOO_LARGE, "more than max_bytes after decompression");
         break;
     case DECODE_TRUNCATED:
-        page_reject(p, "DECODE", "the compressed body ends in the middle");
+        page_reject(p, REASON_DECODE, "the compressed body ends in the middle");
         break;
     case DECODE_BAD:
-        page_reject(p, "DECODE", "the body is not what Content-Encoding says");
+        page_reject(p, REASON_DECODE, "the body is not what Content-Encoding says");
         break;
     case DECODE_NOMEM:
         p->run->no_memory = true;
-        run_page_failed(p, "NOMEM", NULL, false);
+        run_page_failed(p, REASON_NOMEM, NULL, false);
         break;
     }
     if (l->decoded.cap > FETCH_BODY_KEPT_BYTES * 16)

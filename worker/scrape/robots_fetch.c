@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/hash.h"
+#include "common/reason.h"
 #include "decode.h"
 #include "guard.h"
 #include "host.h"
@@ -78,7 +79,7 @@ static void settle(struct robots_fetch *rf, struct robots *r_take, uint32_t fres
     rf_free(rf);
     if (!r_take) {
         r->no_memory = true;
-        run_give_up(r, "NOMEM", NULL, 0, false);
+        run_give_up(r, REASON_NOMEM, NULL, 0, false);
         run_check(r);
     }
 }
@@ -131,7 +132,7 @@ static void read_rules(struct robots_fetch *rf, const struct fetch *f)
 
 static void failed(struct robots_fetch *rf, const struct fetch *f)
 {
-    static const char *const page_reasons[] = {"TLS", "BLOCKED_ADDRESS"};
+    static const char *const page_reasons[] = {REASON_TLS, REASON_BLOCKED_ADDRESS};
     if (f->class == FETCH_PERMANENT) {
         /* The pages fail for the same reason: let each say so. */
         for (size_t i = 0; i < ARRAY_LEN(page_reasons); i++) {
@@ -140,7 +141,7 @@ static void failed(struct robots_fetch *rf, const struct fetch *f)
                 return;
             }
         }
-        settle(rf, robots_all(false), HOST_ROBOTS_ERROR_MS, "ROBOTS_UNAVAILABLE");
+        settle(rf, robots_all(false), HOST_ROBOTS_ERROR_MS, REASON_ROBOTS_UNAVAILABLE);
     } else if (rf->tries < TRIES_MAX) {
         fetch_release(TAKE_PTR(rf->fetch));
         ask(rf);
@@ -164,7 +165,7 @@ static void on_ended(void *user)
             (void)host_retry_after(value, (int64_t)time(NULL), &after_ms);
         settle(rf, robots_all(false),
                (uint32_t)MIN(MAX(after_ms, (uint64_t)1000), (uint64_t)HOST_ROBOTS_ERROR_MS),
-               "ROBOTS_UNAVAILABLE");
+               REASON_ROBOTS_UNAVAILABLE);
     } else if (f->status >= 300 && f->status < 400 && follow(rf)) {
         fetch_release(TAKE_PTR(rf->fetch));
         ask(rf);
@@ -214,7 +215,7 @@ void robots_fetch_start(struct run *r, struct host *h)
         free(rf);
         free(text);
         r->no_memory = true;
-        run_give_up(r, "NOMEM", NULL, 0, false);
+        run_give_up(r, REASON_NOMEM, NULL, 0, false);
         run_check(r);
         return;
     }

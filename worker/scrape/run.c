@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "common/reason.h"
 #include "jar.h"
 #include "loop.h"
 #include "page.h"
@@ -213,7 +214,7 @@ void run_add(struct scrape_loop *l, struct scrape_task *task)
         if (r)
             output_free(r->out);
         free(r);
-        task->done(task, empty_output(ERR_NOMEM, "NOMEM"));
+        task->done(task, empty_output(ERR_NOMEM, REASON_NOMEM));
         return;
     }
     r->task = task;
@@ -297,7 +298,7 @@ void run_check(struct run *r)
     put_failures(r);
     if (r->no_memory || r->out->failed || !batch_ok(r->out->rows)) {
         r->out->error = ERR_NOMEM;
-        r->out->error_reason = "NOMEM";
+        r->out->error_reason = REASON_NOMEM;
     }
     run_end(r);
 }
@@ -443,7 +444,7 @@ static bool robots_pass(struct page *p)
         return true;
     p->run->counts[RUN_ROBOTS_DENIED]++;
     struct run *r = p->run;
-    page_reject(p, "ROBOTS", "robots.txt disallows it");
+    page_reject(p, REASON_ROBOTS, "robots.txt disallows it");
     run_check(r);
     return false;
 }
@@ -491,7 +492,7 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
     struct page *p = guest ? guest_pop(h) : take_page(r);
     if (!p) {
         r->no_memory = true;
-        run_give_up(r, "NOMEM", "", 0, false);
+        run_give_up(r, REASON_NOMEM, "", 0, false);
         run_check(r);
         return TURN_AGAIN;
     }
