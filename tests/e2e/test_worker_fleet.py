@@ -175,7 +175,7 @@ def test_a_stopped_worker_that_wakes_up_changes_nothing(
     port = tree.listen()
     tree.sites[port].latency_s = 0.01
     first = workers(coordinator, "zombie")
-    job = front.submit([f"http://127.0.0.1:{port}/tree/0"], **crawl(port))
+    job = front.submit([f"http://127.0.0.1:{port}/tree/0"], **crawl(port, timeout_s=3))
     tree.wait_requests(port, 60, "/tree")
     first.signal(signal.SIGSTOP)
     workers(coordinator, "fresh")
