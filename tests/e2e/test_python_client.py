@@ -203,6 +203,8 @@ def test_ctrl_c_tells_how_to_come_back(coordinator: Coordinator, tmp_path: Path)
                       "print(job.id, flush=True)\njob.wait()\n")
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True,
+                               # A shell starts what is in its background with SIGINT ignored.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                env={**os.environ, "DROVER_URL": coordinator.front,
                                     "PYTHONPATH": str(PACKAGE)})
     assert process.stdout
