@@ -41,6 +41,26 @@ static void write_counts(struct buf *out, const char *title, const json_t *count
     }
 }
 
+/* "  title  98 %" for each column: the share of rows in which it has a value (docs/SCRAPE.md, counts). */
+static void write_fill_rates(struct buf *out, const json_t *stats)
+{
+    const char *key;
+    json_t *value;
+    const json_int_t rows = json_integer_value(json_object_get(stats, "rows"));
+    const char *title = "FILLED\n";
+    json_object_foreach((json_t *)(uintptr_t)stats, key, value)
+    {
+        if (rows <= 0 || strncmp(key, "fill.", 5) != 0 || strchr(key + 5, '.'))
+            continue;
+        CTL_JSON name = json_string(key + 5);
+        buf_str(out, title);
+        title = "";
+        buf_str(out, "  ");
+        print_value(out, name, PRINT_TEXT);
+        buf_printf(out, "  %.0f %%\n", 100.0 * (double)json_integer_value(value) / (double)rows);
+    }
+}
+
 void job_print(const struct ctl *ctl, const json_t *job)
 {
     struct buf out;
@@ -49,6 +69,7 @@ void job_print(const struct ctl *ctl, const json_t *job)
         return;
     buf_init(&out, 0);
     write_counts(&out, "STATISTICS", json_object_get(job, "stats"));
+    write_fill_rates(&out, json_object_get(job, "stats"));
     write_counts(&out, "REJECTED BECAUSE OF", json_object_get(job, "rejects_by_reason"));
     print_text(buf_span(&out));
     buf_done(&out);

@@ -345,3 +345,26 @@ def test_large_rows_are_spread_over_results(fleet: Client, worker: Process) -> N
     assert sorted(titles) == sorted(f"/large/{i}" for i in range(64) if i != 13)
     assert state.rejects_by_reason == {"OUTPUT_TOO_LARGE": 1}
     assert state.tasks > 1 and state.dead == 0
+
+
+def test_fill_rates_in_python_and_on_the_command_line(fleet: Client, worker: Process) -> None:
+    from scrape_server import ScrapeServer
+
+    class Half(ScrapeServer):
+        def page_half(self, site: Any, path: str, query: Any, headers: Any) -> Any:
+            price = "<b class=price>1.50</b>" if path.endswith("/1") else ""
+            return self.html(f"<title>{path}</title>{price}")
+
+    server = Half()
+    try:
+        port = server.listen()
+        job = fleet.submit(scrape([f"http://127.0.0.1:{port}/half/{i}" for i in range(4)],
+                                  {"title": "title::text", "price": {"css": ".price", "type": "decimal"}}))
+        state = job.wait(timeout=60)
+    finally:
+        server.close()
+    assert state.fill_rates == {"title": 1.0, "price": 0.25}
+    shown = subprocess.run([str(find_binary("drover")), "--url", fleet._target.url, "job", "show", str(job.id)],
+                           check=True, capture_output=True, text=True).stdout
+    filled = shown[shown.index("FILLED"):].split("\n")
+    assert sorted(line.split() for line in filled[1:3]) == [["price", "25", "%"], ["title", "100", "%"]]
