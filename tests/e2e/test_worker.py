@@ -11,6 +11,8 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from fleet import wait_until
+
 import fake_coordinator as fc
 from fake_coordinator import FakeCoordinator, Worker, binary
 
@@ -376,6 +378,13 @@ def test_wrong_options_end_with_2(tmp_path: Path) -> None:
         assert said in done.stderr, (args, done)
 
 
+def refuses(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def test_check_names_what_is_wrong() -> None:
     coordinator = FakeCoordinator()
     args = [binary(), "--check", "--coordinator", coordinator.url]
@@ -383,6 +392,8 @@ def test_check_names_what_is_wrong() -> None:
     assert " ok    binary" in good.stdout and "no key needed" in good.stdout
     assert coordinator.hellos == []  # a check opens no session
     coordinator.close()
+    port = int(coordinator.url.rsplit(":", 1)[1])
+    wait_until(lambda: refuses(port), "the port to be closed")  # by ZeroMQ's own thread
     bad = subprocess.run(args, capture_output=True, text=True, timeout=30)
     assert bad.returncode == 1
     assert "FAIL" in bad.stdout and "start drover-coordinator" in bad.stdout
