@@ -85,7 +85,8 @@ meson_build() {
         paths=$("$DROVER_ROOT/scripts/deps" --no-install --tsan)/lib/pkgconfig,$paths
     fi
     shift
-    options=$(printf '%s\n' "$paths" "${CC:-}" "$@")
+    # With the test packages there is more to build: a folder that was configured without is stale.
+    options=$(printf '%s\n' "$paths" "${CC:-}" "$@" "cmocka $(installed libcmocka-dev && echo yes || echo no)")
     sources=$(cd "$DROVER_ROOT" && find common coordinator worker admin tests -name '*.c' | sort)
     if [ "$options" != "$(cat "$dir/configured" 2>/dev/null)" ]; then
         rm -rf "$dir"
