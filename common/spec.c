@@ -169,9 +169,9 @@ static int read_name(struct spec *s, struct error *e)
 
 static int read_retry(struct spec *s, struct error *e)
 {
-    static const char *const keys[] = {"attempts", "backoff_s", "backoff_max_s"};
+    static const char *const keys[] = {"attempts", "backoff_s", "backoff_max_s", "budget_percent"};
     const json_t *retry = json_object_get(s->root, "retry");
-    int64_t attempts = 4;
+    int64_t attempts = 4, percent = 10;
     uint64_t backoff_ms = 1000, backoff_max_ms = 60000;
     int rc = ERR_OK;
     if (retry && !json_is_object(retry))
@@ -181,6 +181,8 @@ static int read_retry(struct spec *s, struct error *e)
     if (rc == ERR_OK)
         rc = read_int(retry, "retry.", "attempts", 1, 100, &attempts, e);
     if (rc == ERR_OK)
+        rc = read_int(retry, "retry.", "budget_percent", 1, 1000, &percent, e);
+    if (rc == ERR_OK)
         rc = read_seconds(retry, "retry.", "backoff_s", 86400, &backoff_ms, e);
     if (backoff_max_ms < backoff_ms)
         backoff_max_ms = backoff_ms; /* a base above the default cap lifts the cap */
@@ -189,6 +191,7 @@ static int read_retry(struct spec *s, struct error *e)
     if (rc == ERR_OK && backoff_max_ms < backoff_ms)
         rc = error_set(e, ERR_INVALID_SPEC, "retry.backoff_max_s: less than retry.backoff_s");
     s->attempts = (uint32_t)attempts;
+    s->retry_percent = (uint32_t)percent;
     s->backoff_ms = (uint32_t)backoff_ms;
     s->backoff_max_ms = (uint32_t)backoff_max_ms;
     return rc;
@@ -263,13 +266,15 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     if (engine->source != (index == 0))
         return error_set(e, ERR_INVALID_SPEC, "%s.kind: \"%s\" can%s be the first stage", path,
                          engine->name, engine->source ? " only" : "not");
-    int rc = engine->compile(stage, &compiled, &inner);
+    int rc = engine->compile(stage, s->columns, &compiled, &inner);
     if (rc)
         return error_set(e, (enum err)rc, "%s%s%.450s", path, inner.detail[0] == '[' ? "" : ".",
                          inner.detail);
     s->stages[s->n_stages++] = (struct spec_stage){engine, compiled};
     s->kinds |= engine->kind;
-    return ERR_OK;
+    batch_free(s->columns);
+    s->columns = engine->columns(compiled);
+    return s->columns ? ERR_OK : error_set(e, ERR_NOMEM, "job description");
 }
 
 static int read_stages(struct spec *s, const struct spec_engine *engines, size_t n_engines,
@@ -304,21 +309,19 @@ static int read_stages(struct spec *s, const struct spec_engine *engines, size_t
     return ERR_OK;
 }
 
-static int read_sink(struct spec *s, const json_t *sink, size_t index, struct error *e)
+/* Two sinks of one job that are the same place would write each row twice. */
+static int check_sinks_differ(const struct spec *s, struct error *e)
 {
-    static const char *const keys[] = {"kind"}, *const kinds[] = {"store"};
-    char path[PATH_LEN], hint[SUGGEST_TEXT_LEN];
-    snprintf(path, sizeof path, "sinks[%zu]", index);
-    if (!json_is_object(sink))
-        return wrong_type(path, sink, "an object", e);
-    const char *kind = json_string_value(json_object_get(sink, "kind"));
-    if (!kind)
-        return error_set(e, ERR_INVALID_SPEC, "%s.kind: missing, or not a text", path);
-    if (strcmp(kind, "store") != 0)
-        return error_set(e, ERR_INVALID_SPEC, "%s.kind: there is no sink \"%.60s\"%s; known: store",
-                         path, kind, suggest_text(kind, kinds, ARRAY_LEN(kinds), hint));
-    s->sinks[s->n_sinks++] = (struct spec_sink){.kind = SPEC_SINK_STORE};
-    return spec_check_keys(sink, path, keys, ARRAY_LEN(keys), e);
+    for (size_t i = 0; i < s->n_sinks; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct spec_sink *a = &s->sinks[i], *b = &s->sinks[k];
+            const char *x = a->table ? a->table : a->prefix, *y = b->table ? b->table : b->prefix;
+            if (a->kind == b->kind && (!a->name || strcmp(a->name, b->name) == 0) &&
+                (x == y || (x && y && strcmp(x, y) == 0)))
+                return error_set(e, ERR_INVALID_SPEC, "sinks[%zu]: the same place as sinks[%zu]", i,
+                                 k);
+        }
+    return ERR_OK;
 }
 
 static int read_sinks(struct spec *s, struct error *e)
@@ -336,11 +339,12 @@ static int read_sinks(struct spec *s, struct error *e)
     if (!sinks)
         s->sinks[s->n_sinks++] = (struct spec_sink){.kind = SPEC_SINK_STORE};
     for (size_t i = 0; i < n; i++) {
-        int rc = read_sink(s, json_array_get(sinks, i), i, e);
+        int rc = spec_sink_read(json_array_get(sinks, i), i, s->columns, &s->sinks[s->n_sinks], e);
         if (rc)
             return rc;
+        s->n_sinks++;
     }
-    return ERR_OK;
+    return check_sinks_differ(s, e);
 }
 
 static int read_input(struct spec *s, bool with_input, struct error *e)
@@ -423,6 +427,9 @@ void spec_free(struct spec *s)
     for (size_t i = 0; i < s->n_stages; i++)
         if (s->stages[i].engine->free)
             s->stages[i].engine->free(s->stages[i].compiled);
+    for (size_t i = 0; i < s->n_sinks; i++)
+        spec_sink_done(&s->sinks[i]);
+    batch_free(s->columns);
     free(s->stages);
     free(s->sinks);
     free(s->name);

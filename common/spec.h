@@ -12,16 +12,17 @@
 
 #include <jansson.h>
 
+#include "batch.h"
 #include "buf.h"
 #include "err.h"
 #include "hash.h"
+#include "spec_sink.h"
 
 enum {
     SPEC_TEXT_MAX = 1024 * 1024,            /* bytes of a description without input */
     SPEC_TEXT_INPUT_MAX = 64 * 1024 * 1024, /* bytes of one with its input inside */
     SPEC_DEPTH_MAX = 32,                    /* nesting */
     SPEC_STAGES_MAX = 16,
-    SPEC_SINKS_MAX = 8,
     SPEC_NAME_MAX = 100,      /* [A-Za-z][A-Za-z0-9._:-]*, not "last" */
     SPEC_ITEM_MAX = 64 * 1024 /* bytes of one packed input item */
 };
@@ -31,10 +32,13 @@ struct spec_engine {
     const char *name; /* "scrape": the stage's "kind" */
     uint32_t kind;    /* bit of wire_kind */
     bool source;      /* takes items: can only be the first stage */
-    /* Compiles the stage object (with its "kind"). The detail of an error begins with the path inside
-     * the stage, without a leading dot; spec.c puts "stages[n]." in front. */
-    int (*compile)(const json_t *stage, void **ret, struct error *e);
+    /* Compiles the stage object (with its "kind"). input: the columns of the rows that come from the
+     * stage before, NULL for a source. The detail of an error begins with the path inside the stage,
+     * without a leading dot; spec.c puts "stages[n]." in front. */
+    int (*compile)(const json_t *stage, const struct batch *input, void **ret, struct error *e);
     void (*free)(void *compiled);
+    /* An empty batch with the columns of the rows that the stage makes; NULL: no memory. */
+    struct batch *(*columns)(const void *compiled);
     /* One input: text as the client gives it (a URL) into its packed form (appended to out), the key
      * that limits and shards by (hash), and the hash of its canonical form. depth: 0 for a client's
      * input, more for what was found on the way. INVALID_ARGUMENT says what is wrong with it. */
@@ -52,12 +56,6 @@ struct spec_stage {
     void *compiled; /* the engine's */
 };
 
-enum spec_sink_kind { SPEC_SINK_STORE = 1 };
-
-struct spec_sink {
-    enum spec_sink_kind kind;
-};
-
 struct spec {
     char *name;              /* NULL: none */
     uint8_t priority;        /* 0 to 9, higher sooner; default 5 */
@@ -72,11 +70,13 @@ struct spec {
     bool unique;             /* of the first stage's engine, as are the next three */
     uint32_t key_limit, key_delay_ms, key_use_ms;
     struct spec_stage *stages;
-    size_t n_stages; /* at least 1 */
+    size_t n_stages;       /* at least 1 */
+    struct batch *columns; /* of the rows that the last stage makes; no rows in it */
     struct spec_sink *sinks;
-    size_t n_sinks;      /* at least 1 */
-    const json_t *input; /* array of texts, or NULL; only with with_input */
-    json_t *root;        /* private: owns input */
+    size_t n_sinks;         /* at least 1 */
+    uint32_t retry_percent; /* retries at most so many for each 100 first attempts; default 10 */
+    const json_t *input;    /* array of texts, or NULL; only with with_input */
+    json_t *root;           /* private: owns input */
 };
 
 /* with_input: the description may hold "input" ({"urls": [...]} or {"items": [...]}) and be up to

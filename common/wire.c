@@ -282,9 +282,11 @@ void wire_assign_pack(struct buf *out, const struct wire_assign *m)
     pack_array(out, 2);
     pack_array(out, m->n_jobs);
     for (size_t i = 0; i < m->n_jobs; i++) {
-        pack_array(out, 2);
+        pack_array(out, 4);
         pack_u64(out, m->jobs[i].job);
         wire_part_pack_text(out, m->jobs[i].spec);
+        pack_bin(out, m->jobs[i].uid);
+        pack_u64(out, m->jobs[i].generation);
     }
     pack_array(out, m->n_tasks);
     for (size_t i = 0; i < m->n_tasks; i++) {
@@ -327,9 +329,13 @@ int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret,
     m.n_jobs = wire_part_count(&u, 3, WIRE_TASKS_MAX);
     m.jobs = wire_part_room(&u, a, m.n_jobs, sizeof *m.jobs, &nomem);
     for (size_t i = 0; i < m.n_jobs && unpack_ok(&u); i++) {
-        unpack_tuple(&u, 2, &more);
+        unpack_tuple(&u, 4, &more);
         m.jobs[i].job = unpack_u64(&u);
         m.jobs[i].spec = wire_part_text(&u);
+        m.jobs[i].uid = unpack_bin(&u);
+        if (m.jobs[i].uid.len != WIRE_UID_LEN)
+            u.failed = true;
+        m.jobs[i].generation = unpack_u64(&u);
         unpack_skip_n(&u, more);
     }
     m.n_tasks = wire_part_count(&u, 8, WIRE_TASKS_MAX);

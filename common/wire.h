@@ -19,7 +19,10 @@ enum {
     WIRE_VERSION = 1,                    /* of this build */
     WIRE_VERSION_MIN = 1,                /* oldest that it serves */
     WIRE_MESSAGE_MAX = 16 * 1024 * 1024, /* bytes; ZMQ_MAXMSGSIZE: a sitemap of 50,000 URLs fits */
-    WIRE_TASKS_MAX = 500                 /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE */
+    WIRE_TASKS_MAX = 500, /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE; downstreams in one
+                             BREAKER */
+    WIRE_SINK_SETTINGS_MAX = 64, /* settings of one sink */
+    WIRE_UID_LEN = 16            /* bytes of a job's uid */
 };
 
 /* Numbers never change their meaning. */
@@ -37,8 +40,10 @@ enum wire_type {
     WIRE_DRAIN = 10,
     WIRE_BYE = 11,
     WIRE_RESYNC = 12,
-    WIRE_BLOB = 13,    /* reserved */
-    WIRE_BREAKER = 14, /* reserved */
+    WIRE_BLOB = 13, /* reserved */
+    WIRE_BREAKER = 14,
+    WIRE_SINK = 15,
+    WIRE_CALLS = 16,
     /* client and coordinator */
     WIRE_REQUEST = 32,
     WIRE_REPLY = 33,
@@ -110,6 +115,9 @@ int wire_credit_read(struct span body, struct wire_credit *ret, struct error *e)
 struct wire_job {
     uint64_t job;
     struct span spec; /* JSON text */
+    struct span
+        uid; /* WIRE_UID_LEN bytes: names the job in sinks, among those of all coordinators */
+    uint64_t generation; /* from 1; a sink that was told so takes no rows of an older one */
 };
 struct wire_task {
     uint64_t task, counter, job; /* the token's epoch is the frame's */
@@ -194,6 +202,46 @@ struct wire_heartbeat {
 void wire_heartbeat_pack(struct buf *out, const struct wire_heartbeat *m);
 int wire_heartbeat_read(struct span body, struct arena *a, struct wire_heartbeat *ret,
                         struct error *e) MUST_CHECK;
+
+/* BREAKER, c->w: what the worker may do with downstreams (common/downstream.h). */
+enum wire_breaker_state {
+    WIRE_BREAKER_CLOSED = 0,
+    WIRE_BREAKER_OPEN = 1,       /* call it no more, until told otherwise; keep what waits */
+    WIRE_BREAKER_PROBE = 2,      /* make one call, and report it at once */
+    WIRE_BREAKER_QUARANTINED = 3 /* others reach it, this worker does not: give its tasks back */
+};
+/* CALLS, w->c: what came of calls to downstreams since the last such message of the session. */
+struct wire_calls {
+    struct span downstream;
+    uint32_t ok, fail, slow; /* slow ones are among ok */
+    uint32_t waiting;        /* now: tasks whose rows wait for it */
+    struct span error;       /* of the last failure: the downstream's own words; p == NULL: none */
+};
+void wire_calls_pack(struct buf *out, const struct wire_calls *m, size_t n);
+int wire_calls_read(struct span body, struct arena *a, struct wire_calls **ret, size_t *ret_n,
+                    struct error *e) MUST_CHECK;
+struct wire_breaker {
+    struct span downstream;
+    enum wire_breaker_state state;
+};
+void wire_breakers_pack(struct buf *out, const struct wire_breaker *m, size_t n);
+int wire_breakers_read(struct span body, struct arena *a, struct wire_breaker **ret, size_t *ret_n,
+                       struct error *e) MUST_CHECK;
+
+/* SINK, c->w: where a sink is and how to use it, secrets included; sent once in a session, before the
+ * first ASSIGN with a job that names it. */
+struct wire_setting {
+    struct span key, value;
+};
+struct wire_sink {
+    struct span name; /* of the administrator's section */
+    struct span kind; /* "postgres", ... */
+    struct wire_setting *settings;
+    size_t n_settings;
+};
+void wire_sink_pack(struct buf *out, const struct wire_sink *m);
+int wire_sink_read(struct span body, struct arena *a, struct wire_sink *ret,
+                   struct error *e) MUST_CHECK;
 
 void wire_drain_pack(struct buf *out, bool on);
 int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;

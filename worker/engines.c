@@ -10,8 +10,10 @@ enum { NOOP_KEYS = 64 }; /* shards that the noop engine spreads its items over *
 
 /* ---- scrape ---- */
 
-static int scrape_compile(const json_t *stage, void **ret, struct error *e)
+static int scrape_compile(const json_t *stage, const struct batch *input, void **ret,
+                          struct error *e)
 {
+    (void)input;
     struct scrape_spec *s = NULL;
     int rc = scrape_spec_compile(stage, &s, e);
     if (rc == ERR_OK)
@@ -46,6 +48,11 @@ static int scrape_item(const void *compiled, struct span text, uint32_t depth, s
     return rc;
 }
 
+static struct batch *scrape_columns(const void *compiled)
+{
+    return scrape_spec_batch(compiled);
+}
+
 static bool scrape_unique(const void *compiled)
 {
     return scrape_spec_follows(compiled);
@@ -77,8 +84,9 @@ struct noop {
     bool rows;
 };
 
-static int noop_compile(const json_t *stage, void **ret, struct error *e)
+static int noop_compile(const json_t *stage, const struct batch *input, void **ret, struct error *e)
 {
+    (void)input;
     static const char *const keys[] = {"kind", "rows"};
     const json_t *rows = json_object_get(stage, "rows");
     int rc = spec_check_keys(stage, "", keys, ARRAY_LEN(keys), e);
@@ -92,6 +100,16 @@ static int noop_compile(const json_t *stage, void **ret, struct error *e)
     n->rows = json_is_true(rows);
     *ret = n;
     return ERR_OK;
+}
+
+static struct batch *noop_columns(const void *compiled)
+{
+    struct batch *b = batch_new();
+    if (b && engines_noop_rows(compiled) && batch_add_column(b, "item", COL_TEXT) != ERR_OK) {
+        batch_free(b);
+        return NULL;
+    }
+    return b;
 }
 
 static int noop_item(const void *compiled, struct span text, uint32_t depth, struct buf *out,
@@ -120,6 +138,7 @@ const struct spec_engine engines_table[] = {
      .source = true,
      .compile = scrape_compile,
      .free = scrape_free,
+     .columns = scrape_columns,
      .item = scrape_item,
      .unique = scrape_unique,
      .key_limit = scrape_key_limit,
@@ -131,6 +150,7 @@ const struct spec_engine engines_table[] = {
      .source = true,
      .compile = noop_compile,
      .free = free,
+     .columns = noop_columns,
      .item = noop_item},
 };
 const size_t engines_count = ARRAY_LEN(engines_table);

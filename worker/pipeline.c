@@ -6,19 +6,8 @@
 #include "common/wire.h"
 #include "worker/engines.h"
 #include "worker/output.h"
-#include "worker/scrape/scrape.h"
 
 /* ---- noop: does nothing, as fast as it can, or gives its items back as rows ---- */
-
-static struct batch *noop_rows(const void *compiled)
-{
-    struct batch *b = batch_new();
-    if (b && engines_noop_rows(compiled) && batch_add_column(b, "item", COL_TEXT) != ERR_OK) {
-        batch_free(b);
-        return NULL;
-    }
-    return b;
-}
 
 static int noop_run(const void *compiled, struct span items, struct output *o, struct error *e)
 {
@@ -35,20 +24,10 @@ static int noop_run(const void *compiled, struct span items, struct output *o, s
     return ERR_OK;
 }
 
-/* ---- scrape: runs on the loops of the runner ---- */
-
-static struct batch *scrape_rows(const void *compiled)
-{
-    return scrape_spec_batch(compiled);
-}
-
+/* scrape runs on the loops of the runner. */
 const struct pipeline_kind pipeline_kinds[] = {
-    {.kind = WIRE_KIND_SCRAPE, .source = true, .place = PIPELINE_LOOP, .rows = scrape_rows},
-    {.kind = WIRE_KIND_NOOP,
-     .source = true,
-     .place = PIPELINE_INLINE,
-     .rows = noop_rows,
-     .run = noop_run},
+    {.kind = WIRE_KIND_SCRAPE, .source = true, .place = PIPELINE_LOOP},
+    {.kind = WIRE_KIND_NOOP, .source = true, .place = PIPELINE_INLINE, .run = noop_run},
 };
 const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
 
@@ -115,7 +94,7 @@ const void *pipeline_source(const struct pipeline *p)
 
 struct output *pipeline_output(const struct pipeline *p)
 {
-    return output_new(p->kinds[0]->rows(pipeline_source(p)));
+    return output_new(p->spec->stages[0].engine->columns(pipeline_source(p)));
 }
 
 void pipeline_fail(struct output *o, enum err code, const char *reason, const char *detail)

@@ -29,8 +29,6 @@ struct pipeline_kind {
     /* ---- a source; only for the first stage ---- */
     bool source;
     enum pipeline_place place;
-    /* An empty batch with the columns of the source's rows; NULL: no memory. */
-    struct batch *(*rows)(const void *compiled);
     /* INLINE: runs the task. items: a packed array. */
     int (*run)(const void *compiled, struct span items, struct output *o, struct error *e);
 

@@ -60,6 +60,19 @@ struct sched_held {
     struct token token;
 };
 
+enum { SCHED_DOWNSTREAMS_MAX = 8 };
+
+/*      calls fail                 open time over             3 successes
+ * CLOSED ---------> OPEN <--------------------> HALF_OPEN ---------------> CLOSED (admission ramps up)
+ *                     '------------ a probe fails ---'
+ * What an administrator said (manual) stands until it is reset, over restarts too. */
+enum sched_breaker_state { SCHED_BREAKER_CLOSED, SCHED_BREAKER_OPEN, SCHED_BREAKER_HALF_OPEN };
+enum sched_manual {
+    SCHED_MANUAL_NONE,    /* reset: closed, its counts forgotten */
+    SCHED_MANUAL_TRIPPED, /* open until it is reset */
+    SCHED_MANUAL_PINNED   /* closed, whatever happens */
+};
+
 enum sched_event_type {
     SCHED_EV_TICK,       /* the deadline was reached */
     SCHED_EV_JOB_OPEN,   /* a job is durable (also at replay). A sealed one is followed by TASKS
@@ -77,6 +90,8 @@ enum sched_event_type {
     SCHED_EV_HEARTBEAT,
     SCHED_EV_LOST,  /* the worker said BYE, or its connection is known to be gone (see session.h) */
     SCHED_EV_DRAIN, /* on: gives nothing more to this worker */
+    SCHED_EV_CALLS, /* what a worker says of its calls to a downstream (breaker.h) */
+    SCHED_EV_BREAKER, /* an administrator's word about a downstream; durable */
     SCHED_EV_RESULT,
     SCHED_EV_COMPLETED /* the store committed (or refused as a duplicate) a COMPLETE action */
 };
@@ -96,6 +111,10 @@ struct sched_event {
             uint32_t key_use_ms;            /* the longest that one use of a key can take */
             uint32_t run_timeout_ms;        /* of one attempt; 0: nothing */
             uint32_t kinds;                 /* bit set of engine kinds that a worker must have */
+            uint32_t retry_percent;         /* retries to 100 first attempts; 0: as many as come */
+            const uint64_t *downstreams;    /* sinks that its rows need (downstream_hash) */
+            size_t n_downstreams;           /* at most SCHED_DOWNSTREAMS_MAX */
+            bool hosts;                     /* its keys are hosts, which have breakers */
             bool sealed, cancelled, paused; /* at replay, and when dead letters are retried */
             uint64_t dead_letters;          /* that the job has now: with any, it ends as FAILED */
         } open;
@@ -116,6 +135,17 @@ struct sched_event {
             const struct sched_held *held; /* running or finished but not acknowledged */
             size_t n_held;
         } hello;
+        struct {
+            uint64_t downstream; /* a sink's, or a host's: that of its key */
+            bool host;
+            uint32_t ok, fail, slow; /* since the last one; slow ones are among ok */
+            uint32_t waiting;        /* now: tasks of this worker whose rows wait for it */
+        } calls;
+        struct {
+            uint64_t downstream;
+            bool host;
+            enum sched_manual manual;
+        } breaker;
         struct {
             uint64_t tasks, bytes;
         } credit; /* totals since the session began */
@@ -148,6 +178,8 @@ enum sched_action_type {
     SCHED_ACT_ACK,      /* after COMPLETED: tell the session that this result is durable */
     SCHED_ACT_SESSION_END, /* the session is over: forget it; tell the peer if it still lives */
     SCHED_ACT_JOB_END,     /* the job reached its end: persist it and tell those who wait */
+    SCHED_ACT_BREAKER,     /* tell the session what it may do with a downstream */
+    SCHED_ACT_TRACE,       /* a breaker moved: a line for the log */
 };
 
 enum sched_write { SCHED_WRITE_DONE, SCHED_WRITE_ATTEMPT, SCHED_WRITE_DEAD, SCHED_WRITE_CANCELLED };
@@ -183,6 +215,26 @@ struct sched_action {
         struct {
             enum sched_job_end how;
         } end;
+        struct {
+            uint64_t downstream;
+            bool host;
+            enum {
+                SCHED_TELL_CLOSED,     /* as enum wire_breaker_state */
+                SCHED_TELL_OPEN,       /* call it no more; keep what waits */
+                SCHED_TELL_PROBE,      /* make one call and report it at once */
+                SCHED_TELL_QUARANTINED /* others reach it: give its tasks back */
+            } tell;
+        } breaker;
+        struct {
+            uint64_t downstream;
+            bool host;
+            enum sched_breaker_state state;
+            enum sched_manual manual;
+            uint64_t worker;  /* the one that is quarantined or free again; 0: the breaker moved */
+            bool quarantined; /* with worker */
+            uint64_t open_ms; /* OPEN: until the next probe; UINT64_MAX: until reset */
+            const char *reason; /* static */
+        } trace;
     } u;
 };
 
@@ -211,12 +263,43 @@ enum sched_task_state {
     SCHED_TASK_STATES
 };
 
+/* Why the ready tasks of a job do not run, for `explain`. */
+enum sched_wait {
+    SCHED_WAIT_NONE,     /* queued: workers are busy, or have no credit */
+    SCHED_WAIT_PAUSED,   /* its job */
+    SCHED_WAIT_LIMIT,    /* the slots or the delay of its key */
+    SCHED_WAIT_BREAKER,  /* a downstream that is not closed: held */
+    SCHED_WAIT_WORKERS,  /* no worker has the kinds */
+    SCHED_WAIT_RECOVERY, /* the coordinator has just started */
+    SCHED_WAITS
+};
+
 struct sched_job_view {
     uint64_t tasks[SCHED_TASK_STATES];
     uint64_t done, dead, cancelled; /* since the start of this process */
+    uint64_t waits[SCHED_WAITS];    /* its ready tasks by the reason for which they wait */
+    uint64_t breaker;               /* a downstream that holds some of them; 0: none */
+    uint64_t ahead;                 /* ready tasks that go before its own: of higher priority */
     bool sealed, paused, cancelling;
 };
 bool sched_job_view(const struct sched *s, struct job_id job, struct sched_job_view *ret);
+
+struct sched_breaker_view {
+    uint64_t downstream;
+    bool host;
+    enum sched_breaker_state state;
+    enum sched_manual manual;
+    uint64_t since_ms;    /* in this state for so long */
+    uint64_t open_ms;     /* OPEN: until the next probe; UINT64_MAX: until reset */
+    uint64_t held;        /* ready tasks that wait for it */
+    uint64_t waiting;     /* tasks on workers whose rows wait for it */
+    uint32_t quarantined; /* workers */
+    uint64_t ok, fail;    /* calls in the window */
+    uint64_t opened;      /* times, since the start of this process */
+};
+/* All that were ever called, or have a manual state; *at = 0 first, false after the last. */
+bool sched_breaker_next(const struct sched *s, size_t *at, uint64_t now_ms,
+                        struct sched_breaker_view *ret);
 
 struct sched_session_view {
     uint64_t worker;

@@ -105,6 +105,8 @@ static struct job *job_make(const struct jobs *j, const struct store_job *stored
     if (stored->spec.len)
         memcpy(text, stored->spec.p, stored->spec.len);
     job->id = stored->id;
+    assert(stored->uid.len == sizeof(job->uid));
+    memcpy(job->uid, stored->uid.p, sizeof(job->uid));
     job->spec_text = (struct span){text, stored->spec.len};
     if (*spec_take) {
         job->spec = TAKE_PTR(*spec_take);

@@ -15,8 +15,13 @@
 #include "common/spec.h"
 #include "coordinator/edge/edge.h"
 
+/* Sinks fence a job that was cancelled at its generation; there is no second one, since a cancelled
+ * job is never opened again. */
+enum { JOBS_GENERATION = 1 };
+
 struct job {
     uint64_t id;
+    uint8_t uid[16];         /* names it in sinks */
     struct span spec_text;   /* owned */
     struct spec *spec;       /* owned */
     bool ending;             /* its end was decided and is on its way to the store */

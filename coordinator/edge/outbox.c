@@ -140,7 +140,12 @@ static void draft_add(struct edge *e, struct session *s, struct draft *d, const 
     if (new_job) {
         if (!map64_put(&s->jobs_sent, a->job.v, s))
             return give_up(s, e);
-        d->jobs[d->n_jobs++] = (struct wire_job){a->job.v, job->spec_text};
+        d->jobs[d->n_jobs++] = (struct wire_job){
+            .job = a->job.v,
+            .spec = job->spec_text,
+            .uid = {(const char *)job->uid, sizeof(job->uid)},
+            .generation = JOBS_GENERATION,
+        };
     }
     d->tasks[d->n_tasks++] = (struct wire_task){.task = a->task.v,
                                                 .counter = a->counter,

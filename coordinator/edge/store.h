@@ -70,6 +70,7 @@ struct store_task {
 struct store_job {
     uint64_t id;
     struct span client, idem_key, name, spec;
+    struct span uid; /* 16 bytes, random: names the job in sinks, among those of all coordinators */
     enum store_job_state state;
     uint8_t priority;
     bool sealed, cancelling, paused, unique, results_expired;

@@ -76,7 +76,8 @@ static bool read_job(struct sq *q, struct arena *arena, struct store_job *ret)
     };
     return store_sqlite_sql_get(q, arena, &ret->client) &&
            store_sqlite_sql_get(q, arena, &ret->idem_key) &&
-           store_sqlite_sql_get(q, arena, &ret->name) && store_sqlite_sql_get(q, arena, &ret->spec);
+           store_sqlite_sql_get(q, arena, &ret->name) &&
+           store_sqlite_sql_get(q, arena, &ret->spec) && store_sqlite_sql_get(q, arena, &ret->uid);
 }
 
 static int no_job(uint64_t job, struct error *e)

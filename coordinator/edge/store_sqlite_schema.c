@@ -61,6 +61,11 @@ static const char *const migrations[] = {
     "CREATE TABLE stat(job INTEGER NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL,"
     " PRIMARY KEY(job,name)) WITHOUT ROWID;"
     "CREATE TABLE drain(worker TEXT PRIMARY KEY) WITHOUT ROWID;",
+
+    "ALTER TABLE job ADD COLUMN uid BLOB NOT NULL DEFAULT x'';"
+    "UPDATE job SET uid=randomblob(16);"
+    /* Breakers that an administrator tripped (1) or pinned closed (2). */
+    "CREATE TABLE breaker(downstream TEXT PRIMARY KEY, manual INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 /* The first column of the first row of a query. */

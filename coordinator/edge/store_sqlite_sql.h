@@ -22,7 +22,7 @@
 
 /* The same in the order of struct store_job, with the texts last. */
 #define STORE_SQLITE_VIEW                                                                          \
-    "SELECT " STORE_SQLITE_JOB_COLUMNS ",client,idem_key,name,spec "                               \
+    "SELECT " STORE_SQLITE_JOB_COLUMNS ",client,idem_key,name,spec,uid "                           \
     "FROM job JOIN job_spec ON job_spec.job=job.id "
 
 /* Those of removed jobs are gone for everyone, though their rows may still be there. */
@@ -49,7 +49,7 @@
                  "dead=?7,rows=?8,rejects=?9,state=?10,sealed=?11,cancelling=?12,paused=?13,"      \
                  "held=?14,expired=?15,ended_ms=?16,expires_ms=?17,due_ms=?18 WHERE id=?1")        \
     X(JOB_INSERT, "INSERT INTO job(id,state,priority,uniq,task_items,items_max,created_ms,ttl_ms," \
-                  "client,idem_key,name) VALUES(?,1,?,?,?,?,?,?,?,?,?)")                           \
+                  "client,idem_key,name,uid) VALUES(?,1,?,?,?,?,?,?,?,?,?,randomblob(16))")        \
     X(JOB_DELETE, "DELETE FROM job WHERE id=?")                                                    \
     X(JOB_BY_KEY, "SELECT id FROM job WHERE client=? AND idem_key=? AND idem_key<>'' AND held=1")  \
     X(JOB_BY_NAME, "SELECT id FROM job WHERE name=? AND name<>'' AND held=1")                      \

@@ -19,7 +19,8 @@ enum { KIND_COUNT = 0x100, KIND_APPEND = 0x200 };
 
 static int n_open, n_processed;
 
-static int compile(const json_t *stage, void **ret, struct error *e UNUSED)
+static int compile(const json_t *stage, const struct batch *input UNUSED, void **ret,
+                   struct error *e UNUSED)
 {
     *ret = strdup(json_string_value(json_object_get(stage, "text")));
     return ERR_OK;
@@ -35,22 +36,23 @@ static int item(const void *compiled UNUSED, struct span text, uint32_t depth UN
     return ERR_OK;
 }
 
+static struct batch *columns(const void *compiled UNUSED)
+{
+    struct batch *b = batch_new();
+    assert_int_equal(batch_add_column(b, "item", COL_TEXT), ERR_OK);
+    return b;
+}
+
 static const struct spec_engine engines[] = {
     {.name = "source",
      .kind = KIND_COUNT,
      .source = true,
      .compile = compile,
      .free = free,
+     .columns = columns,
      .item = item},
-    {.name = "append", .kind = KIND_APPEND, .compile = compile, .free = free},
+    {.name = "append", .kind = KIND_APPEND, .compile = compile, .free = free, .columns = columns},
 };
-
-static struct batch *rows(const void *compiled UNUSED)
-{
-    struct batch *b = batch_new();
-    assert_int_equal(batch_add_column(b, "item", COL_TEXT), ERR_OK);
-    return b;
-}
 
 static int run(const void *compiled UNUSED, struct span items, struct output *o,
                struct error *e UNUSED)
@@ -79,7 +81,7 @@ static int append_process(void *state, struct output *o, struct error *e)
     n_processed++;
     if (strcmp(text, "no-process") == 0)
         return error_set(e, ERR_LIMIT, "too much");
-    struct batch *b = rows(NULL);
+    struct batch *b = columns(NULL);
     for (uint32_t i = 0; i < o->rows->n_rows; i++) {
         char joined[100];
         const struct span s = batch_get_text(o->rows, 0, i);
@@ -99,7 +101,7 @@ static void append_close(void *state)
 }
 
 static const struct pipeline_kind kinds[] = {
-    {.kind = KIND_COUNT, .source = true, .place = PIPELINE_INLINE, .rows = rows, .run = run},
+    {.kind = KIND_COUNT, .source = true, .place = PIPELINE_INLINE, .run = run},
     {.kind = KIND_APPEND, .open = append_open, .process = append_process, .close = append_close},
 };
 
@@ -178,7 +180,7 @@ static void references(void **state UNUSED)
 
 static struct output *new_output(uint32_t n_rows, const char *text)
 {
-    struct output *o = output_new(rows(NULL));
+    struct output *o = output_new(columns(NULL));
     for (uint32_t i = 0; i < n_rows; i++) {
         batch_text(o->rows, 0, span_str(text));
         batch_row_end(o->rows);

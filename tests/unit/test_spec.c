@@ -12,8 +12,9 @@
 /* An engine for the test: {"kind": "echo", "limit": N}. It counts what it holds. */
 static int alive;
 
-static int echo_compile(const json_t *stage, void **ret, struct error *e)
+static int echo_compile(const json_t *stage, const struct batch *input, void **ret, struct error *e)
 {
+    (void)input;
     static const char *const keys[] = {"kind", "limit"};
     int rc = spec_check_keys(stage, "", keys, ARRAY_LEN(keys), e);
     if (rc)
@@ -66,17 +67,31 @@ static uint64_t echo_items_max(const void *compiled)
     return 500;
 }
 
+static struct batch *echo_columns(const void *compiled UNUSED)
+{
+    struct batch *b = batch_new();
+    assert_int_equal(batch_add_column(b, "url", COL_TEXT), ERR_OK);
+    assert_int_equal(batch_add_column(b, "n", COL_INT64), ERR_OK);
+    return b;
+}
+
 static const struct spec_engine engines[] = {
     {.name = "echo",
      .kind = 1,
      .source = true,
      .compile = echo_compile,
      .free = echo_free,
+     .columns = echo_columns,
      .item = echo_item,
      .unique = yes,
      .key_limit = echo_limit,
      .items_max = echo_items_max},
-    {.name = "shout", .kind = 2, .compile = echo_compile, .free = echo_free, .item = echo_item},
+    {.name = "shout",
+     .kind = 2,
+     .compile = echo_compile,
+     .free = echo_free,
+     .columns = echo_columns,
+     .item = echo_item},
 };
 
 static int parse(const char *text, bool with_input, struct spec **ret, struct error *e)

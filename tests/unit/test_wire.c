@@ -55,6 +55,9 @@ static int through(struct span message, struct buf *out)
         struct wire_result *results;
         struct wire_verdict *verdicts;
         struct wire_heartbeat heartbeat;
+        struct wire_breaker *breakers;
+        struct wire_calls *calls;
+        struct wire_sink sink;
         struct wire_request request;
         struct wire_error error;
     } m;
@@ -113,6 +116,21 @@ static int through(struct span message, struct buf *out)
         rc = wire_heartbeat_read(f.body, &arena, &m.heartbeat, &e);
         if (rc == ERR_OK)
             wire_heartbeat_pack(out, &m.heartbeat);
+        break;
+    case WIRE_BREAKER:
+        rc = wire_breakers_read(f.body, &arena, &m.breakers, &n, &e);
+        if (rc == ERR_OK)
+            wire_breakers_pack(out, m.breakers, n);
+        break;
+    case WIRE_CALLS:
+        rc = wire_calls_read(f.body, &arena, &m.calls, &n, &e);
+        if (rc == ERR_OK)
+            wire_calls_pack(out, m.calls, n);
+        break;
+    case WIRE_SINK:
+        rc = wire_sink_read(f.body, &arena, &m.sink, &e);
+        if (rc == ERR_OK)
+            wire_sink_pack(out, &m.sink);
         break;
     case WIRE_DRAIN:
         rc = wire_drain_read(f.body, &on, &e);
