@@ -256,6 +256,12 @@ static enum pg_fault plan(struct postgres *p, struct landing *l, struct pg_copy 
     int rc = pg_table_get(&p->tables, &p->conn, l->target->table, &table, &e);
     if (rc == ERR_OK)
         rc = pg_copy_init(c, l, table, &e);
+    if (rc == ERR_INVALID_SPEC) { /* as the table was when it was looked up */
+        pg_table_forget(&p->tables);
+        rc = pg_table_get(&p->tables, &p->conn, l->target->table, &table, &e);
+        if (rc == ERR_OK)
+            rc = pg_copy_init(c, l, table, &e);
+    }
     if (rc == ERR_UNAVAILABLE)
         return p->conn.fault;
     if (rc != ERR_OK)
