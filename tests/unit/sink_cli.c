@@ -67,8 +67,9 @@ static void put_cell(struct batch *b, size_t c, const json_t *v)
     case COL_TIMESTAMP:
         return batch_i64(b, c, json_integer_value(v));
     case COL_FLOAT64:
-        return batch_f64(b, c, json_is_string(v) ? strtod(json_string_value(v), NULL)
-                                                 : json_number_value(v));
+        return batch_f64(b, c,
+                         json_is_string(v) ? strtod(json_string_value(v), NULL)
+                                           : json_number_value(v));
     default:
         return batch_text(b, c, (struct span){json_string_value(v), json_string_length(v)});
     }
@@ -208,7 +209,8 @@ static json_t *command(struct cli *c, const json_t *o)
 static void begin(struct cli *c, const json_t *o)
 {
     static const char *const keys[] = {"url", "user", "password", "ca_pem"};
-    static const enum spec_sink_kind kinds[] = {SPEC_SINK_POSTGRES, SPEC_SINK_REDIS, SPEC_SINK_FILE};
+    static const enum spec_sink_kind kinds[] = {SPEC_SINK_POSTGRES, SPEC_SINK_REDIS,
+                                                SPEC_SINK_FILE};
     struct error e = {0};
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(spec_sink_kind_name(kinds[i]), text(o, "kind")) == 0)
