@@ -2,7 +2,8 @@
  * workload.h: the tasks in this worker's hands: taken over from an ASSIGN, started when there is a
  * slot, turned into a result, kept until the coordinator has it.
  *
- * It puts together what is held (held.h), the jobs (catalog.h) and the threads (runner.h). It sends
+ * It puts together what is held (held.h), the jobs (catalog.h), the threads (runner.h) and the sinks
+ * (sinks/batcher.h): a task whose job has sinks is finished when its rows have landed. It sends
  * nothing: agent.c asks for the next results. It reads no clock: whether work may be started is its
  * caller's to say.
  *
@@ -15,6 +16,7 @@
 #include "credit.h"
 #include "held.h"
 #include "runner.h"
+#include "worker/sinks/batcher.h"
 
 enum {
     WORKLOAD_MESSAGE_BYTES =
@@ -27,12 +29,15 @@ struct workload_config {
     size_t loops;
     uint32_t slots;
     struct scrape_config scrape; /* of each loop; borrowed */
+    uint32_t sink_connections;   /* of each sink */
+    uint64_t seed;
 };
 
 struct workload {
     struct held_table held;
     struct catalog catalog;
     struct runner *runner;
+    struct batcher *batcher;
     uint32_t slots;
     bool returning;     /* draining: what is not started goes back */
     size_t sent_bytes;  /* of SENT results */
@@ -58,6 +63,7 @@ void workload_settle(struct workload *w, const struct wire_verdict *verdicts, si
 void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user);
 void workload_collect(struct workload *w); /* takes finished tasks from the runner */
 int workload_fd(const struct workload *w); /* readable: workload_collect has something to do */
+int workload_sinks_fd(const struct workload *w); /* the same, for rows that have landed */
 
 /* While on, tasks that are not started are given back. */
 void workload_return(struct workload *w, bool on);

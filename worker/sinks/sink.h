@@ -66,7 +66,11 @@ struct landing {
     struct landing_reject *rejects;
     size_t n_rejects;
     char error[SINK_ERROR_LEN]; /* FAILED, FENCED */
-    struct landing *next;       /* the batcher's */
+    /* the batcher's */
+    struct landing *next;
+    size_t bytes;
+    uint64_t put_ms;
+    void *user; /* the owner's */
 };
 
 void landing_reject(struct landing *l, uint32_t row, const char *column, const char *detail);
