@@ -35,6 +35,8 @@ struct sched_config {
     uint64_t seed;
     uint32_t lease_ms;  /* a session that is silent so long is lost; also the recovery wait */
     uint32_t kills_max; /* a task that lost so many workers is a dead letter */
+    uint32_t
+        host_give_up_ms; /* tasks of a host that had no success for so long are dead letters; 0: never */
     uint64_t memory_max_bytes; /* of the task records; events that add tasks are refused above it by
                                   the edge, which reads sched_stats() */
 };
