@@ -71,6 +71,7 @@ static int start_scheduler(struct coordinator *c, struct error *e)
     struct sched_config config = {.epoch = edge->epoch,
                                   .lease_ms = edge->options.lease_ms,
                                   .kills_max = edge->options.kills_max,
+                                  .host_give_up_ms = edge->options.host_give_up_ms,
                                   .memory_max_bytes = edge->options.tasks_memory_bytes};
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         return error_set(e, ERR_IO, "the system has no random numbers");

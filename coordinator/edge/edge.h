@@ -32,6 +32,7 @@ struct edge_options {
     uint32_t lease_ms;
     uint32_t heartbeat_ms;
     uint32_t kills_max;
+    uint32_t host_give_up_ms;
     size_t tasks_memory_bytes;  /* of the scheduler's records, before job.input is refused */
     size_t inputs_memory_bytes; /* of inputs.h */
     size_t store_queue_bytes;   /* before the front refuses */

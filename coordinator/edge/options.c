@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #define MIB (INT64_C(1) << 20)
+#define DAY_MS (24 * 3600 * 1000)
 #define TIB (INT64_C(1) << 40)
 
 static const struct config_option options[] = {
@@ -27,6 +28,9 @@ static const struct config_option options[] = {
      "coordinator waits for workers to come back."},
     {"kills_max", CONFIG_INT, "3", 1, 100,
      "A task that was being run by so many workers that died is a dead letter."},
+    {"breaker.host_give_up", CONFIG_DURATION, "5m", 0, DAY_MS,
+     "Tasks of a scraped host that had no success for so long, however often it was tried, are dead "
+     "letters (HOST_DOWN); 0: they are held until it answers."},
     {"limits.tasks_memory", CONFIG_BYTES, "1GiB", MIB, TIB,
      "Memory for the records of waiting tasks; above it input is refused with QUEUE_FULL."},
     {"limits.inputs_memory", CONFIG_BYTES, "64MiB", 0, TIB,
@@ -72,6 +76,7 @@ void options_edge(const struct config *c, struct edge_options *ret)
     *ret = (struct edge_options){
         .lease_ms = lease_ms,
         .heartbeat_ms = MIN(lease_ms / HEARTBEATS_IN_LEASE, (uint32_t)HEARTBEAT_MAX_MS),
+        .host_give_up_ms = (uint32_t)config_int(c, "breaker.host_give_up"),
         .kills_max = (uint32_t)config_int(c, "kills_max"),
         .tasks_memory_bytes = (size_t)config_int(c, "limits.tasks_memory"),
         .inputs_memory_bytes = (size_t)config_int(c, "limits.inputs_memory"),
