@@ -57,6 +57,7 @@ struct landings *landings_new(const struct pipeline *p, uint64_t job, uint64_t t
                                 .job = job,
                                 .generation = p->generation,
                                 .task = task,
+                                .index = (uint32_t)i,
                                 .rows = l->output->rows,
                                 .user = l};
         memcpy(one->uid, p->uid, sizeof(one->uid));
