@@ -46,7 +46,7 @@ int sink_check(struct ctl *ctl, size_t n, const char *const *args, struct error 
     ctl_args(ctl, n);
     if (n)
         ctl_arg_str(ctl, "sink", args[0]);
-    int rc = ctl_call(ctl, "sink.check", 0, &answer, e);
+    int rc = ctl_call(ctl, "sink.check", CTL_SINKS_WAIT_MS, &answer, e);
     if (rc)
         return rc;
     const json_t *sinks = json_object_get(answer, "sinks");

@@ -177,7 +177,7 @@ static int open_job(struct ctl *ctl, const json_t *job, json_t **ret, struct err
     ctl_args(ctl, 2);
     ctl_arg_str(ctl, "spec", text);
     ctl_arg_str(ctl, "idem", idem ? idem : random);
-    return ctl_call(ctl, "job.submit", 0, ret, e);
+    return ctl_call(ctl, "job.submit", CTL_SINKS_WAIT_MS, ret, e);
 }
 
 static void say(const struct submission *s, const json_t *job, bool existing)

@@ -203,6 +203,10 @@ def _some(rows: Iterator[Row]) -> List[Row]:
     return list(itertools.islice(rows, places.PAGE_ROWS))
 
 
+def _all(rows: Iterator[Row]) -> List[Row]:
+    return list(rows)
+
+
 def _close(rows: Iterator[Row]) -> None:
     close = getattr(rows, "close", None)
     if close is not None:
@@ -330,7 +334,7 @@ class AsyncJob:
         place = places.choose(await self.status(), sink, self._client._sinks)
         if place is not None:
             await self.wait()
-            return rows_to_frame(await asyncio.to_thread(list, places.rows(place)))
+            return rows_to_frame(await asyncio.to_thread(_all, places.rows(place)))
         reader = ops.ResultReader(self.id)
         wires: List[bytes] = []
         end = False
