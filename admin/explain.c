@@ -11,8 +11,8 @@ static const struct print_column job_columns[] = {
 };
 
 static const struct print_column task_columns[] = {
-    {"TASK", "task", PRINT_TEXT, false},   {"JOB", "job", PRINT_TEXT, false},
-    {"STATE", "state", PRINT_TEXT, false}, {"ATTEMPTS", "attempts", PRINT_COUNT, false},
+    {"TASK", "task", PRINT_TEXT, false},    {"JOB", "job", PRINT_TEXT, false},
+    {"STATE", "state", PRINT_TEXT, false},  {"ATTEMPTS", "attempts", PRINT_COUNT, false},
     {"KILLS", "kills", PRINT_COUNT, false}, {"ERROR", "error", PRINT_TEXT, false},
 };
 

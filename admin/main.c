@@ -97,14 +97,7 @@ static const struct verb verbs[] = {
      "call it no more until reset; its tasks are held",
      {0}},
     {"breaker", "pin", "DOWNSTREAM", 1, 1, breaker_pin, "keep it closed, whatever happens", {0}},
-    {"breaker",
-     "reset",
-     "DOWNSTREAM",
-     1,
-     1,
-     breaker_reset,
-     "closed, and by itself again",
-     {0}},
+    {"breaker", "reset", "DOWNSTREAM", 1, 1, breaker_reset, "closed, and by itself again", {0}},
     {"sink", "ls", "", 0, 0, sink_ls, "where jobs may put rows", {0}},
     {"sink", "check", "[SINK]", 0, 1, sink_check, "whether they (or one) answer", {0}},
     {"key", "gen", "FILE", 1, 1, key_gen, "make a key pair: FILE (secret) and FILE.pub", {0}},
@@ -167,9 +160,9 @@ static const struct {
 static const char *const global_flags[] = {"output", "yes", "key", "server-key"};
 
 static const char *const extra_flags[] = {
-    "output=|o",        "yes|y", "key=",  "server-key=", "input=",  "name=",
-    "idempotency-key=", "wait",  "max=",  "follow",      "rejects", "cursor=",
-    "timeout=",         "job=",  "file=", "origin",      "server",  "task=", NULL};
+    "output=|o", "yes|y",  "key=",   "server-key=", "input=",  "name=",    "idempotency-key=",
+    "wait",      "max=",   "follow", "rejects",     "cursor=", "timeout=", "job=",
+    "file=",     "origin", "server", "task=",       NULL};
 
 static const struct config_option options[] = {
     {"url", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0, "Address of the coordinator's front."},
@@ -218,8 +211,9 @@ static void print_help(const struct config_program *program, const char *noun)
         if (noun)
             write_flags(&out, &verbs[i]);
     }
-    buf_str(&out, "\nA JOB is an id, a name, the beginning of one, or \"last\". A DOWNSTREAM is a sink's "
-                  "name or host:https://example.org.\n\n");
+    buf_str(&out,
+            "\nA JOB is an id, a name, the beginning of one, or \"last\". A DOWNSTREAM is a sink's "
+            "name or host:https://example.org.\n\n");
     if (noun)
         buf_str(&out, "See also: drover --help\n");
     else

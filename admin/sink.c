@@ -38,10 +38,8 @@ int sink_ls(struct ctl *ctl, size_t n, const char *const *args, struct error *e)
 int sink_check(struct ctl *ctl, size_t n, const char *const *args, struct error *e)
 {
     static const struct print_column columns[] = {
-        {"SINK", "sink", PRINT_TEXT, false},
-        {"KIND", "kind", PRINT_TEXT, false},
-        {"OK", "ok", PRINT_TEXT, false},
-        {"TOOK", "seconds", PRINT_SECONDS, false},
+        {"SINK", "sink", PRINT_TEXT, false},   {"KIND", "kind", PRINT_TEXT, false},
+        {"OK", "ok", PRINT_TEXT, false},       {"TOOK", "seconds", PRINT_SECONDS, false},
         {"ERROR", "error", PRINT_TEXT, false},
     };
     CTL_JSON answer = NULL;

@@ -147,3 +147,58 @@ void sched_stats(const struct sched *s, uint64_t now_ms, struct sched_stats *ret
     };
     memcpy(ret->tasks, s->tasks, sizeof(ret->tasks));
 }
+
+static const struct group *view_group(const struct sched *s, struct job_id job, uint64_t key)
+{
+    struct key *k = key_find(s, key);
+    if (k)
+        LIST_EACH (g, &k->groups, struct group, in_key)
+            if (g->job->id.v == job.v)
+                return g;
+    return NULL;
+}
+
+/* How many tasks of the group go before it; false: it is not among them. */
+static bool view_ahead(const struct group *g, struct task_id task, uint64_t *ret)
+{
+    *ret = 0;
+    for (const struct task_chunk *c = g->ready.first; c; c = c->next)
+        for (uint8_t i = c->head; i < c->tail; i++, ++*ret)
+            if (c->items[i].id.v == task.v)
+                return true;
+    return false;
+}
+
+bool sched_task_view(const struct sched *s, struct job_id job, uint64_t key, struct task_id task,
+                     uint64_t now_ms, struct sched_task_view *ret)
+{
+    const struct lease *l = lease_find(s, task);
+    *ret = (struct sched_task_view){0};
+    if (l) {
+        ret->state = l->state == LEASE_LEASED ? SCHED_LEASED : SCHED_COMMITTING;
+        ret->session = l->session_id;
+        return true;
+    }
+    const struct group *g = view_group(s, job, key);
+    if (g && view_ahead(g, task, &ret->ahead)) {
+        const struct breaker *b =
+            g->state == GROUP_HELD ? breaker_holding(s, g->job, g->key) : NULL;
+        ret->state = SCHED_READY;
+        ret->wait = view_wait(s, g);
+        ret->breaker = b ? b->id : 0;
+        return true;
+    }
+    for (size_t i = 0; i < s->delays.n; i++)
+        if (s->delays.items[i].task.id.v == task.v) {
+            ret->state = SCHED_DELAYED;
+            ret->delay_ms =
+                s->delays.items[i].due_ms > now_ms ? s->delays.items[i].due_ms - now_ms : 0;
+            return true;
+        }
+    if (g && g->n_parked > 0) {
+        ret->state = SCHED_READY;
+        ret->wait = SCHED_WAIT_RECOVERY;
+        return true;
+    }
+    return false;
+}
