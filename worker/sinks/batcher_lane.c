@@ -82,11 +82,23 @@ static uint64_t due_ms(const struct sink *s)
     return MAX(gate, now ? 0 : s->first->put_ms + pace_linger_ms(&s->pace));
 }
 
+struct call {
+    struct landing *list[BATCHER_LANDINGS_MAX];
+    size_t n;
+    uint32_t rows;
+    bool full;                   /* there was enough for a whole batch */
+    uint64_t took_ms;            /* with connecting */
+    uint64_t began_ms, ended_ms; /* of the writing */
+    int rc;
+    struct error e;
+};
+
 /* The batch: whole landings, at least one. */
-static size_t take_batch(struct sink *s, struct landing **list)
+static void take_batch(struct sink *s, struct call *c)
 {
+    struct landing **list = c->list;
     size_t n = 0, bytes = 0;
-    uint64_t rows = 0;
+    uint32_t rows = 0;
     while (s->first && n < BATCHER_LANDINGS_MAX &&
            (n == 0 || (rows + s->first->rows->n_rows <= s->pace.rows &&
                        bytes + s->first->bytes <= BATCHER_BYTES))) {
@@ -94,22 +106,13 @@ static size_t take_batch(struct sink *s, struct landing **list)
         bytes += s->first->bytes;
         list[n++] = pop(s);
     }
+    c->n = n;
+    c->rows = rows;
     s->n_writing += n;
     s->writing_bytes += bytes;
-    return n;
 }
 
 /* ---- a lane ---- */
-
-struct call {
-    struct landing *list[BATCHER_LANDINGS_MAX];
-    size_t n;
-    bool full;                   /* there was enough for a whole batch */
-    uint64_t took_ms;            /* with connecting */
-    uint64_t began_ms, ended_ms; /* of the writing */
-    int rc;
-    struct error e;
-};
 
 /* One line when a sink begins to fail, one when it is back. */
 static void log_change(struct sink *s, const struct call *c)
@@ -154,7 +157,7 @@ static void settle(struct sink *s, struct call *c)
         s->active_max = 1;
     } else {
         gate_done(&s->gate, c->took_ms, NULL, now_ms);
-        pace_committed(&s->pace, c->full, c->began_ms, c->ended_ms);
+        pace_committed(&s->pace, c->rows, c->full, c->began_ms, c->ended_ms);
         s->active_max = MIN(s->active_max + 1, (uint32_t)s->n_lanes);
     }
     sort_out(s, c);
@@ -215,7 +218,7 @@ static void *lane_main(void *arg)
         }
         version = s->version;
         c->full = batcher_lane_is_full(s);
-        c->n = take_batch(s, c->list);
+        take_batch(s, c);
         s->active++;
         if (s->n > 0) /* more, for another lane */
             pthread_cond_signal(&s->wake);
