@@ -68,10 +68,12 @@ struct landing {
     size_t n_rejects;
     char error[SINK_ERROR_LEN]; /* FAILED, FENCED */
     /* the batcher's */
-    struct landing *next;
+    struct landing *prev, *next;
     size_t bytes;
     uint64_t put_ms;
-    void *user; /* the owner's */
+    bool queued;    /* it waits in a queue */
+    bool withdrawn; /* its owner has lost interest: it is not tried again */
+    void *user;     /* the owner's */
 };
 
 void landing_reject(struct landing *l, uint32_t row, const char *column, const char *detail);
