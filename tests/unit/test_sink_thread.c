@@ -126,6 +126,7 @@ static char name_a[] = "a", name_b[] = "b", table[] = "t";
 static struct sinks two = {.n = 2};
 static const struct spec_sink target = {.kind = SPEC_SINK_POSTGRES, .table = table};
 static unsigned n_done;
+static const struct sink_request *last_done;
 
 static int setup(void **state)
 {
@@ -150,8 +151,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static void done(struct sink_request *r UNUSED, void *user UNUSED)
+static void done(struct sink_request *r, void *user UNUSED)
 {
+    last_done = r;
     n_done++;
 }
 
@@ -259,6 +261,7 @@ static void questions_go_before_ends(void **state)
     sink_thread_submit(t, &second);
     hold(false);
     until_done(t, 3);
+    assert_ptr_equal(last_done, &end);
     assert_int_equal(value(&fake.fits), 2);
     assert_int_equal(value(&fake.ends), 1);
 }
