@@ -100,6 +100,14 @@ static const struct verb verbs[] = {
     {"breaker", "reset", "DOWNSTREAM", 1, 1, breaker_reset, "closed, and by itself again", {0}},
     {"sink", "ls", "", 0, 0, sink_ls, "where jobs may put rows", {0}},
     {"sink", "check", "[SINK]", 0, 1, sink_check, "whether they (or one) answer", {0}},
+    {"sink",
+     "init",
+     "URL",
+     1,
+     1,
+     sink_init,
+     "make the PostgreSQL of URL (an administrator's connection) ready for rows",
+     {"for-job", "worker-role", "password-file", "dry-run"}},
     {"key", "gen", "FILE", 1, 1, key_gen, "make a key pair: FILE (secret) and FILE.pub", {0}},
     {"key",
      "authorize",
@@ -155,14 +163,19 @@ static const struct {
     {"file", "--file FILE             in this list on this machine, not by the coordinator"},
     {"origin", "--origin                where each value comes from"},
     {"server", "--server                of the coordinator"},
+    {"for-job", "--for-job FILE          make the tables of that job too, from its columns"},
+    {"worker-role", "--worker-role ROLE      as which workers connect (drover_worker)"},
+    {"password-file", "--password-file FILE    gives the role that password"},
+    {"dry-run", "--dry-run               print the SQL and do nothing"},
 };
 
 static const char *const global_flags[] = {"output", "yes", "key", "server-key"};
 
 static const char *const extra_flags[] = {
-    "output=|o", "yes|y",  "key=",   "server-key=", "input=",  "name=",    "idempotency-key=",
-    "wait",      "max=",   "follow", "rejects",     "cursor=", "timeout=", "job=",
-    "file=",     "origin", "server", "task=",       NULL};
+    "output=|o",        "yes|y",        "key=",           "server-key=", "input=",  "name=",
+    "idempotency-key=", "wait",         "max=",           "follow",      "rejects", "cursor=",
+    "timeout=",         "job=",         "file=",          "origin",      "server",  "task=",
+    "for-job=",         "worker-role=", "password-file=", "dry-run",     NULL};
 
 static const struct config_option options[] = {
     {"url", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0, "Address of the coordinator's front."},

@@ -27,6 +27,8 @@ verb_fn dead_ls, dead_show, dead_retry, dead_discard;
 verb_fn breaker_ls, breaker_trip, breaker_pin, breaker_reset;
 /* sink.c */
 verb_fn sink_ls, sink_check;
+/* sink_init.c */
+verb_fn sink_init;
 /* explain.c */
 verb_fn explain_run;
 /* key.c */

@@ -47,6 +47,7 @@ struct agent {
     bool ever_up;
     uint64_t calls_at_ms; /* when calls to downstreams are told next, unless they are urgent */
     bool calls_wait;      /* there is something to tell then */
+    bool up;              /* there was a session at the end of the last turn */
 };
 
 /* Milliseconds that go on while the machine sleeps or the process is stopped. */
@@ -153,20 +154,23 @@ static void send_results(struct agent *a)
     }
 }
 
-/* What came of calls to sinks: at once when it is urgent, else every CALLS_EVERY_MS. */
+/* What came of calls to sinks and hosts: at once when it is urgent, else every CALLS_EVERY_MS. */
 static void send_calls(struct agent *a)
 {
-    struct wire_calls calls[BATCHER_SINKS_MAX];
+    struct wire_calls calls[BATCHER_SINKS_MAX + WORKLOAD_HOST_CALLS];
     if (a->uplink.state != UPLINK_UP)
         return;
     const uint64_t now = now_ms();
-    const size_t n = batcher_calls(a->work.batcher, now < a->calls_at_ms, calls, ARRAY_LEN(calls));
+    const bool urgent = now < a->calls_at_ms;
+    arena_clear(&a->arena);
+    const size_t n = workload_calls(&a->work, urgent, calls, ARRAY_LEN(calls), &a->arena);
     if (n > 0) {
         wire_calls_pack(begin_message(a, WIRE_CALLS), calls, n);
         send_message(a, WIRE_CALLS);
-        a->calls_at_ms = now + CALLS_EVERY_MS;
     }
-    a->calls_wait = n == 0 && batcher_news(a->work.batcher);
+    if (n > 0 || !urgent)
+        a->calls_at_ms = now + CALLS_EVERY_MS;
+    a->calls_wait = workload_is_calling(&a->work);
 }
 
 static void send_credit(struct agent *a)
@@ -259,8 +263,16 @@ static void told_of_sink(struct agent *a, const struct wire_sink *m)
 static void told_of_breakers(struct agent *a, const struct uplink_event *ev)
 {
     for (size_t i = 0; i < ev->n_breakers; i++)
-        if (!downstream_is_host(ev->breakers[i].downstream))
-            batcher_tell(a->work.batcher, ev->breakers[i].downstream, ev->breakers[i].state);
+        workload_breaker(&a->work, &ev->breakers[i]);
+}
+
+/* Without a session nobody says what is broken. */
+static void check_session(struct agent *a)
+{
+    const bool up = a->uplink.state == UPLINK_UP;
+    if (a->up && !up)
+        workload_no_breakers(&a->work);
+    a->up = up;
 }
 
 static void handle(struct agent *a, const struct uplink_event *ev)
@@ -397,7 +409,8 @@ static void drain_timers(struct agent *a)
     if (!a->cancelled && now >= a->drain_until_ms) {
         a->cancelled = true;
         LOG_WARN("the time to drain is over: giving back what runs",
-                 log_u64("tasks", held_count(&a->work.held, HELD_RUNNING)));
+                 log_u64("tasks", held_count(&a->work.held, HELD_RUNNING) +
+                                      held_count(&a->work.held, HELD_LANDING)));
         workload_cancel_running(&a->work);
     }
     if (a->work.held.n == 0 || now >= a->drain_until_ms + ACK_WAIT_MS)
@@ -484,6 +497,7 @@ static int init(struct agent *a, struct error *e)
                                          .slots = config->slots,
                                          .scrape = config->scrape,
                                          .sink_connections = config->sink_connections,
+                                         .landing_budget_bytes = config->result_budget_bytes,
                                          .seed = uplink.seed};
     return workload_init(&a->work, &work, e);
 }
@@ -519,6 +533,7 @@ static void turn(struct agent *a)
     send_calls(a);
     send_credit(a);
     drain_timers(a);
+    check_session(a);
     watchdog(a);
 }
 
@@ -545,6 +560,7 @@ int agent_run(const struct agent_config *config, struct error *e)
     LOG_INFO("worker ended", log_u64("tasks_done", a.work.tasks_done),
              log_u64("given_up", a.work.held.n));
     done(&a);
-    workload_done(&a.work);
+    if (!workload_done(&a.work))
+        _exit(0); /* not through exit handlers, while a thread still writes */
     return ERR_OK;
 }

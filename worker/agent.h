@@ -27,7 +27,8 @@ struct agent_config {
     uint32_t slots;
     struct scrape_config scrape;
     uint32_t sink_connections;    /* of each sink */
-    uint64_t result_budget_bytes; /* of results that wait for their acknowledgement */
+    uint64_t result_budget_bytes; /* of results that wait for their acknowledgement, and as much for
+                                     rows on their way into sinks */
     uint64_t drain_ms;
 };
 

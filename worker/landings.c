@@ -57,6 +57,7 @@ struct landings *landings_new(const struct pipeline *p, uint64_t job, uint64_t t
                                 .job = job,
                                 .generation = p->generation,
                                 .task = task,
+                                .index = (uint32_t)i,
                                 .rows = l->output->rows,
                                 .user = l};
         memcpy(one->uid, p->uid, sizeof(one->uid));
@@ -77,6 +78,7 @@ void landings_free(struct landings *l)
 bool landings_put(struct landings *l, struct batcher *b)
 {
     /* All are counted first: the batcher's threads may be done with one before the next is put. */
+    bool failed = false;
     l->left = l->n;
     for (size_t i = 0; i < l->n; i++) {
         struct error e = {0};
@@ -84,48 +86,47 @@ bool landings_put(struct landings *l, struct batcher *b)
             continue;
         landing_fail(&l->list[i], LANDING_FAILED, "%s", e.detail);
         l->left--;
+        failed = true;
     }
+    if (failed)
+        landings_withdraw(l, b);
     return l->left == 0;
 }
 
-struct landings *landings_back(struct landing *one)
+void landings_withdraw(struct landings *l, struct batcher *b)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (batcher_withdraw(b, &l->list[i]))
+            l->left--;
+}
+
+struct landings *landings_back(struct landing *one, struct batcher *b)
 {
     struct landings *l = one->user;
     assert(l->left > 0);
-    return --l->left == 0 ? l : NULL;
-}
-
-/* A cell as people read it. */
-static void show_cell(const struct batch *b, size_t column, uint32_t row, char out[KEY_SHOWN_LEN])
-{
-    if (batch_is_null(b, column, row)) {
-        snprintf(out, KEY_SHOWN_LEN, "null");
-    } else if (col_type_is_text(b->columns[column].type)) {
-        const struct span s = batch_get_text(b, column, row);
-        snprintf(out, KEY_SHOWN_LEN, "%.*s", (int)MIN(s.len, (size_t)(KEY_SHOWN_LEN - 1)), s.p);
-    } else if (b->columns[column].type == COL_FLOAT64) {
-        snprintf(out, KEY_SHOWN_LEN, "%.17g", batch_get_f64(b, column, row));
-    } else if (b->columns[column].type == COL_BOOL) {
-        snprintf(out, KEY_SHOWN_LEN, "%s", batch_get_bool(b, column, row) ? "true" : "false");
-    } else {
-        snprintf(out, KEY_SHOWN_LEN, "%lld", (long long)batch_get_i64(b, column, row));
-    }
+    l->left--;
+    if (one->verdict != LANDING_DONE && one->verdict != LANDING_DUPLICATE)
+        landings_withdraw(l, b);
+    return l;
 }
 
 /* A row by its key, or by its first column. */
 static void add_reject(struct landings *l, const struct landing *one, const char *downstream,
                        const struct landing_reject *r)
 {
-    char input[KEY_SHOWN_LEN + 200], cell[KEY_SHOWN_LEN] = "", detail[DETAIL_LEN];
+    char input[KEY_SHOWN_LEN + 200], detail[DETAIL_LEN];
+    struct buf cell;
     const struct batch *b = one->rows;
     size_t column = 0;
     for (size_t i = 0; one->target->n_keys > 0 && i < b->n_columns; i++)
         if (strcmp(b->columns[i].name, one->target->keys[0]) == 0)
             column = i;
-    show_cell(b, column, r->row, cell);
-    const int n =
-        snprintf(input, sizeof(input), "task %llu, row %u: %.60s=%s", (unsigned long long)one->task,
-                 r->row + 1, b->columns[column].name, cell);
+    buf_init(&cell, 0);
+    batch_write_cell(b, column, r->row, &cell);
+    const int n = snprintf(input, sizeof(input), "task %llu, row %u: %.60s=%.*s",
+                           (unsigned long long)one->task, r->row + 1, b->columns[column].name,
+                           (int)MIN(cell.len, (size_t)KEY_SHOWN_LEN), (const char *)cell.data);
+    buf_done(&cell);
     snprintf(detail, sizeof(detail), "%s%s%s: %s", downstream, r->column ? ", column " : "",
              r->column ? r->column : "", r->detail ? r->detail : "");
     output_reject(l->output, (struct span){input, (size_t)MAX(n, 0)}, REASON_BAD_ROW, detail);
@@ -143,12 +144,16 @@ void landings_settle(struct landings *l)
                 add_reject(l, one, downstream, &one->rejects[r]);
             output_stat(l->output, stat_name(downstream), one->n_written);
             break;
-        case LANDING_DUPLICATE: /* counted by the attempt that landed it, or by nobody when that died */
+        case LANDING_DUPLICATE:
+            /* The attempt that landed it was never heard of, or this one would not have begun. */
+            output_stat(l->output, stat_name(downstream), one->rows->n_rows);
             break;
         case LANDING_UNDECIDED:
             if (l->output->error == ERR_OK)
                 pipeline_fail(l->output, ERR_STALE, REASON_STOPPED, "its rows were given back");
             break;
+        /* FENCED: the coordinator fences when no lease of the job is left, so that it discards this. Were
+         * there one all the same, going on would never end. */
         case LANDING_FENCED:
         case LANDING_FAILED:
             snprintf(detail, sizeof(detail), "%s: %s", downstream, one->error);

@@ -32,8 +32,11 @@ void landings_free(struct landings *l); /* takes NULL; nothing may be in the bat
 
 /* Gives all to the batcher. One that it does not take has FAILED. True: none is in the batcher. */
 bool landings_put(struct landings *l, struct batcher *b) MUST_CHECK;
-/* One came back: the landings that it belongs to, when it was the last one, else NULL. */
-struct landings *landings_back(struct landing *one);
+/* One came back: what it belongs to; look at `left`. When it did not land, the others are withdrawn, since
+ * the task is over whatever they come to. */
+struct landings *landings_back(struct landing *one, struct batcher *b);
+/* Nobody waits for the rows any more: those that are in no call leave the batcher. Look at `left`. */
+void landings_withdraw(struct landings *l, struct batcher *b);
 
 /* Writes what came of it into the output: rows that did not fit as rejects, counts of rows for each sink,
  * and an error of the task: STALE when a sink gave it back undecided, a final one when a sink refused. */

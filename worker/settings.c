@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/runner.h"
+#include "worker/sinks/batcher.h"
 
 enum {
     SLOTS_PER_LOOP = 16,
@@ -42,7 +43,7 @@ static const struct config_option table[] = {
      "PEM file of the certification authorities to trust. Default: those built in."},
     {"proxy", CONFIG_STR, NULL, 0, 0, "HTTP proxy for all requests, such as http://10.0.0.1:3128."},
     {"user_agent", CONFIG_STR, NULL, 0, 0, "User-Agent of requests, unless the job names one."},
-    {"sink_connections", CONFIG_INT, "2", 1, 64,
+    {"sink_connections", CONFIG_INT, "2", 1, BATCHER_CONNECTIONS_MAX,
      "Connections to each sink (PostgreSQL, Redis) that this worker has at most."},
     {"drain_timeout", CONFIG_DURATION, "300s", 0, INT64_C(86400000),
      "How long running tasks may go on after SIGTERM, before they are given back."},

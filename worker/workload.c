@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "common/log.h"
+#include "common/downstream.h"
 #include "common/pack.h"
 #include "common/reason.h"
 #include "worker/landings.h"
@@ -180,8 +180,8 @@ static void collect_landed(struct workload *w)
 {
     struct landing *one;
     while ((one = batcher_take(w->batcher))) {
-        struct landings *l = landings_back(one);
-        if (l)
+        const struct landings *l = landings_back(one, w->batcher);
+        if (l->left == 0)
             landed(w, l->user);
     }
 }
@@ -190,12 +190,14 @@ static void collect_landed(struct workload *w)
 
 int workload_init(struct workload *w, const struct workload_config *config, struct error *e)
 {
-    *w = (struct workload){.slots = config->slots};
+    *w = (struct workload){.slots = config->slots,
+                           .landing_budget_bytes = config->landing_budget_bytes};
     catalog_init(&w->catalog);
     if (held_init(&w->held) != ERR_OK)
         return error_set(e, ERR_NOMEM, "no memory");
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
+                                         .fleet = true,
                                          .finish = finish,
                                          .user = w};
     const struct batcher_config batcher = {.connections = config->sink_connections,
@@ -210,7 +212,7 @@ int workload_init(struct workload *w, const struct workload_config *config, stru
     return rc;
 }
 
-void workload_done(struct workload *w)
+bool workload_done(struct workload *w)
 {
     runner_stop(w->runner);
     workload_collect(w);
@@ -225,12 +227,13 @@ void workload_done(struct workload *w)
     runner_free(w->runner);
     catalog_done(&w->catalog);
     held_done(&w->held);
+    return !still;
 }
 
 void workload_session(struct workload *w)
 {
     catalog_session(&w->catalog);
-    batcher_session(w->batcher);
+    workload_no_breakers(w);
     held_resend(&w->held);
     w->sent_bytes = 0;
 }
@@ -244,7 +247,12 @@ static void release(struct workload *w, struct held *h)
         w->n_abandoned++;
         runner_cancel(w->runner, &run->task);
     } else if (run && h->state == HELD_LANDING) {
-        run->held = NULL; /* it comes back from the batcher */
+        /* Rows that are being written stay until the verdict. Should they land, the sink knows it, and
+         * whoever has the task now writes nothing twice. */
+        run->held = NULL;
+        landings_withdraw(run->landings, w->batcher);
+        if (run->landings->left == 0)
+            landed(w, run);
     } else {
         run_free(run);
     }
@@ -317,6 +325,16 @@ static void run_inline(struct workload *w, struct job_run *run)
     ran(w, run);
 }
 
+/* Rows that wait for sinks have used up their budget: no more are made. */
+static bool is_held_back(const struct workload *w, const struct job_run *run)
+{
+    struct batcher_stats sinks;
+    if (w->returning || !landings_needed(run->task.pipeline))
+        return false;
+    batcher_stats(w->batcher, &sinks);
+    return sinks.bytes >= w->landing_budget_bytes;
+}
+
 /* False: there is no slot for it now. */
 static bool start(struct workload *w, struct held *h)
 {
@@ -343,10 +361,13 @@ static bool start(struct workload *w, struct held *h)
 
 void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user)
 {
-    struct held *h;
-    while ((h = w->held.lists[HELD_WAITING].first) && (w->returning || may_start(user)))
-        if (!start(w, h))
+    struct held *next;
+    for (struct held *h = w->held.lists[HELD_WAITING].first; h && (w->returning || may_start(user));
+         h = next) {
+        next = h->next;
+        if (!is_held_back(w, h->run) && !start(w, h))
             return;
+    }
 }
 
 void workload_collect(struct workload *w)
@@ -384,7 +405,7 @@ void workload_cancel_running(struct workload *w)
 {
     for (struct held *h = w->held.lists[HELD_RUNNING].first; h; h = h->next)
         runner_cancel(w->runner, &((struct job_run *)h->run)->task);
-    batcher_return(w->batcher, NULL);
+    batcher_return(w->batcher);
 }
 
 size_t workload_results(struct workload *w, struct buf *body)
@@ -407,6 +428,62 @@ size_t workload_results(struct workload *w, struct buf *body)
     }
     w->sent_bytes += bytes;
     return n;
+}
+
+/* ---- downstreams ---- */
+
+void workload_breaker(struct workload *w, const struct wire_breaker *m)
+{
+    if (!downstream_is_host(m->downstream)) {
+        batcher_tell(w->batcher, m->downstream, m->state);
+        return;
+    }
+    const size_t prefix = strlen(DOWNSTREAM_HOST_PREFIX);
+    const struct span host = {m->downstream.p + prefix, m->downstream.len - prefix};
+    runner_tell(w->runner, host,
+                m->state == WIRE_BREAKER_CLOSED  ? SCRAPE_HOST_FREE
+                : m->state == WIRE_BREAKER_PROBE ? SCRAPE_HOST_PROBE
+                                                 : SCRAPE_HOST_HELD);
+}
+
+void workload_no_breakers(struct workload *w)
+{
+    batcher_session(w->batcher);
+    runner_session(w->runner);
+}
+
+static size_t host_calls(struct workload *w, bool urgent, struct wire_calls *ret, size_t max,
+                         struct arena *a)
+{
+    struct calls_report reports[WORKLOAD_HOST_CALLS];
+    const size_t n = runner_calls(w->runner, !urgent, reports, MIN(max, ARRAY_LEN(reports)));
+    for (size_t i = 0; i < n; i++) {
+        const struct calls_report *r = &reports[i];
+        const size_t len = strlen(DOWNSTREAM_HOST_PREFIX) + strlen(r->key);
+        char *name = arena_alloc(a, len + 1);
+        const char *error = r->error[0] ? arena_strndup(a, r->error, strlen(r->error)) : NULL;
+        if (!name)
+            return i; /* no memory: what is lost is a count */
+        snprintf(name, len + 1, DOWNSTREAM_HOST_PREFIX "%s", r->key);
+        ret[i] = (struct wire_calls){.downstream = {name, len},
+                                     .ok = r->ok,
+                                     .fail = r->fail,
+                                     .slow = r->slow,
+                                     .error = span_str(error)};
+    }
+    return n;
+}
+
+size_t workload_calls(struct workload *w, bool urgent, struct wire_calls *ret, size_t max,
+                      struct arena *a)
+{
+    const size_t n = batcher_calls(w->batcher, urgent, ret, max);
+    return n + host_calls(w, urgent, ret + n, max - n, a);
+}
+
+bool workload_is_calling(const struct workload *w)
+{
+    return batcher_news(w->batcher) || runner_is_calling(w->runner);
 }
 
 void workload_state(const struct workload *w, struct credit_state *ret)

@@ -7,13 +7,15 @@
 CREATE SCHEMA IF NOT EXISTS drover;
 
 -- One row for each task whose rows have landed, written in the transaction of those rows: the sum of
--- nrows is the number of rows that drover ever put into the tables.
+-- nrows is the number of rows that drover ever put into the tables. A job may have several sinks in one
+-- database; `sink` is the place among its sinks, from 0.
 CREATE TABLE IF NOT EXISTS drover.ledger (
     job    uuid        NOT NULL,
     task   bigint      NOT NULL,
+    sink   smallint    NOT NULL,
     nrows  integer     NOT NULL,
     landed timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (job, task)
+    PRIMARY KEY (job, task, sink)
 );
 
 -- Jobs of which nothing is taken any more, up to a generation.
@@ -35,7 +37,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS 'SELECT 1';
 -- The statements see what was committed before they begin (read committed), so the look at drover.fenced
 -- comes after the lock.
 CREATE OR REPLACE FUNCTION drover.commit_tasks(jobs uuid[], generations bigint[], tasks bigint[],
-                                               nrows integer[])
+                                               sinks smallint[], nrows integer[])
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, drover AS $$
 DECLARE
     stale uuid;
@@ -49,16 +51,17 @@ BEGIN
         RAISE EXCEPTION 'job % takes no more rows', stale
             USING ERRCODE = 'DR001', DETAIL = stale::text;
     END IF;
-    INSERT INTO drover.ledger (job, task, nrows)
-    SELECT t.job, t.task, t.n FROM unnest(jobs, tasks, nrows) AS t(job, task, n) ORDER BY 1, 2;
+    INSERT INTO drover.ledger (job, task, sink, nrows)
+    SELECT t.job, t.task, t.sink, t.n
+      FROM unnest(jobs, tasks, sinks, nrows) AS t(job, task, sink, n) ORDER BY 1, 2, 3;
 END $$;
 
 -- Which of these tasks have landed.
-CREATE OR REPLACE FUNCTION drover.landed(jobs uuid[], tasks bigint[])
-RETURNS TABLE (job uuid, task bigint)
+CREATE OR REPLACE FUNCTION drover.landed(jobs uuid[], tasks bigint[], sinks smallint[])
+RETURNS TABLE (job uuid, task bigint, sink smallint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, drover AS $$
-    SELECT l.job, l.task FROM unnest(jobs, tasks) AS t(job, task)
-      JOIN drover.ledger AS l ON l.job = t.job AND l.task = t.task
+    SELECT l.job, l.task, l.sink FROM unnest(jobs, tasks, sinks) AS t(job, task, sink)
+      JOIN drover.ledger AS l ON l.job = t.job AND l.task = t.task AND l.sink = t.sink
 $$;
 
 -- Nothing of the job's generations up to this one is taken once this has been committed.

@@ -25,10 +25,14 @@ GRANT TEMPORARY ON DATABASE postgres TO worker;
 
 
 class PgServer:
-    """with PgServer(tmp_path / "pg") as server: server.sql("SELECT ...")"""
+    """with PgServer(tmp_path / "pg") as server: server.sql("SELECT ...")
+
+    schema: with the schema drover, and the role worker that may use it. Further options are those of
+    postgresql.conf.
+    """
 
     def __init__(self, folder: pathlib.Path, port: int | None = None, start: bool = True,
-                 **options: Any) -> None:
+                 schema: bool = True, **options: Any) -> None:
         self.folder = folder
         self.data = folder / "data"
         with socket.socket() as probe:
@@ -48,6 +52,7 @@ class PgServer:
                   "--auth-host=scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions")
         if start:
             self.start()
+        if start and schema:
             self.sql(SQL.read_text() + GRANTS)
 
     def _demote(self) -> None:
@@ -73,7 +78,9 @@ class PgServer:
         return self
 
     def stop(self, mode: str = "immediate") -> None:
-        if self.pid():
+        """Nothing when it does not run: a test may have stopped it."""
+        pid = self.pid()
+        if pid and pathlib.Path(f"/proc/{pid}").exists():
             self._run(BIN / "pg_ctl", "-D", self.data, "-w", "-m", mode, "stop")
 
     def restart(self, mode: str = "immediate") -> None:
@@ -90,7 +97,8 @@ class PgServer:
     def signal_all(self, number: int) -> None:
         """To every process of the server: SIGSTOP makes it a machine that hangs."""
         pid = self.pid()
-        assert pid
+        if not pid:
+            return
         children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True,
                                   check=False).stdout.split()
         for one in [pid, *map(int, children)]:

@@ -230,6 +230,13 @@ def test_a_task_lands_once(table: PgServer, sink: Sink) -> None:
     assert ledger_agrees(table) == 12
 
 
+def test_a_task_has_several_sinks_in_one_database(table: PgServer, sink: Sink) -> None:
+    both = [{**numbers(1), "index": 0}, {**numbers(1), "index": 1}]
+    assert sink.verdicts(*both) == ["DONE", "DONE"]
+    assert sink.verdicts(*both, {**numbers(1), "index": 2}) == ["DUPLICATE", "DUPLICATE", "DONE"]
+    assert ledger_agrees(table) == 9
+
+
 def test_batches_of_many_tables_and_shapes_are_one_transaction(table: PgServer, sink: Sink) -> None:
     table.sql("DROP TABLE IF EXISTS \"Other\"; CREATE TABLE \"Other\" (id bigint, name text DEFAULT 'none',"
               "drover_job uuid, drover_task bigint); GRANT INSERT ON \"Other\" TO worker")
@@ -315,7 +322,7 @@ def test_a_fence_waits_for_what_is_under_way(table: PgServer, sink: Sink) -> Non
     """Once it has returned, nothing that began before can come after it."""
     holder = subprocess.Popen(
         ["psql", "-Xq", "-h", table.folder, "-p", str(table.port), "-U", "postgres", "-c",
-         f"BEGIN; SELECT drover.commit_tasks('{{{UID}}}', '{{1}}', '{{1}}', '{{0}}'); SELECT pg_sleep(1); COMMIT"],
+         f"BEGIN; SELECT drover.commit_tasks('{{{UID}}}', '{{1}}', '{{1}}', '{{0}}', '{{0}}'); SELECT pg_sleep(1); COMMIT"],
         stdout=subprocess.DEVNULL)
     wait_until(lambda: table.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "1", "the lock")
     table.sql(f"SELECT drover.fence('{UID}', 1)")

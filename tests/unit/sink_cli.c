@@ -146,6 +146,7 @@ static json_t *do_write(struct cli *c, const json_t *list, uint32_t timeout_ms)
             .job = (uint64_t)json_integer_value(json_object_get(o, "job")),
             .generation = (uint64_t)json_integer_value(json_object_get(o, "generation")),
             .task = (uint64_t)json_integer_value(json_object_get(o, "task")),
+            .index = (uint32_t)json_integer_value(json_object_get(o, "index")),
             .rows = batches[i],
         };
         read_uid(o, landings[i].uid);

@@ -8,10 +8,8 @@
  *                        ^                                  |    (eventfd)
  *                        '------ UNAVAILABLE: the rest -----'
  *
- * Flush control: a batch is written when it has `batch_rows` rows or BATCHER_BYTES bytes, or when its
- * oldest landing has waited for the linger time. Both follow what a call costs: while calls are fast the
- * batch grows by a step, a slow one halves it; the linger is half of what a call takes, so that
- * waiting for company never costs more than the call itself.
+ * Flush control: a batch is written when it has as many rows as the pace says (pace.h) or BATCHER_BYTES
+ * bytes, or when its oldest landing has waited for the linger time, which follows what a call costs.
  *
  * After a failure one connection alone tries, until it succeeds. Whether a call may be made at all is
  * the gate's to say (gate.h).
@@ -29,16 +27,9 @@
 #include "sink.h"
 
 enum {
-    BATCHER_ROWS_MIN = 100,
-    BATCHER_ROWS_START = 1000,
-    BATCHER_ROWS_MAX = 10000,
-    BATCHER_ROWS_STEP = 500,
-    BATCHER_BYTES = 8 * 1024 * 1024,
-    BATCHER_LANDINGS_MAX = 2000, /* in one call */
-    BATCHER_LINGER_MIN_MS = 2,
-    BATCHER_LINGER_MAX_MS = 50,
-    BATCHER_FAST_MS = 100, /* a call that took less lets the batch grow */
-    BATCHER_LATE_MS = 500, /* one that took more halves it */
+    BATCHER_CONNECTIONS_MAX = 64,    /* of one sink */
+    BATCHER_BYTES = 8 * 1024 * 1024, /* of rows in one call, unless one landing has more */
+    BATCHER_LANDINGS_MAX = 2000,     /* in one call */
     BATCHER_OPEN_MS = 5000,
     BATCHER_CALL_MS = 15000,
     BATCHER_SINKS_MAX = 64,
@@ -48,7 +39,7 @@ enum {
 struct batcher;
 
 struct batcher_config {
-    uint32_t connections; /* of each sink; at least 1 */
+    uint32_t connections; /* of each sink; 1 to BATCHER_CONNECTIONS_MAX */
     uint64_t seed;
     /* For tests: the kind of a sink; NULL: sink_kind_of. */
     const struct sink_kind *(*kind_of)(enum spec_sink_kind kind);
@@ -72,11 +63,14 @@ int batcher_put(struct batcher *b, struct landing *l, struct error *e) MUST_CHEC
 int batcher_fd(const struct batcher *b);
 struct landing *batcher_take(struct batcher *b); /* NULL: none (more) */
 
-/* Gives back what waits: of the sink of that name, or of all (NULL). What is in a call stays there. */
-void batcher_return(struct batcher *b, const char *downstream);
+/* Nobody waits for it any more. True: it was not in a call, and is the owner's again at once. False: it
+ * is, or was; it comes back by batcher_take, and is not tried again. */
+bool batcher_withdraw(struct batcher *b, struct landing *l);
+/* Gives back what waits. What is in a call comes back when that is over, with a verdict or without. */
+void batcher_return(struct batcher *b);
 void batcher_flush(struct batcher *b, bool on); /* while on, nothing lingers */
 
-/* What the coordinator said. */
+/* What the coordinator said. A session that began or ended: nothing yet, or no more. */
 void batcher_session(struct batcher *b);
 void batcher_tell(struct batcher *b, struct span downstream, enum wire_breaker_state state);
 

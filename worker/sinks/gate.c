@@ -17,11 +17,14 @@ void gate_session(struct gate *g)
     g->waited = false;
 }
 
-void gate_tell(struct gate *g, enum wire_breaker_state state)
+void gate_tell(struct gate *g, enum wire_breaker_state state, uint32_t waiting)
 {
     g->told = state;
-    if (state == WIRE_BREAKER_PROBE)
+    if (state == WIRE_BREAKER_PROBE) {
         g->calling = false;
+        /* Without rows to write it cannot probe: the coordinator may choose another. */
+        g->urgent |= waiting == 0;
+    }
     if (state == WIRE_BREAKER_CLOSED || state == WIRE_BREAKER_PROBE)
         g->shut_until_ms = 0; /* the coordinator knows better than the worker's own caution */
 }

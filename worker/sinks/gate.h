@@ -42,7 +42,7 @@ struct gate {
 
 void gate_init(struct gate *g, uint64_t seed);
 void gate_session(struct gate *g); /* nothing was said in this session yet */
-void gate_tell(struct gate *g, enum wire_breaker_state state);
+void gate_tell(struct gate *g, enum wire_breaker_state state, uint32_t waiting);
 
 /* When a call may begin; UINT64_MAX: not before something is said. */
 uint64_t gate_next_ms(const struct gate *g);

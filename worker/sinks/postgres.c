@@ -174,10 +174,13 @@ static void put_uuid(struct buf *out, const uint8_t uid[SINK_UID_LEN])
 /* The arrays of commit_tasks and landed, of those that are UNDECIDED. */
 static void put_arrays(struct buf *sql, struct landing **list, size_t n, bool with_counts)
 {
-    static const char *const types[] = {"uuid", "bigint", "bigint", "integer"};
-    const int fields[] = {0, 1, 2, 3};
-    for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
-        if (!with_counts && (f == 1 || f == 3))
+    enum { JOB, GENERATION, TASK, SINK, NROWS, FIELDS };
+    static const char *const types[FIELDS] = {
+        [JOB] = "uuid",      [GENERATION] = "bigint", [TASK] = "bigint",
+        [SINK] = "smallint", [NROWS] = "integer",
+    };
+    for (int f = 0; f < FIELDS; f++) {
+        if (!with_counts && (f == GENERATION || f == NROWS))
             continue;
         size_t k = 0;
         buf_str(sql, f ? ", '{" : "'{");
@@ -186,12 +189,14 @@ static void put_arrays(struct buf *sql, struct landing **list, size_t n, bool wi
             if (l->verdict != LANDING_UNDECIDED)
                 continue;
             buf_str(sql, k++ ? "," : "");
-            if (f == 0)
+            if (f == JOB)
                 put_uuid(sql, l->uid);
-            else if (f == 3)
-                buf_printf(sql, "%u", l->n_written);
             else
-                buf_printf(sql, "%lld", (long long)(f == 1 ? l->generation : l->task));
+                buf_printf(sql, "%lld",
+                           (long long)(f == GENERATION ? l->generation
+                                       : f == TASK     ? l->task
+                                       : f == SINK     ? l->index
+                                                       : l->n_written));
         }
         buf_printf(sql, "}'::%s[]", types[f]);
     }
@@ -331,7 +336,7 @@ static enum pg_fault mark_landed(struct postgres *p, struct landing **list, size
     PGresult *r = NULL;
     *ret_n = 0;
     buf_clear(&p->sql);
-    buf_str(&p->sql, "SELECT replace(job::text, '-', ''), task FROM drover.landed(");
+    buf_str(&p->sql, "SELECT replace(job::text, '-', ''), task, sink FROM drover.landed(");
     put_arrays(&p->sql, list, n, false);
     buf_str(&p->sql, ")");
     const enum pg_fault fault = pg_conn_exec(&p->conn, text_of(&p->sql), &r);
@@ -342,6 +347,7 @@ static enum pg_fault mark_landed(struct postgres *p, struct landing **list, size
             for (size_t k = 0; k < SINK_UID_LEN; k++)
                 snprintf(uid + 2 * k, 3, "%02x", list[i]->uid[k]);
             if (list[i]->verdict != LANDING_UNDECIDED || list[i]->task != task ||
+                list[i]->index != strtoul(PQgetvalue(r, row, 2), NULL, 10) ||
                 strcmp(uid, PQgetvalue(r, row, 0)) != 0)
                 continue;
             landing_done(list[i]);
