@@ -111,7 +111,9 @@ def _named(sink: str, options: Json) -> Json:
     kinds = {_PLACES[place] for place in _PLACES if place in options}
     if len(kinds) > 1:
         raise InvalidArgument("only one of table, prefix and directory can be given for a sink")
-    kind: Optional[str] = sink if sink in _KINDS else min(kinds, default=None)
+    kind: Optional[str] = sink
+    if sink not in _KINDS:
+        kind = next(iter(kinds), None)
     if kind is None:
         raise InvalidArgument(
             f'what is the sink "{sink}"? Say where in it: table= (PostgreSQL), prefix= (Redis) or '
