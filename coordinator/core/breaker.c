@@ -328,6 +328,7 @@ static void probe_by(struct sched *s, struct breaker *b, struct session *se)
     b->probe_session = se->id;
     b->probe_until_ms = s->now_ms + BREAKER_PROBE_MS;
     tell(s, b, se->id, SCHED_TELL_PROBE);
+    settle_all(s, b);
 }
 
 /* The next probe: by a worker whose rows wait, or by the next task that is let through. */
@@ -337,8 +338,9 @@ static void probe_next(struct sched *s, struct breaker *b)
     struct session *se = b->host ? NULL : next_waiter(s, b);
     if (se)
         probe_by(s, b, se);
+    else
+        settle_all(s, b);
     set_alarm(s, b);
-    settle_all(s, b);
 }
 
 static void half_open(struct sched *s, struct breaker *b)

@@ -226,11 +226,12 @@ static void probes_end(struct sim *sim, uint64_t task, uint64_t session)
     }
 }
 
-/* The report of a probe ends it, whatever it says of it. */
+/* The report of a probe ends it, whatever it says of it; a host's goes on until its task is over. */
 static void on_calls(struct sim *sim, const struct sched_event *ev)
 {
     struct breaker *b = breaker_of(sim, ev->u.calls.downstream, ev->u.calls.host);
-    if (b->probe_session == ev->session.v && ev->u.calls.ok + ev->u.calls.fail > 0)
+    if (!ev->u.calls.host && b->probe_session == ev->session.v &&
+        ev->u.calls.ok + ev->u.calls.fail > 0)
         b->probe_task = b->probe_session = 0;
 }
 
