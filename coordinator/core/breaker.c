@@ -236,6 +236,9 @@ static void set_alarm(struct sched *s, struct breaker *b)
         at_ms = MIN(at_ms, b->probe_until_ms);
     if (b->state == SCHED_BREAKER_CLOSED && b->ramp_step > 0)
         at_ms = MIN(at_ms, b->ramp_ms);
+    if (b->state == SCHED_BREAKER_CLOSED && b->fails_row > 0 &&
+        b->ok_ms + BREAKER_QUIET_MS > s->now_ms)
+        at_ms = MIN(at_ms, b->ok_ms + BREAKER_QUIET_MS);
     if (b->state == SCHED_BREAKER_CLOSED && b->host && b->manual == SCHED_MANUAL_NONE)
         at_ms = MIN(at_ms, s->now_ms + BREAKER_STABLE_MS);
     for (size_t i = 0; i < b->n_workers; i++)
@@ -272,7 +275,7 @@ static void breaker_open(struct sched *s, struct breaker *b, const char *reason)
         move(s, b, SCHED_BREAKER_OPEN);
     b->not_closed_ms = s->now_ms;
     b->open_ms = again && b->open_ms ? MIN(b->open_ms * 2, max_ms) : (uint32_t)BREAKER_OPEN_MS;
-    b->open_until_ms = s->now_ms + b->open_ms - retry_random(&s->rng) % (b->open_ms / 5 + 1);
+    b->open_until_ms = s->now_ms + b->open_ms - retry_random(&s->rng) % (b->open_ms / 10 + 1);
     b->opened++;
     b->down_opens++;
     b->successes = 0;
@@ -484,11 +487,16 @@ static void count(struct sched *s, struct breaker *b, struct breaker_worker *w,
     second->ok += ok;
     second->fail += fail;
     second->slow += ev->u.calls.slow;
-    if (ok > 0) {
+    /* Successes before the failures of one report are as old as reports are apart, at most; whether the
+     * failures of other workers came after them is not known, so those stay counted. */
+    const uint32_t row = MIN(ev->u.calls.row, fail);
+    if (ok > 0 && row == 0) {
         b->ok_ms = s->now_ms;
         b->fails_row = 0;
+    } else if (ok > 0) {
+        b->ok_ms = MAX(b->ok_ms, s->now_ms - MIN(s->now_ms, (uint64_t)BREAKER_REPORT_MS));
     }
-    b->fails_row += fail;
+    b->fails_row += row;
     if (!w)
         return;
     if (ok > 0) {
@@ -497,7 +505,7 @@ static void count(struct sched *s, struct breaker *b, struct breaker_worker *w,
         if (fail == 0 && s->now_ms - w->until_ms > BREAKER_STABLE_MS)
             w->quarantine_ms = 0;
     }
-    w->fails_row += fail;
+    w->fails_row += row;
 }
 
 void breaker_calls(struct sched *s, struct session *se, const struct sched_event *ev)
@@ -744,6 +752,12 @@ static void due_one(struct sched *s, struct breaker *b)
         ramp(s, b);
     else if (b->state == SCHED_BREAKER_HALF_OPEN && b->probing && b->probe_until_ms <= s->now_ms)
         probe_next(s, b);
+    const char *reason = NULL;
+    if (b->state == SCHED_BREAKER_CLOSED && b->manual == SCHED_MANUAL_NONE && b->fails_row > 0 &&
+        must_open(s, b, &reason)) {
+        breaker_open(s, b, reason);
+        return;
+    }
     const bool over = b->state == SCHED_BREAKER_OPEN && b->manual != SCHED_MANUAL_TRIPPED &&
                       b->open_until_ms <= s->now_ms;
     if (b->state == SCHED_BREAKER_CLOSED && b->host && b->manual == SCHED_MANUAL_NONE &&

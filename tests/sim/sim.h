@@ -234,6 +234,7 @@ void sim_worker_crash(struct sim *sim, uint32_t node, uint64_t back_ms);
 void sim_worker_freeze(struct sim *sim, uint32_t node, uint64_t for_ms);
 void sim_worker_leave(struct sim *sim, uint32_t node); /* returns its tasks, BYE, and comes back */
 void sim_worker_message(struct sim *sim, uint32_t node, struct span message);
+uint64_t sim_worker_boot(const struct sim *sim, uint32_t node); /* of its present process */
 uint64_t sim_worker_frozen_until(const struct sim *sim, uint32_t node);
 void sim_worker_heal(struct sim *sim, uint32_t node);
 

@@ -15,6 +15,7 @@ struct peer {
     uint64_t session; /* 0: free */
     uint32_t node;
     uint64_t seq_in, seq_out;
+    uint64_t boot;                        /* of the process behind it; 0: not known */
     struct wire_task tasks[PER_STEP_MAX]; /* of the step that runs */
     struct wire_verdict acks[PER_STEP_MAX], revokes[PER_STEP_MAX];
     struct wire_breaker breakers[PER_STEP_MAX];
@@ -65,16 +66,18 @@ static void frame_begin(struct sim *sim, struct peer *p, enum wire_type type)
                                               .ack_seq = p->seq_in});
 }
 
-static void frame_send(struct sim *sim, uint32_t node)
+/* A connection ends with its process: what is for a dead one does not reach its successor. */
+static void frame_send(struct sim *sim, const struct peer *p)
 {
-    sim_send(sim, SIM_COORD, node, &sim->coord->out);
+    if (p->boot == 0 || p->boot == sim_worker_boot(sim, p->node))
+        sim_send(sim, SIM_COORD, p->node, &sim->coord->out);
 }
 
 static void send_reason(struct sim *sim, struct peer *p, enum wire_type type, const char *reason)
 {
     frame_begin(sim, p, type);
     wire_reason_pack(&sim->coord->out, reason);
-    frame_send(sim, p->node);
+    frame_send(sim, p);
 }
 
 static void send_resync(struct sim *sim, uint32_t node, uint64_t session)
@@ -89,27 +92,27 @@ static void peer_flush(struct sim *sim, struct peer *p)
         frame_begin(sim, p, WIRE_WELCOME);
         wire_welcome_pack(out, &(struct wire_welcome){WIRE_VERSION, SIM_LEASE_MS, SIM_HEARTBEAT_MS,
                                                       false});
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     if (p->n_breakers > 0) {
         frame_begin(sim, p, WIRE_BREAKER);
         wire_breakers_pack(out, p->breakers, p->n_breakers);
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     if (p->n_revokes > 0) {
         frame_begin(sim, p, WIRE_REVOKE);
         wire_verdicts_pack(out, p->revokes, p->n_revokes);
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     if (p->n_acks > 0) {
         frame_begin(sim, p, WIRE_RESULT_ACK);
         wire_verdicts_pack(out, p->acks, p->n_acks);
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     if (p->n_tasks > 0) {
         frame_begin(sim, p, WIRE_ASSIGN);
         wire_assign_pack(out, &(struct wire_assign){NULL, 0, p->tasks, p->n_tasks});
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     p->welcome = false;
     p->n_tasks = p->n_acks = p->n_revokes = p->n_breakers = 0;
@@ -284,7 +287,7 @@ static void coord_heartbeat(struct sim *sim, void *arg, uint64_t life)
             continue;
         frame_begin(sim, &c->peers[i], WIRE_HEARTBEAT);
         pack_array(&c->out, 0);
-        frame_send(sim, c->peers[i].node);
+        frame_send(sim, &c->peers[i]);
     }
     sim_at(sim, sim->now_ms + SIM_HEARTBEAT_MS, coord_heartbeat, arg, life);
 }
@@ -303,6 +306,7 @@ static void on_hello(struct sim *sim, uint32_t node, const struct wire_frame *f)
             p = &c->peers[i];
     assert(p);
     *p = (struct peer){.session = ++c->next_session, .node = node, .seq_in = 1};
+    memcpy(&p->boot, h.boot.p, MIN(h.boot.len, sizeof(p->boot)));
     struct sched_held *held = arena_alloc(&c->arena, (h.n_held + 1) * sizeof(*held));
     assert(held);
     for (size_t i = 0; i < h.n_held; i++)
@@ -366,6 +370,7 @@ static void on_calls(struct sim *sim, const struct peer *p, const struct wire_fr
                                                     .ok = m[i].ok,
                                                     .fail = m[i].fail,
                                                     .slow = m[i].slow,
+                                                    .row = m[i].row,
                                                     .waiting = m[i].waiting}});
     }
 }

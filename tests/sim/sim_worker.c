@@ -55,6 +55,11 @@ struct sim_worker {
     struct arena arena;
 };
 
+uint64_t sim_worker_boot(const struct sim *sim, uint32_t node)
+{
+    return sim->worker[node].boot;
+}
+
 uint64_t sim_worker_frozen_until(const struct sim *sim, uint32_t node)
 {
     return sim->worker[node].frozen_until_ms;
@@ -230,8 +235,10 @@ static size_t calls_fill(struct sim_worker *w, struct wire_calls *m, bool *ret_u
         struct host_calls *h = &w->hosts[i];
         *ret_urgent |= h->watched && h->ok + h->fail > 0;
         if (h->fail > 0 || (h->watched && h->ok > 0))
-            m[n++] =
-                (struct wire_calls){.downstream = sim_host_name(i), .ok = h->ok, .fail = h->fail};
+            m[n++] = (struct wire_calls){.downstream = sim_host_name(i),
+                                         .ok = h->ok,
+                                         .fail = h->fail,
+                                         .row = h->ok ? 0 : h->fail};
         h->ok = h->fail = 0;
     }
     return n;
