@@ -21,8 +21,8 @@ struct job_run {
     int rc; /* of packing */
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX];
     size_t n_counters;
+    char *input; /* until its rows are made */
     size_t input_len;
-    char input[];
 };
 
 /* ---- counters for heartbeats ---- */
@@ -86,6 +86,7 @@ static void run_free(struct job_run *run)
     landings_free(run->landings);
     pipeline_unref(run->task.pipeline);
     buf_done(&run->packed);
+    free(run->input);
     free(run);
 }
 
@@ -172,6 +173,7 @@ static void ran(struct workload *w, struct job_run *run)
         return;
     }
     held_land(&w->held, run->held);
+    free(TAKE_PTR(run->input));
     if (landings_put(run->landings, w->batcher))
         landed(w, run);
 }
@@ -267,9 +269,11 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     struct held *h = held_find(&w->held, t->task);
     if (h) /* an older lease of the same task */
         release(w, h);
-    struct job_run *run = calloc(1, sizeof(*run) + t->input.len);
+    struct job_run *run = calloc(1, sizeof(*run));
+    if (run)
+        run->input = malloc(MAX(t->input.len, (size_t)1));
     const struct wire_token token = {t->task, epoch, t->counter};
-    h = run ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
+    h = run && run->input ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
     if (!h) {
         run_free(run);
         return error_set(e, ERR_NOMEM, "no memory for a task");
