@@ -1,11 +1,11 @@
 /*
  * local.h: `drover-worker run`: a job on this machine alone, without a coordinator: the plan (tasks
  * of one key), limits a key, retries with back-off, a crawl's frontier and what it has seen, rows and
- * rejects to files, and statistics.
+ * rejects to files, rows into the job's sinks (local_sinks.h), and statistics.
  *
  * Bounded: inputs are read as there is room for them; the frontier has a limit in bytes, and what a
  * crawl finds beyond it is a reject with the reason FRONTIER_FULL; tasks get fewer inputs when their
- * rows are large.
+ * rows are large; no task begins while the rows that wait for a sink have used up their budget.
  *
  * Thread rule: one thread, the process's first; rows are written by the loops' threads, too.
  */
@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "local_sinks.h"
 #include "pipeline.h"
 #include "worker/scrape/scrape.h"
 
@@ -33,6 +34,7 @@ struct local_config {
     size_t loops;
     struct scrape_config scrape;
     size_t frontier_max_bytes;
+    struct local_sinks_config sinks;
 };
 
 /* How it ended. */

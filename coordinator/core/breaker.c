@@ -328,6 +328,7 @@ static void probe_by(struct sched *s, struct breaker *b, struct session *se)
     b->probe_session = se->id;
     b->probe_until_ms = s->now_ms + BREAKER_PROBE_MS;
     tell(s, b, se->id, SCHED_TELL_PROBE);
+    settle_all(s, b);
 }
 
 /* The next probe: by a worker whose rows wait, or by the next task that is let through. */
@@ -337,8 +338,9 @@ static void probe_next(struct sched *s, struct breaker *b)
     struct session *se = b->host ? NULL : next_waiter(s, b);
     if (se)
         probe_by(s, b, se);
+    else
+        settle_all(s, b);
     set_alarm(s, b);
-    settle_all(s, b);
 }
 
 static void half_open(struct sched *s, struct breaker *b)
@@ -381,8 +383,13 @@ uint32_t breaker_worker_kinds(const struct sched *s, uint64_t worker, uint32_t e
 static void rekind(struct sched *s, uint64_t worker)
 {
     struct shard *sh = shard_find(s, worker);
-    if (sh)
-        shard_set_kinds(s, sh, breaker_worker_kinds(s, worker, sh->kinds));
+    if (!sh)
+        return;
+    if (sh->session)
+        list_del(&sh->session->in_hungry); /* of the fleet that it leaves */
+    shard_set_kinds(s, sh, breaker_worker_kinds(s, worker, sh->kinds));
+    if (sh->session)
+        session_settle(s, sh->session);
 }
 
 static void trace_worker(struct sched *s, const struct breaker *b, uint64_t worker, bool on,
@@ -636,6 +643,25 @@ void breaker_given_back(struct sched *s, const struct lease *l)
         given_back_one(s, job->sinks[i], l);
     if (job->hosts && l->group->key->breaker)
         given_back_one(s, l->group->key->breaker, l);
+}
+
+static void moved_one(struct sched *s, struct breaker *b, const struct lease *l)
+{
+    if (b->state != SCHED_BREAKER_HALF_OPEN || !b->probing || b->told ||
+        b->probe_task.v != l->task.id.v)
+        return;
+    b->probe_session = l->session_id;
+    if (b->host)
+        tell(s, b, l->session_id, SCHED_TELL_PROBE);
+}
+
+void breaker_moved(struct sched *s, const struct lease *l)
+{
+    const struct job *job = l->group->job;
+    for (size_t i = 0; i < job->n_sinks; i++)
+        moved_one(s, job->sinks[i], l);
+    if (job->hosts && l->group->key->breaker)
+        moved_one(s, l->group->key->breaker, l);
 }
 
 /* ---- sessions ---- */

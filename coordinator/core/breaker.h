@@ -138,6 +138,8 @@ void breaker_manual(struct sched *s, const struct sched_event *ev);
 /* A task was given to a worker, or came back from it. Settles groups: call it last. */
 void breaker_given(struct sched *s, const struct lease *l);
 void breaker_given_back(struct sched *s, const struct lease *l);
+/* Its worker has a new session: a probe goes on there. */
+void breaker_moved(struct sched *s, const struct lease *l);
 
 /* A new session hears of the sinks that are not closed. */
 void breaker_greet(struct sched *s, const struct session *se);

@@ -8,8 +8,7 @@
  *     password_file = "/etc/drover/main.password"
  *     ca_file = "/etc/drover/ca.pem"
  *
- * It refuses a URL with a password inside, since URLs are shown and logged. It connects to nothing:
- * sink_thread.h does.
+ * A section is read by worker/sinks/section.h. It connects to nothing: sink_thread.h does.
  *
  * Thread rule: immutable after sinks_new; any thread may read.
  */
@@ -21,10 +20,7 @@
 #include "common/spec.h"
 #include "worker/sinks/sink.h"
 
-enum {
-    SINKS_MAX = 64,
-    SINKS_CA_MAX = 1024 * 1024, /* bytes of a ca_file */
-};
+enum { SINKS_MAX = 64 };
 
 #define SINKS_NONE SIZE_MAX
 

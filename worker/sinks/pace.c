@@ -34,8 +34,9 @@ static void fit(struct pace *p, double rows, double ms)
     p->fixed_ms = MIN(p->fixed_ms, p->y / p->n); /* no line: what is known, unless it got quicker */
     if (variance <= least * least)
         return;
-    const double slope = (p->xy / p->n - mean * p->y / p->n) / variance;
-    p->fixed_ms = MAX(p->y / p->n - MAX(slope, 0.0) * mean, 0.0);
+    const double row_ms = (p->xy / p->n - mean * p->y / p->n) / variance;
+    const double rows_ms = MAX(row_ms, 0.0) * mean;
+    p->fixed_ms = MAX(p->y / p->n - rows_ms, 0.0);
 }
 
 void pace_committed(struct pace *p, uint32_t rows, bool full, uint64_t began_ms, uint64_t now_ms)
