@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from fleet import wait_until
 from polite_host import Background
@@ -467,8 +466,8 @@ def test_disk_full_on_the_server(tmp_path: Path, sinks: Callable[..., Sink]) -> 
         server.client().config_set("dir", str(folder))
         folder.rmdir()
         server.client().set("x", 1)
-        with pytest.raises(redis.ResponseError):
-            server.client().execute_command("SAVE")
+        server.client().execute_command("BGSAVE")
+        wait_until(lambda: server.client().info()["rdb_last_bgsave_status"] == "err", "the server cannot save")
         unavailable(sinks(server.url()).write(pages(1)), "MISCONF")
 
 
@@ -491,13 +490,13 @@ def test_passwords_and_users(tmp_path: Path, sinks: Callable[..., Sink]) -> None
                                   ("nostream", "stream", "name: "), ("silent", "list", "prefix: ")]:
             fits = sinks(url, user=user, password="rows").fits(spec(mode), COLUMNS)
             assert fits["rc"] == "INVALID_SPEC" and fits["error"].startswith(start), (user, fits)
-            assert "NOPERM" in fits["error"]
+            assert "may not do what a landing does" in fits["error"]
         # Without permission for the rows, the mark that came before them is taken back.
-        unavailable(sinks(url, user="nostream", password="rows").write(pages(9, mode="stream")), "NOPERM", "xadd")
+        unavailable(sinks(url, user="nostream", password="rows").write(pages(9, mode="stream")), "can't run this command")
         assert sinks(url, user="worker", password="rows").verdicts(pages(9, mode="stream")) == ["DONE"]
         # Without permission for what goes with the rows, they are there, and the trouble is told.
         done = sinks(url, user="silent", password="rows").write(pages(10, mode="list", uid=OTHER))
-        unavailable(done, "NOPERM")
+        unavailable(done, "can't")
         assert done["landings"][0]["verdict"] == "DONE"
 
 
@@ -651,7 +650,7 @@ def test_cluster(cluster: RedisCluster, sinks: Callable[..., Sink]) -> None:
 @pytest.mark.parametrize("mode", ["hash", "stream"])
 def test_a_slot_that_moves(cluster: RedisCluster, sinks: Callable[..., Sink], mode: str) -> None:
     """MOVED after a slot went to another node; ASK and TRYAGAIN while it goes."""
-    uid = f"{mode:->32}".encode().hex()[:32]
+    uid = mode.encode().hex().ljust(32, "0")
     p = f"pages:{{{uid}}}"
     slot = cluster.slot(f"{p}:rows")
     sink = sinks(cluster.nodes[0].url())

@@ -109,11 +109,18 @@ static int check_columns(const struct spec_sink *target, const struct batch *col
                            target->keys[0]);
 }
 
+/* Where the server says that this user may not, as Redis 7.2 and those before it say it; or NULL. */
+static const char *find_refusal(const char *words)
+{
+    const char *at = strstr(words, "NOPERM");
+    return at ? at : strstr(words, "ERR The user executing the script can't");
+}
+
 /* What the server refuses to this user is told with the part of the job that could be otherwise. */
 static int refused(const char *words, struct error *e)
 {
     const bool pattern =
-        strstr(words, "keys mentioned") || strstr(words, " key ") || strstr(words, " channel");
+        strstr(words, "the keys") || strstr(words, " key") || strstr(words, " channel");
     return error_set(e, ERR_INVALID_SPEC, "%s: the sink's user may not do what a landing does: %s",
                      pattern ? "prefix" : "name", words);
 }
@@ -139,8 +146,8 @@ static int try_landing(struct redis *r, const struct spec_sink *target, uint64_t
     int rc = redis_write(&r->nodes, &r->rows, list, 1, deadline_ms, &why);
     if (rc == ERR_OK && l.verdict != LANDING_DONE)
         rc = error_set(e, ERR_INVALID_SPEC, "name: %s", l.error);
-    else if (rc && strstr(why.detail, "NOPERM"))
-        rc = refused(strstr(why.detail, "NOPERM"), e);
+    else if (rc && find_refusal(why.detail))
+        rc = refused(find_refusal(why.detail), e);
     else if (rc)
         rc = error_set(e, ERR_UNAVAILABLE, "%s", why.detail);
     landing_done(&l);

@@ -70,9 +70,11 @@ static bool begins(const redisReply *r, const char *word)
 static void on_error(struct writing *w, struct redis_node *node, struct item *item,
                      const redisReply *r)
 {
+    struct redis_node *const asked_at = item->ask;
     item->state = WAITS;
     item->ask = NULL;
     if (begins(r, "NOSCRIPT ")) {
+        item->ask = asked_at;
         node->load = true;
     } else if (begins(r, "MOVED ") || begins(r, "ASK ")) {
         struct redis_node *to =
@@ -82,7 +84,8 @@ static void on_error(struct writing *w, struct redis_node *node, struct item *it
             item->state = STUCK;
             note_fault(w, node, r->str);
         }
-    } else if (begins(r, "TRYAGAIN ")) {
+    } else if (begins(r, "TRYAGAIN ")) { /* some keys are here and some are not yet */
+        item->ask = asked_at;
         w->again = true;
     } else if (begins(r, "WRONGTYPE ")) {
         item->state = OVER;
