@@ -18,7 +18,7 @@ from fleet import (ASSIGN, CLOSED, DONE, OPEN, PROBE, RETRY, Coordinator, FakeWo
 
 NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 MAIN = "postgres:main"
-CACHE, CACHE_URL = "postgres:cache", "postgresql://127.0.0.1:1/cache"
+CACHE, CACHE_URL = "redis:cache", "redis://127.0.0.1:1"
 TO_MAIN = {"kind": "postgres", "name": "main", "table": "t"}
 ROWS = [{"kind": "noop", "rows": True}]
 
