@@ -135,7 +135,7 @@ class FakeCoordinator:
             tasks.append(
                 [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0), 0, items]
             )
-        jobs = [] if job in self.jobs_told else [[job, spec]]
+        jobs = [] if job in self.jobs_told else [[job, spec, uid_of(job), 1]]
         self.jobs_told.add(job)
         self.assigned += len(tasks)
         self.send(ASSIGN, [jobs, tasks])

@@ -22,6 +22,7 @@ INTERNAL_LIMITS = {
     "RECOVERY_RELEASE_MAX", "RUN_UNREACHABLE_MAX", "RUN_QUICK_WAIT_MAX_MS", "UPLINK_BACKOFF_MAX_MS",
     "RESULT_BYTES_MAX",  # WIRE_MESSAGE_MAX with room for the rest of the message
     "SETTINGS_HOST_MAX",  # of a host name, which has 253 characters
+    "JOB_RETRIES_MAX",  # a stock of retries that were not used
     "SUGGEST_WORD_MAX",
     "TASK_COUNT_MAX",  # above every value of "attempts" and "kills_max"
 }

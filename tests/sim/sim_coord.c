@@ -181,6 +181,9 @@ static void act_one(struct sim *sim, const struct sched_action *a)
     case SCHED_ACT_SESSION_END:
         p->bye = true;
         break;
+    case SCHED_ACT_BREAKER:
+    case SCHED_ACT_TRACE:
+        break;
     case SCHED_ACT_JOB_END:
         sim_store_put(sim, (struct sim_op){.type = SIM_OP_JOB_END,
                                            .spec = (uint32_t)a->job.v - 1,

@@ -222,6 +222,9 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
             view_release(sim, a->task.v, v);
         }
         break;
+    case SCHED_ACT_BREAKER:
+    case SCHED_ACT_TRACE:
+        break;
     case SCHED_ACT_JOB_END:
     case SCHED_ACT_WELCOME:
         break;
