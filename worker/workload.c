@@ -473,6 +473,7 @@ static size_t host_calls(struct workload *w, bool urgent, struct wire_calls *ret
                                      .ok = r->ok,
                                      .fail = r->fail,
                                      .slow = r->slow,
+                                     .row = r->row,
                                      .error = span_str(error)};
     }
     return n;

@@ -236,6 +236,9 @@ static void set_alarm(struct sched *s, struct breaker *b)
         at_ms = MIN(at_ms, b->probe_until_ms);
     if (b->state == SCHED_BREAKER_CLOSED && b->ramp_step > 0)
         at_ms = MIN(at_ms, b->ramp_ms);
+    if (b->state == SCHED_BREAKER_CLOSED && b->fails_row > 0 &&
+        b->ok_ms + BREAKER_QUIET_MS > s->now_ms)
+        at_ms = MIN(at_ms, b->ok_ms + BREAKER_QUIET_MS);
     if (b->state == SCHED_BREAKER_CLOSED && b->host && b->manual == SCHED_MANUAL_NONE)
         at_ms = MIN(at_ms, s->now_ms + BREAKER_STABLE_MS);
     for (size_t i = 0; i < b->n_workers; i++)
@@ -272,7 +275,7 @@ static void breaker_open(struct sched *s, struct breaker *b, const char *reason)
         move(s, b, SCHED_BREAKER_OPEN);
     b->not_closed_ms = s->now_ms;
     b->open_ms = again && b->open_ms ? MIN(b->open_ms * 2, max_ms) : (uint32_t)BREAKER_OPEN_MS;
-    b->open_until_ms = s->now_ms + b->open_ms - retry_random(&s->rng) % (b->open_ms / 5 + 1);
+    b->open_until_ms = s->now_ms + b->open_ms - retry_random(&s->rng) % (b->open_ms / 10 + 1);
     b->opened++;
     b->down_opens++;
     b->successes = 0;
@@ -328,6 +331,7 @@ static void probe_by(struct sched *s, struct breaker *b, struct session *se)
     b->probe_session = se->id;
     b->probe_until_ms = s->now_ms + BREAKER_PROBE_MS;
     tell(s, b, se->id, SCHED_TELL_PROBE);
+    settle_all(s, b);
 }
 
 /* The next probe: by a worker whose rows wait, or by the next task that is let through. */
@@ -337,8 +341,9 @@ static void probe_next(struct sched *s, struct breaker *b)
     struct session *se = b->host ? NULL : next_waiter(s, b);
     if (se)
         probe_by(s, b, se);
+    else
+        settle_all(s, b);
     set_alarm(s, b);
-    settle_all(s, b);
 }
 
 static void half_open(struct sched *s, struct breaker *b)
@@ -381,8 +386,13 @@ uint32_t breaker_worker_kinds(const struct sched *s, uint64_t worker, uint32_t e
 static void rekind(struct sched *s, uint64_t worker)
 {
     struct shard *sh = shard_find(s, worker);
-    if (sh)
-        shard_set_kinds(s, sh, breaker_worker_kinds(s, worker, sh->kinds));
+    if (!sh)
+        return;
+    if (sh->session)
+        list_del(&sh->session->in_hungry); /* of the fleet that it leaves */
+    shard_set_kinds(s, sh, breaker_worker_kinds(s, worker, sh->kinds));
+    if (sh->session)
+        session_settle(s, sh->session);
 }
 
 static void trace_worker(struct sched *s, const struct breaker *b, uint64_t worker, bool on,
@@ -477,11 +487,16 @@ static void count(struct sched *s, struct breaker *b, struct breaker_worker *w,
     second->ok += ok;
     second->fail += fail;
     second->slow += ev->u.calls.slow;
-    if (ok > 0) {
+    /* Successes before the failures of one report are as old as reports are apart, at most; whether the
+     * failures of other workers came after them is not known, so those stay counted. */
+    const uint32_t row = MIN(ev->u.calls.row, fail);
+    if (ok > 0 && row == 0) {
         b->ok_ms = s->now_ms;
         b->fails_row = 0;
+    } else if (ok > 0) {
+        b->ok_ms = MAX(b->ok_ms, s->now_ms - MIN(s->now_ms, (uint64_t)BREAKER_REPORT_MS));
     }
-    b->fails_row += fail;
+    b->fails_row += row;
     if (!w)
         return;
     if (ok > 0) {
@@ -490,7 +505,7 @@ static void count(struct sched *s, struct breaker *b, struct breaker_worker *w,
         if (fail == 0 && s->now_ms - w->until_ms > BREAKER_STABLE_MS)
             w->quarantine_ms = 0;
     }
-    w->fails_row += fail;
+    w->fails_row += row;
 }
 
 void breaker_calls(struct sched *s, struct session *se, const struct sched_event *ev)
@@ -638,6 +653,25 @@ void breaker_given_back(struct sched *s, const struct lease *l)
         given_back_one(s, l->group->key->breaker, l);
 }
 
+static void moved_one(struct sched *s, struct breaker *b, const struct lease *l)
+{
+    if (b->state != SCHED_BREAKER_HALF_OPEN || !b->probing || b->told ||
+        b->probe_task.v != l->task.id.v)
+        return;
+    b->probe_session = l->session_id;
+    if (b->host)
+        tell(s, b, l->session_id, SCHED_TELL_PROBE);
+}
+
+void breaker_moved(struct sched *s, const struct lease *l)
+{
+    const struct job *job = l->group->job;
+    for (size_t i = 0; i < job->n_sinks; i++)
+        moved_one(s, job->sinks[i], l);
+    if (job->hosts && l->group->key->breaker)
+        moved_one(s, l->group->key->breaker, l);
+}
+
 /* ---- sessions ---- */
 
 void breaker_greet(struct sched *s, const struct session *se)
@@ -718,6 +752,12 @@ static void due_one(struct sched *s, struct breaker *b)
         ramp(s, b);
     else if (b->state == SCHED_BREAKER_HALF_OPEN && b->probing && b->probe_until_ms <= s->now_ms)
         probe_next(s, b);
+    const char *reason = NULL;
+    if (b->state == SCHED_BREAKER_CLOSED && b->manual == SCHED_MANUAL_NONE && b->fails_row > 0 &&
+        must_open(s, b, &reason)) {
+        breaker_open(s, b, reason);
+        return;
+    }
     const bool over = b->state == SCHED_BREAKER_OPEN && b->manual != SCHED_MANUAL_TRIPPED &&
                       b->open_until_ms <= s->now_ms;
     if (b->state == SCHED_BREAKER_CLOSED && b->host && b->manual == SCHED_MANUAL_NONE &&

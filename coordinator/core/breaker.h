@@ -15,7 +15,7 @@
  *   quarantine   5 calls in a row failed at one worker while another had success: that worker is given no task
  *                that needs the sink, for a time that doubles from 10 s to 300 s. Sinks alone: a host's tasks are
  *                mostly at one worker anyway.
- *   open time    doubles from 1 s to 10 s (sinks), 300 s (hosts), less up to a fifth by chance; begins again after
+ *   open time    doubles from 1 s to 10 s (sinks), 300 s (hosts), less up to a tenth by chance; begins again after
  *                60 s without opening
  *   probe        one for the whole fleet. A sink's: a worker whose rows wait is told to make one call; when none
  *                waits, one task is let through to make some. A host's: one task, with one slot
@@ -43,7 +43,8 @@ enum {
     BREAKER_FAILS = 20, /* rule b */
     BREAKER_FAILS_A_WORKER = 3,
     BREAKER_WORKERS = 3,
-    BREAKER_QUIET_MS = 1000,
+    BREAKER_REPORT_MS = 250, /* between two reports of a worker, at most */
+    BREAKER_QUIET_MS = 1000, /* looked at when it is over, not with the next report alone */
     BREAKER_HOST_FAILS = 5,
     BREAKER_ALONE_FAILS = 5, /* quarantine */
     BREAKER_QUARANTINE_MS = 10000,
@@ -138,6 +139,8 @@ void breaker_manual(struct sched *s, const struct sched_event *ev);
 /* A task was given to a worker, or came back from it. Settles groups: call it last. */
 void breaker_given(struct sched *s, const struct lease *l);
 void breaker_given_back(struct sched *s, const struct lease *l);
+/* Its worker has a new session: a probe goes on there. */
+void breaker_moved(struct sched *s, const struct lease *l);
 
 /* A new session hears of the sinks that are not closed. */
 void breaker_greet(struct sched *s, const struct session *se);

@@ -63,7 +63,6 @@ static void lease_let_go(struct sched *s, struct lease *l)
 
 void lease_move(struct sched *s, struct lease *l, struct session *to)
 {
-    (void)s;
     if (l->session) {
         list_del(&l->in_session);
         l->session->leased--;
@@ -72,6 +71,7 @@ void lease_move(struct sched *s, struct lease *l, struct session *to)
     l->session_id = to->id;
     to->leased++;
     list_add(&to->leases, &l->in_session);
+    breaker_moved(s, l);
 }
 
 void lease_assign(struct sched *s, struct session *se, struct group *g)

@@ -141,6 +141,7 @@ struct sched_event {
             uint64_t downstream; /* a sink's, or a host's: that of its key */
             bool host;
             uint32_t ok, fail, slow; /* since the last one; slow ones are among ok */
+            uint32_t row;            /* of `fail`: those that came after the last of ok */
             uint32_t waiting;        /* now: tasks of this worker whose rows wait for it */
         } calls;
         struct {

@@ -226,6 +226,7 @@ static int on_calls(struct incoming *in)
         ev.u.calls.ok = c->ok;
         ev.u.calls.fail = c->fail;
         ev.u.calls.slow = c->slow;
+        ev.u.calls.row = c->row;
         ev.u.calls.waiting = c->waiting;
         edge_event(in->e, &ev);
     }

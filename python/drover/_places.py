@@ -7,9 +7,13 @@ DROVER_SINK_MAIN_URL. The readers' libraries are imported only here, when they a
 
 from __future__ import annotations
 
+import csv
+import json
 import os
+import pathlib
 from dataclasses import dataclass
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from urllib.parse import unquote
 
 from ._batch import Row
 from ._operations import JobStatus
@@ -129,3 +133,107 @@ def _postgres_rows(place: Place, sink: Postgres) -> Iterator[Row]:
                     yield dict(zip(names, values))
     finally:
         connection.close()
+
+
+# ---- Redis ----
+
+def _redis_connect(url: str) -> Any:
+    try:
+        import redis
+    except ImportError:
+        raise ImportError("reading rows from Redis needs the package redis: install python3-redis, or "
+                          "`pip install redis`") from None
+    single = redis.Redis.from_url(url, decode_responses=True)
+    if not single.info("cluster").get("cluster_enabled"):
+        return single
+    single.close()
+    return redis.RedisCluster.from_url(url, decode_responses=True)
+
+
+def _redis_rows(place: Place, sink: Redis) -> Iterator[Row]:
+    """Keys as docs/SINKS.md has them. What Redis keeps are texts: hashes and streams come back so."""
+    head = f"{sink.prefix}:{{{place.uid}}}:"
+    connection = _redis_connect(place.url)
+    try:
+        if sink.mode == "hash":
+            yield from _redis_hashes(connection, head + "row:")
+        elif sink.mode == "stream":
+            yield from _redis_stream(connection, head + "rows")
+        else:
+            yield from _redis_list(connection, head + "rows")
+    finally:
+        connection.close()
+
+
+def _redis_hashes(connection: Any, head: str) -> Iterator[Row]:
+    """SCAN may tell of a key twice."""
+    seen = set()
+    page: List[str] = []
+
+    def fetch() -> Iterator[Row]:
+        pipeline = connection.pipeline(transaction=False)
+        for key in page:
+            pipeline.hgetall(key)
+        yield from (row for row in pipeline.execute() if row)
+
+    for key in connection.scan_iter(match=head + "*", count=PAGE_ROWS):
+        if key in seen:
+            continue
+        seen.add(key)
+        page.append(key)
+        if len(page) == PAGE_ROWS:
+            yield from fetch()
+            page = []
+    yield from fetch()
+
+
+def _redis_stream(connection: Any, key: str) -> Iterator[Row]:
+    after = "-"
+    while True:
+        page = connection.xrange(key, min=after, count=PAGE_ROWS)
+        yield from (fields for _, fields in page)
+        if len(page) < PAGE_ROWS:
+            return
+        after = "(" + page[-1][0]
+
+
+def _redis_list(connection: Any, key: str) -> Iterator[Row]:
+    at = 0
+    while True:
+        page = connection.lrange(key, at, at + PAGE_ROWS - 1)
+        yield from (json.loads(one) for one in page)
+        if len(page) < PAGE_ROWS:
+            return
+        at += PAGE_ROWS
+
+
+# ---- files ----
+
+def _root(url: str) -> pathlib.Path:
+    if not url.startswith("file:///"):
+        raise InvalidArgument(f"{url}: file:///path is wanted, a folder with the files of all workers")
+    return pathlib.Path(unquote(url[len("file://"):]))
+
+
+def _file_rows(place: Place, sink: File) -> Iterator[Row]:
+    """The files that the workers' manifests list, of a folder that this machine sees."""
+    folder = _root(place.url) / (sink.directory or place.uid)
+    manifests = sorted(folder.glob("manifest-*.ndjson"))
+    if not manifests:
+        raise NotReadable(f"there is no manifest in {folder}: bring the workers' files there, or mount them")
+    seen = set()
+    for manifest in manifests:
+        with manifest.open(encoding="utf-8") as lines:
+            for line in lines:
+                entry = json.loads(line)
+                if entry.get("job", place.uid) == place.uid and entry["file"] not in seen:
+                    seen.add(entry["file"])
+                    yield from _rows_of_file(folder / str(entry["file"]), sink.mode)
+
+
+def _rows_of_file(path: pathlib.Path, mode: str) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        if mode == "csv":
+            yield from csv.DictReader(file)
+        else:
+            yield from (json.loads(line) for line in file)

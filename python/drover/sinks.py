@@ -6,6 +6,7 @@ table, prefix or directory in it. It never names an address.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
@@ -111,11 +112,15 @@ def _named(sink: str, options: Json) -> Json:
     kinds = {_PLACES[place] for place in _PLACES if place in options}
     if len(kinds) > 1:
         raise InvalidArgument("only one of table, prefix and directory can be given for a sink")
-    kind: Optional[str] = sink if sink in _KINDS else min(kinds, default=None)
+    kind: Optional[str] = sink
+    if sink not in _KINDS:
+        kind = next(iter(kinds), None)
     if kind is None:
+        near = difflib.get_close_matches(sink, _KINDS, 1)
+        hint = f' Or did you mean "{near[0]}"?' if near else ""
         raise InvalidArgument(
             f'what is the sink "{sink}"? Say where in it: table= (PostgreSQL), prefix= (Redis) or '
-            f'directory= (files)')
+            f'directory= (files).{hint}')
     if kinds and kinds != {kind} and kind != "store":
         raise InvalidArgument(f"a sink of {kind} has no {next(p for p in _PLACES if p in options)}")
     if kind == "store" and options:

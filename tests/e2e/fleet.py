@@ -435,6 +435,16 @@ class FakeWorker:
     def results(self, results: list[list[Any]]) -> None:
         self.send(RESULT, results)
 
+    def live_until(self, check: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+        """As wait_until, with heartbeats meanwhile, so that the session goes on."""
+        def alive() -> Any:
+            message = self.receive(0.02)
+            if message:
+                self.note(*message)
+            return check()
+
+        return wait_until(alive, what, timeout_s)
+
     def calls(self, downstream: str, ok: int = 0, fail: int = 0, slow: int = 0, waiting: int = 0,
               error: str | None = None) -> None:
         """Says what came of calls to a downstream."""

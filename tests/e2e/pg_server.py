@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from typing import Any
 
@@ -33,21 +34,20 @@ class PgServer:
 
     def __init__(self, folder: pathlib.Path, port: int | None = None, start: bool = True,
                  schema: bool = True, **options: Any) -> None:
-        self.folder = folder
-        self.data = folder / "data"
+        # In a folder of its own, since those of pytest are closed to other users, the user postgres too.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="drover-pg-"))
+        self.data = self.folder / "data"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", port or 0))
             self.port = probe.getsockname()[1]
         self.options: dict[str, Any] = {"fsync": "on", "shared_buffers": "32MB", "max_connections": 30,
                                         **options}
-        self.log = folder / "postgres.log"
-        folder.mkdir()
-        for path in (folder, *folder.parents):  # postgres must reach it
-            if path == pathlib.Path("/tmp"):
-                break
-            path.chmod(path.stat().st_mode | 0o711)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder / "postgres.log"
+        (folder / "postgres.log").symlink_to(self.log)  # shown when a test fails
+        self.folder.chmod(0o755)
         if os.getuid() == 0:
-            shutil.chown(folder, "postgres")
+            shutil.chown(self.folder, "postgres")
         self._run(BIN / "initdb", "-D", self.data, "-U", "postgres", "--auth-local=trust",
                   "--auth-host=scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions")
         if start:
@@ -136,7 +136,11 @@ class PgServer:
     def __enter__(self) -> "PgServer":
         return self
 
+    def close(self) -> None:
+        """Ends it, stopped or hanging, and removes its folder."""
+        self.signal_all(signal.SIGCONT)
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def __exit__(self, *_: object) -> None:
-        if self.pid():
-            self.signal_all(signal.SIGCONT)
-            self.stop("immediate")
+        self.close()

@@ -18,7 +18,7 @@ from fleet import (ASSIGN, CLOSED, DONE, OPEN, PROBE, RETRY, Coordinator, FakeWo
 
 NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 MAIN = "postgres:main"
-CACHE, CACHE_URL = "postgres:cache", "postgresql://127.0.0.1:1/cache"
+CACHE, CACHE_URL = "redis:cache", "redis://127.0.0.1:1"
 TO_MAIN = {"kind": "postgres", "name": "main", "table": "t"}
 ROWS = [{"kind": "noop", "rows": True}]
 
@@ -77,8 +77,8 @@ def test_it_opens_holds_probes_and_recovers(
     status = front.call("status")
     assert [b["downstream"] for b in status["breakers"]] == [MAIN]
     assert not status["healthy"] and "48 tasks are held" in status["problems"][0]
-    wait_until(lambda: coordinator.get("/readyz") == (200, f"ok\nbreaker open: {MAIN}\n"), "a note in readyz")
-    metrics = wait_until(lambda: (m := coordinator.metrics())["drover_tasks_held"] == 48 and m, "held tasks")
+    worker.live_until(lambda: coordinator.get("/readyz") == (200, f"ok\nbreaker open: {MAIN}\n"), "a note in readyz")
+    metrics = worker.live_until(lambda: (m := coordinator.metrics())["drover_tasks_held"] == 48 and m, "held tasks")
     states = [metrics[f'drover_breaker_state{{downstream_kind="postgres",state="{state}"}}']
               for state in ("open", "half_open")]
     assert sum(states) == 1
@@ -195,7 +195,7 @@ def test_what_was_set_by_hand_survives_kill_9(
     worker.hello()
     worker.credit(5)
     worker.until_told(MAIN, OPEN)
-    wait_until(lambda: front.call("job.status", job=job)["held"] == 3, "held tasks")
+    worker.live_until(lambda: front.call("job.status", job=job)["held"] == 3, "held tasks")
     assert front.call("breaker.reset", downstream=MAIN)["manual"] is None
     assert len(worker.take(3)) == 3
     coordinator.kill()
@@ -310,7 +310,7 @@ def test_a_job_whose_sink_is_gone_from_the_configuration_is_held(
     worker = fake_workers(coordinator)
     worker.hello()
     worker.credit(2)
-    wait_until(lambda: front.call("job.status", job=job)["held"] == 2, "held tasks")
+    worker.live_until(lambda: front.call("job.status", job=job)["held"] == 2, "held tasks")
     reason = front.call("job.explain", job=job)["reasons"][0]
     assert "add [sink.main] and restart" in reason["text"]
     assert coordinator.stop() == 0

@@ -14,11 +14,12 @@ import pytest
 
 from fleet import Coordinator, Process, find_binary, wait_until
 from pg_server import PgServer
+from redis_server import RedisServer
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "python"
 sys.path.insert(0, str(PACKAGE))
 import drover  # noqa: E402
-from drover import AsyncClient, Client, Postgres, Store, noop  # noqa: E402
+from drover import AsyncClient, Client, Postgres, Redis, Store, noop  # noqa: E402
 
 ITEMS = [f"text-{i}" for i in range(500)]
 
@@ -33,13 +34,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgServer]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as one:
+        yield one
+
+
 @pytest.fixture
-def coordinator(coordinators: Callable[..., Coordinator], server: PgServer,
+def coordinator(coordinators: Callable[..., Coordinator], server: PgServer, redis_server: RedisServer,
                 tmp_path: pathlib.Path) -> Coordinator:
     password = tmp_path / "password"
     password.write_text("rows\n")
     password.chmod(0o600)
-    return coordinators(**{"sink.main.url": server.url(), "sink.main.password_file": password}).start()
+    return coordinators(**{"sink.main.url": server.url(), "sink.main.password_file": password,
+                           "sink.cache.url": redis_server.url()}).start()
 
 
 @pytest.fixture
@@ -51,8 +59,9 @@ def worker(tmp_path: pathlib.Path, coordinator: Coordinator) -> Iterator[Process
 
 
 @pytest.fixture
-def fleet(coordinator: Coordinator, server: PgServer) -> Iterator[Client]:
-    with Client(coordinator.front, sinks={"main": server.socket_url()}) as client:
+def fleet(coordinator: Coordinator, server: PgServer, redis_server: RedisServer) -> Iterator[Client]:
+    known = {"main": server.socket_url(), "cache": redis_server.url()}
+    with Client(coordinator.front, sinks=known) as client:
         yield client
 
 
@@ -75,6 +84,22 @@ def test_rows_in_postgres(fleet: Client, worker: Process, server: PgServer) -> N
     assert sorted(frame["item"]) == sorted(ITEMS)
 
 
+@pytest.mark.parametrize("mode, key", [("hash", "item"), ("stream", None), ("list", None)])
+def test_rows_in_redis(fleet: Client, worker: Process, redis_server: RedisServer, mode: str,
+                       key: str | None) -> None:
+    job = fleet.submit(noop(ITEMS, rows=True), sink="cache", prefix=f"p-{mode}", mode=mode, key=key, task_items=10)
+    assert texts(job.results()) == sorted(ITEMS)
+    assert job.sink == f"redis:cache prefix p-{mode}"
+    assert job.sinks == [Redis(f"p-{mode}", "cache", mode, [key] if key else None)]
+    state = job.status()
+    assert state.stats["rows.redis:cache"] == 500
+
+    def told() -> bool:
+        return redis_server.client().hget(f"p-{mode}:{{{state.uid}}}:job", "state") == b"done"
+
+    wait_until(told, "the end in Redis")
+
+
 def test_several_sinks(fleet: Client, worker: Process) -> None:
     job = fleet.submit(noop(ITEMS[:20], rows=True), sink=[Store(), Postgres("latest", "main", "upsert", "item")])
     assert texts(job.results()) == texts(job.results(sink="main")) == sorted(ITEMS[:20])
@@ -89,7 +114,7 @@ def test_asyncio(coordinator: Coordinator, worker: Process, server: PgServer) ->
             assert await job.sink == "postgres:main table pages"
             assert [one.name for one in await job.sinks] == ["main"]
             assert len(await job.to_pandas()) == 500
-            assert [b["downstream"] for b in await fleet.breakers()] == ["postgres:main"]
+            assert {b["downstream"] for b in await fleet.breakers()} == {"postgres:main", "redis:cache"}
             assert [r["reason"] for r in (await job.explain())["reasons"]] == ["ended"]
 
     asyncio.run(run())

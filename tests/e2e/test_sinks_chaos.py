@@ -245,8 +245,7 @@ class World:
         self.fleet.close()
         self.cutter.close()
         self.redis.close()
-        self.postgres.signal_all(signal.SIGCONT)
-        self.postgres.stop("immediate")
+        self.postgres.close()
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def test_sinks(sink, place, expected):
 
 @pytest.mark.parametrize("sink, place, words", [
     ("main", {}, "table= .PostgreSQL., prefix= .Redis. or directory="),
+    ("stoer", {}, 'did you mean "store"'),
     ("main", {"table": "t", "prefix": "p"}, "only one of"),
     ("redis", {"table": "t"}, "a sink of redis has no table"),
     ("store", {"table": "t"}, 'the sink "store"'),

@@ -20,10 +20,18 @@ static void credit_all(struct fix *f, uint64_t workers, uint64_t tasks)
         fix_credit(f, 10 + i, tasks);
 }
 
+/* A report; failures came last when there was no success. */
+static void report(struct fix *f, struct sched_event ev)
+{
+    if (ev.u.calls.ok == 0)
+        ev.u.calls.row = ev.u.calls.fail;
+    fix_step(f, ev);
+}
+
 #define calls(f, se, ...)                                                                          \
-    fix_step(f, (struct sched_event){.type = SCHED_EV_CALLS,                                       \
-                                     .session = {se},                                              \
-                                     .u.calls = {.downstream = SINK, __VA_ARGS__}})
+    report(f, (struct sched_event){.type = SCHED_EV_CALLS,                                         \
+                                   .session = {se},                                                \
+                                   .u.calls = {.downstream = SINK, __VA_ARGS__}})
 
 static void manual(struct fix *f, enum sched_manual how)
 {
@@ -343,9 +351,9 @@ static void a_run_time_out_costs_nothing_while_rows_wait(void **state)
 /* ---- hosts ---- */
 
 #define host_calls(f, se, ...)                                                                     \
-    fix_step(f, (struct sched_event){.type = SCHED_EV_CALLS,                                       \
-                                     .session = {se},                                              \
-                                     .u.calls = {.downstream = HOST, .host = true, __VA_ARGS__}})
+    report(f, (struct sched_event){.type = SCHED_EV_CALLS,                                         \
+                                   .session = {se},                                                \
+                                   .u.calls = {.downstream = HOST, .host = true, __VA_ARGS__}})
 
 static void a_host_is_held_alone_and_probed_by_one_task(void **state)
 {

@@ -80,6 +80,7 @@ void calls_ok(struct calls *c, struct span key, bool slow)
     struct entry *it = find(c, key, hash_64(key.p, key.len, 0));
     if (it) {
         it->counts.ok++;
+        it->counts.row = 0;
         it->counts.slow += slow;
     }
     pthread_mutex_unlock(&c->lock);
@@ -100,6 +101,7 @@ void calls_failed(struct calls *c, struct span key, const char *error, uint64_t 
     if (it) {
         it->failed_ms = now_ms;
         it->counts.fail++;
+        it->counts.row++;
         snprintf(it->counts.error, sizeof(it->counts.error), "%s", error);
     }
     first = first && it && !c->urgent;
@@ -137,7 +139,7 @@ size_t calls_take(struct calls *c, bool all, uint64_t now_ms, struct calls_repor
         const bool news = r->ok || r->fail || r->slow;
         if (news && n < max) {
             ret[n++] = *r;
-            r->ok = r->fail = r->slow = 0;
+            r->ok = r->fail = r->slow = r->row = 0;
             r->error[0] = 0;
         } else if (!news && now_ms >= it->failed_ms + CALLS_WATCH_MS) {
             continue; /* it is well again */

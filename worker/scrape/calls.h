@@ -26,6 +26,7 @@ struct calls;
 struct calls_report {
     char key[CALLS_KEY_MAX + 1]; /* "https://example.org" */
     uint32_t ok, fail, slow;
+    uint32_t row;                /* of `fail`: those after the last success */
     char error[CALLS_ERROR_LEN]; /* of the last failure; "": none since the last report */
 };
 

@@ -55,16 +55,18 @@ void gate_done(struct gate *g, uint64_t took_ms, const char *error, uint64_t now
         g->slow += took_ms > GATE_SLOW_MS;
         g->backoff_ms = 0;
         g->shut_until_ms = 0;
+        g->row = 0;
         return;
     }
     g->fail++;
+    g->row++;
     g->urgent |= g->backoff_ms == 0;
     snprintf(g->error, sizeof(g->error), "%s", error);
     g->backoff_ms = g->backoff_ms ? MIN(g->backoff_ms * 2, (uint32_t)GATE_BACKOFF_MAX_MS)
                                   : (uint32_t)GATE_BACKOFF_MS;
-    /* Between half of it and all of it. */
+    /* Between all of it and half more. */
     g->random = hash_mix(g->random + 1);
-    g->shut_until_ms = now_ms + g->backoff_ms / 2 + g->random % (g->backoff_ms / 2 + 1);
+    g->shut_until_ms = now_ms + g->backoff_ms + g->random % (g->backoff_ms / 2 + 1);
 }
 
 bool gate_urgent(const struct gate *g, uint32_t waiting)
@@ -83,6 +85,7 @@ void gate_take(struct gate *g, uint32_t waiting, struct wire_calls *ret)
     ret->fail = g->fail;
     ret->slow = g->slow;
     ret->waiting = waiting;
+    ret->row = MIN(g->row, g->fail);
     ret->error = g->fail ? span_str(g->error) : (struct span){NULL, 0};
     g->ok = g->fail = g->slow = 0;
     g->urgent = false;

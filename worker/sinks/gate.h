@@ -8,9 +8,9 @@
  *      '------------------'--'----------------------'  told CLOSED, or a new session
  *   QUARANTINED: told; what waits is given back, and nothing is called until told CLOSED.
  *
- * In every state a failure keeps the gate shut for 250 ms, doubling to 10 s, with jitter: a worker that
- * is cut off from the coordinator fails fast by itself, and one that has not been told yet does not
- * hammer a sink that is down.
+ * In every state a failure keeps the gate shut for 1.25 s, doubling to 10 s, and up to half of it more by
+ * chance: a worker that is cut off from the coordinator fails fast by itself, and of a fleet that has not
+ * been told yet each fails about once before it is (the coordinator waits for 1 s without a success).
  *
  * Thread rule: pure functions on a struct of one owner; time is passed in.
  */
@@ -20,7 +20,7 @@
 #include "common/wire.h"
 
 enum {
-    GATE_BACKOFF_MS = 250,
+    GATE_BACKOFF_MS = 1250,
     GATE_BACKOFF_MAX_MS = 10000,
     GATE_SLOW_MS = 2000, /* a call that took longer is slow */
     GATE_ERROR_LEN = 200
@@ -34,6 +34,7 @@ struct gate {
     uint64_t random;
     /* since gate_take */
     uint32_t ok, fail, slow;
+    uint32_t row; /* failures since the last success, told or not */
     bool
         urgent; /* to be told at once: a first failure, a probe's outcome, rows that begin to wait */
     bool waited; /* rows waited, when it was last told */
