@@ -20,7 +20,10 @@
 #include "worker/runner.h"
 #include "worker/tally.h"
 
-enum { TIMEOUT_CHECK_MS = 1000 };
+enum {
+    TIMEOUT_CHECK_MS = 1000,
+    SINKS_STOP_MS = 1000 /* after a signal, for what is being written */
+};
 
 /* A task under way, with its items for another attempt. */
 struct local_task {
@@ -42,6 +45,7 @@ struct local {
     struct runner *runner; /* NULL when the source is inline */
     struct feed feed;
     bool feed_done, stopped;
+    uint64_t stopped_ms; /* when stopped: since when */
     struct rowfile rows, rejects;
     struct local_sinks sinks;
     struct local_task *tasks; /* under way */
@@ -381,6 +385,7 @@ static void check_timeouts(struct local *l, uint64_t now_ms)
 static void stop(struct local *l)
 {
     l->stopped = true;
+    l->stopped_ms = clock_ms();
     for (struct local_task *t = l->tasks; t && l->runner; t = t->next)
         if (!t->output && !t->landings)
             runner_cancel(l->runner, &t->task);
@@ -391,6 +396,8 @@ static void stop(struct local *l)
 static int64_t time_to_wait(const struct local *l)
 {
     const uint64_t now = clock_ms();
+    if (l->stopped) /* until what is being written has ended, or need not be waited for */
+        return l->sinks.batcher ? SINKS_STOP_MS : -1;
     uint64_t next = has_room(l) ? frontier_deadline(l->frontier) : UINT64_MAX;
     if (l->spec->run_timeout_ms && l->runner)
         next = MIN(next, MAX(l->next_timeout_check_ms, now + 1));
@@ -408,7 +415,7 @@ static void wait_for_something(struct local *l, int signal_fd)
     if (l->sinks.batcher)
         items[n++] = (struct transport_item){.fd = local_sinks_fd(&l->sinks)};
     const bool work = !l->stopped && has_room(l) && !l->feed_done;
-    transport_wait(items, n, work ? 0 : l->stopped ? -1 : time_to_wait(l));
+    transport_wait(items, n, work ? 0 : time_to_wait(l));
     struct signalfd_siginfo info;
     if (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && !l->stopped) {
         LOG_WARN("stopping", log_u64("tasks", l->n_tasks));
@@ -416,10 +423,19 @@ static void wait_for_something(struct local *l, int signal_fd)
     }
 }
 
+/* What is left are calls to sinks that do not end: local_sinks_close gives them another moment. */
+static bool only_lands(const struct local *l)
+{
+    for (const struct local_task *t = l->tasks; t; t = t->next)
+        if (!t->landings)
+            return false;
+    return true;
+}
+
 static bool is_over(const struct local *l)
 {
     if (l->n_tasks > 0)
-        return false;
+        return l->stopped && only_lands(l) && clock_ms() >= l->stopped_ms + SINKS_STOP_MS;
     return l->stopped || (l->feed_done && frontier_count(l->frontier) == 0);
 }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import fake_coordinator as fc
 from fake_coordinator import FakeCoordinator, Worker
 from fleet import wait_until
 from pg_server import PgServer
+from scrape_server import ScrapeServer
 
 MAIN = "postgres:main"
 
@@ -33,9 +35,11 @@ INTO_T = job(into("t"))
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgServer]:
-    with PgServer(tmp_path_factory.mktemp("pg") / "server") as one:
-        yield one
+def cluster() -> Iterator[PgServer]:
+    """Not in pytest's own folder, which another run of pytest closes to the user postgres."""
+    with tempfile.TemporaryDirectory(prefix="drover-pg-") as folder:
+        with PgServer(Path(folder) / "server") as one:
+            yield one
 
 
 @pytest.fixture
@@ -275,6 +279,24 @@ def test_rows_that_wait_take_the_credit(
     assert len(items(server)) == 2 * sent
 
 
+def test_no_more_rows_are_made_than_may_wait(
+    coordinator: FakeCoordinator, server: PgServer, start: Start
+) -> None:
+    """Also by tasks that are here already."""
+    start("--slots", "4", "--memory-max", "4MiB")
+    coordinator.breaker(MAIN, fc.OPEN)
+    text = "x" * 60000
+    coordinator.assign([[text, text]] * 30, spec=INTO_T)
+    coordinator.assign([["for the store"]], job=2, first_task=31)
+    coordinator.wait_results(1)  # goes on
+    coordinator.run_until(lambda: coordinator.heartbeats[-1][1] > 0, "tasks that wait")
+    assert 1_000_000 < coordinator.heartbeats[-1][2] < 1_300_000
+    assert 20 <= coordinator.heartbeats[-1][1] < 25
+    coordinator.breaker(MAIN, fc.CLOSED)
+    coordinator.wait_results(31)
+    assert len(items(server)) == 60
+
+
 def test_bad_rows_and_refusals(
     coordinator: FakeCoordinator, server: PgServer, start: Start
 ) -> None:
@@ -410,6 +432,42 @@ def test_run_again_with_its_id(server: PgServer, run: Callable[..., Any]) -> Non
     assert items(server) == ["a", "b", "c"] and stats["state"] == "done"
     run(INTO_T, ["a"], "--run-id", "weekly")
     assert items(server) == ["a", "a", "b", "c"]
+
+
+def test_run_again_tries_what_had_no_rows(server: PgServer, run: Callable[..., Any]) -> None:
+    site = ScrapeServer()
+    try:
+        url = f"http://127.0.0.1:{site.listen()}/flaky/x?n=1&status=404"
+        spec = json.dumps({"drover": 1, "sinks": [into("t")], "stages": [
+            {"kind": "scrape", "extract": {"item": "title::text"}, "robots": False}]})
+        again = ("--run-id", "x", "--allow-net", "127.0.0.0/8")
+        assert run(spec, [url], *again)["rejects_by_reason"] == {"HTTP_404": 1}
+        assert run(spec, [url], *again)["rows"] == 1 and len(items(server)) == 1
+    finally:
+        site.close()
+
+
+def test_run_stops_at_a_signal(server: PgServer, run: Callable[..., Any], tmp_path: Path) -> None:
+    """A call that does not end keeps it for a moment only."""
+    run(INTO_T, ["first"])
+    lock = subprocess.Popen(["psql", "-Xq", server.socket_url(), "-c",
+                             "BEGIN; LOCK TABLE t IN SHARE MODE; SELECT pg_sleep(60)"])
+    wait_until(lambda: server.value("SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND granted") == "1",
+               "the lock")
+    process = subprocess.Popen(
+        [fc.binary(), "--config", str(tmp_path / "worker.conf"), "run", "--job", str(tmp_path / "job.json"),
+         "--input", str(tmp_path / "input")], stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: server.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1", "a call that waits")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+        assert process.returncode == 130 and json.loads(out)["state"] == "stopped"
+    finally:
+        process.kill()
+        lock.kill()
+        lock.wait()
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'"
+                   " AND pid <> pg_backend_pid()")
 
 
 def test_run_says_what_is_wrong_before_it_begins(server: PgServer, run: Callable[..., Any]) -> None:

@@ -18,7 +18,7 @@ enum {
     CALLS_SLOW_MS = 10 * 1000,  /* a request that took longer is slow */
     CALLS_IN_A_ROW = 5,         /* failures, after which a task gives the rest of a host back */
     CALLS_KEY_MAX = 290,        /* bytes; a longer key is no host's */
-    CALLS_ERROR_LEN = 200
+    CALLS_ERROR_LEN = 300
 };
 
 struct calls;
