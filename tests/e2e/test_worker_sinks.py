@@ -55,7 +55,8 @@ def server(cluster: PgServer) -> Iterator[PgServer]:
 
 @pytest.fixture
 def coordinator() -> Iterator[FakeCoordinator]:
-    one = FakeCoordinator()
+    """It is silent while a test waits for the server, which must cost no session."""
+    one = FakeCoordinator(lease_ms=60000)
     yield one
     one.close()
 
