@@ -53,7 +53,18 @@ class PgServer:
         if start:
             self.start()
         if start and schema:
-            self.sql(SQL.read_text() + GRANTS)
+            self.create_schema()
+
+    def create_schema(self) -> None:
+        """What `drover sink init` makes, and the role worker."""
+        self.sql(SQL.read_text() + GRANTS)
+
+    def own(self, *names: str) -> None:
+        """Files in its folder that are secret, and its user's."""
+        for name in names:
+            if os.getuid() == 0:
+                shutil.chown(self.folder / name, "postgres")
+            (self.folder / name).chmod(0o600)
 
     def _demote(self) -> None:
         if os.getuid() == 0:

@@ -22,8 +22,6 @@ INTERNAL_LIMITS = {
     "RECOVERY_RELEASE_MAX", "RUN_UNREACHABLE_MAX", "RUN_QUICK_WAIT_MAX_MS", "UPLINK_BACKOFF_MAX_MS",
     "RESULT_BYTES_MAX",  # WIRE_MESSAGE_MAX with room for the rest of the message
     "SETTINGS_HOST_MAX",  # of a host name, which has 253 characters
-    "BATCHER_LANDINGS_MAX", "PACE_ROWS_MAX", "PACE_LINGER_MAX_MS", "PACE_TARGET_MAX_MS", "GATE_BACKOFF_MAX_MS",  # a loop's
-    "CALLS_KEY_MAX",  # of a host, which is shorter
     "JOB_RETRIES_MAX",  # a stock of retries that were not used
     "SUGGEST_WORD_MAX",
     "TASK_COUNT_MAX",  # above every value of "attempts" and "kills_max"

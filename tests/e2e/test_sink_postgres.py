@@ -496,23 +496,23 @@ def openssl(*words: object, folder: Path) -> None:
 
 def test_tls_is_verified(tmp_path: Path) -> None:
     """sslmode=verify-full with a private authority; another authority, and another name, are refused."""
-    tmp_path.chmod(0o755)
-    for name in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout",
-                f"{name}.key", "-out", f"{name}.pem", folder=tmp_path)
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-addext",
-            "subjectAltName=DNS:localhost", "-keyout", "server.key", "-out", "server.csr", folder=tmp_path)
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-            "-copy_extensions", "copy", "-out", "server.pem", folder=tmp_path)
-    for name in ("server.key", "server.pem"):
-        subprocess.run(["chown", "postgres", tmp_path / name], check=True)
-        (tmp_path / name).chmod(0o600)
-    with PgServer(tmp_path / "pg", ssl="on", ssl_cert_file=tmp_path / "server.pem",
-                  ssl_key_file=tmp_path / "server.key") as server:
+    with PgServer(tmp_path / "pg", start=False) as server:
+        folder = server.folder  # that the user postgres may read
+        for name in ("ca", "other"):
+            openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout",
+                    f"{name}.key", "-out", f"{name}.pem", folder=folder)
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-addext",
+                "subjectAltName=DNS:localhost", "-keyout", "server.key", "-out", "server.csr", folder=folder)
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+                "2", "-copy_extensions", "copy", "-out", "server.pem", folder=folder)
+        server.own("server.key", "server.pem")
+        server.options.update(ssl="on", ssl_cert_file=folder / "server.pem", ssl_key_file=folder / "server.key")
+        server.start()
+        server.create_schema()
         server.sql("CREATE TABLE t (id bigint); GRANT INSERT ON t TO worker")
 
         def write(host: str, authority: str) -> dict[str, Any]:
-            sink = Sink(kind="postgres", password="rows", ca_pem=(tmp_path / authority).read_text(),
+            sink = Sink(kind="postgres", password="rows", ca_pem=(folder / authority).read_text(),
                         url=f"postgresql://worker@{host}:{server.port}/postgres?sslmode=verify-full")
             answer = sink.write(numbers(1))
             sink.close()
