@@ -511,6 +511,9 @@ void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret)
 {
     struct batcher_stats sinks;
     batcher_stats(w->batcher, &sinks);
+    memcpy(w->beat, w->counters, w->n_counters * sizeof(w->beat[0]));
+    const size_t n =
+        w->n_counters + batcher_bytes(w->batcher, w->beat + w->n_counters, BATCHER_SINKS_MAX);
     *ret = (struct wire_heartbeat){
         .busy = (uint32_t)(held_count(&w->held, HELD_RUNNING) + w->n_abandoned),
         .queued = (uint32_t)held_count(&w->held, HELD_WAITING),
@@ -518,7 +521,7 @@ void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret)
         .tasks_done = w->tasks_done,
         .tasks_failed = w->tasks_failed,
         .rows = w->rows,
-        .counters = w->counters,
-        .n_counters = w->n_counters,
+        .counters = w->beat,
+        .n_counters = n,
     };
 }

@@ -48,6 +48,7 @@ struct workload {
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX]; /* for heartbeats; names are static */
     size_t n_counters;
+    struct wire_stat beat[WORKLOAD_COUNTERS_MAX + BATCHER_SINKS_MAX]; /* of the last heartbeat */
 };
 
 int workload_init(struct workload *w, const struct workload_config *config,
@@ -92,6 +93,7 @@ size_t workload_calls(struct workload *w, bool urgent, struct wire_calls *ret, s
 bool workload_is_calling(const struct workload *w);
 
 void workload_state(const struct workload *w, struct credit_state *ret); /* all but `closed` */
+/* The counters are valid until the next call. */
 void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret);
 
 #endif

@@ -84,6 +84,7 @@ class Calls:
     slow: int
     waiting: int
     error: str | None
+    row: int  # of the failures, those since the last success
 
 
 def _result(raw: list[Any]) -> Result:

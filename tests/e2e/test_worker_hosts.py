@@ -63,6 +63,7 @@ def test_five_failures_give_the_rest_back(
     assert all(error.startswith("HTTP_500") for _url, _depth, error in result.again if error)
     coordinator.run_until(lambda: sum(c.fail for c in coordinator.calls_of(host(port))) == 5, "five failures")
     assert coordinator.calls_of(host(port))[0].error == "HTTP 500"
+    assert sum(c.row for c in coordinator.calls_of(host(port))) == 5
     # The next task sees for itself.
     coordinator.assign([pages(port, 2)], spec=SCRAPE, first_task=2)
     assert coordinator.wait_results(2)[1].n_rows == 2

@@ -55,7 +55,8 @@ def server(cluster: PgServer) -> Iterator[PgServer]:
 
 @pytest.fixture
 def coordinator() -> Iterator[FakeCoordinator]:
-    one = FakeCoordinator()
+    """It is silent while a test waits for the server, which must cost no session."""
+    one = FakeCoordinator(lease_ms=60000)
     yield one
     one.close()
 
@@ -273,10 +274,12 @@ def test_rows_that_wait_take_the_credit(
     coordinator.run_for(0.3)
     assert coordinator.credit[0] == coordinator.assigned and coordinator.results == []
     assert coordinator.heartbeats[-1][2] > 900_000  # buffered
+    assert dict(coordinator.heartbeats[-1][8])[f"landing.{MAIN}"] > 900_000
     coordinator.breaker(MAIN, fc.CLOSED)
     coordinator.wait_results(sent)
     coordinator.run_until(lambda: coordinator.credit[0] - coordinator.assigned >= 5, "credit again")
     assert len(items(server)) == 2 * sent
+    coordinator.run_until(lambda: dict(coordinator.heartbeats[-1][8])[f"landing.{MAIN}"] == 0, "nothing waits")
 
 
 def test_no_more_rows_are_made_than_may_wait(

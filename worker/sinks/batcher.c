@@ -90,6 +90,7 @@ static struct sink *sink_new(struct batcher *b, struct sink_settings *settings)
     s->kind = (b->config.kind_of ? b->config.kind_of : sink_kind_of)(is->kind);
     snprintf(s->downstream, sizeof(s->downstream), "%s:%s", spec_sink_kind_name(is->kind),
              is->name);
+    snprintf(s->bytes_name, sizeof(s->bytes_name), BATCHER_BYTES_PREFIX "%s", s->downstream);
     pace_init(&s->pace);
     s->active_max = 1;
     gate_init(&s->gate, b->config.seed ^ downstream_hash(span_str(s->downstream)));
@@ -282,6 +283,17 @@ void batcher_stats(struct batcher *b, struct batcher_stats *ret)
         ret->bytes += s->bytes + s->writing_bytes;
     }
     pthread_mutex_unlock(&b->lock);
+}
+
+size_t batcher_bytes(struct batcher *b, struct wire_stat *ret, size_t max)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&b->lock);
+    for (const struct sink *s = b->sinks; s && n < max; s = s->next)
+        ret[n++] =
+            (struct wire_stat){span_str(s->bytes_name), (int64_t)(s->bytes + s->writing_bytes)};
+    pthread_mutex_unlock(&b->lock);
+    return n;
 }
 
 /* ---- life ---- */

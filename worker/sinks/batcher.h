@@ -36,6 +36,8 @@ enum {
     BATCHER_STOP_MS = 2000 /* that a thread in a call is waited for at the end */
 };
 
+#define BATCHER_BYTES_PREFIX "landing."
+
 struct batcher;
 
 struct batcher_config {
@@ -84,5 +86,8 @@ struct batcher_stats {
     size_t landings, bytes; /* that wait or are in a call */
 };
 void batcher_stats(struct batcher *b, struct batcher_stats *ret);
+/* For heartbeats: "landing.postgres:main" and bytes, of each sink, also of those where nothing waits. The
+ * names live as long as the batcher. Returns how many, at most max. */
+size_t batcher_bytes(struct batcher *b, struct wire_stat *ret, size_t max);
 
 #endif

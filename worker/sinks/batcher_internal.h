@@ -27,6 +27,7 @@ struct sink {
     const struct sink_kind *kind;
     struct settings *settings; /* the present ones, before the older ones */
     char downstream[DOWNSTREAM_NAME_MAX];
+    char bytes_name[DOWNSTREAM_NAME_MAX + sizeof(BATCHER_BYTES_PREFIX)];
     uint32_t version; /* of the settings: connections of an older one are closed */
     struct gate gate;
     char error[GATE_ERROR_LEN]; /* what batcher_calls hands out */
