@@ -102,7 +102,8 @@ static void step(struct world *w, struct sched_event ev)
     struct sched_action *copy = malloc((w->actions.n + 1) * sizeof(*copy));
     assert(copy);
     const size_t n = w->actions.n;
-    memcpy(copy, w->actions.items, n * sizeof(*copy));
+    if (n > 0)
+        memcpy(copy, w->actions.items, n * sizeof(*copy));
     for (size_t i = 0; i < n; i++) {
         act(w, &copy[i]);
         if (copy[i].type == SCHED_ACT_COMPLETE) /* durable at once */
