@@ -1,7 +1,7 @@
 /*
- * batch_csv.h: rows as CSV of RFC 4180: fields with a comma, a quote or a line break stand in quotes, lines
- * end with CR LF. NULL is an empty field, an empty text is "" (as in PostgreSQL's COPY). Values are as
- * cell.h writes them.
+ * batch_csv.h: rows as CSV of RFC 4180: fields with a comma, a quote or a line break stand in
+ * quotes, lines end with CR LF. NULL is an empty field, an empty text is "" (as in PostgreSQL's
+ * COPY). Values are as cell.h writes them.
  *
  * Thread rule: pure functions.
  */

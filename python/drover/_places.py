@@ -151,7 +151,7 @@ def _redis_connect(url: str) -> Any:
 
 
 def _redis_rows(place: Place, sink: Redis) -> Iterator[Row]:
-    """Keys as docs/SINKS.md has them. What Redis keeps are texts: hashes and streams come back so."""
+    """Keys as docs/SINKS_REDIS.md has them. What Redis keeps are texts: hashes and streams come back so."""
     head = f"{sink.prefix}:{{{place.uid}}}:"
     connection = _redis_connect(place.url)
     try:
@@ -216,8 +216,9 @@ def _root(url: str) -> pathlib.Path:
 
 
 def _file_rows(place: Place, sink: File) -> Iterator[Row]:
-    """The files that the workers' manifests list, of a folder that this machine sees."""
-    folder = _root(place.url) / (sink.directory or place.uid)
+    """The files that the workers' manifests list, each task once, in a folder that this machine sees
+    (docs/SINKS_FILE.md). What is in CSV comes back as texts."""
+    folder = _root(place.url) / (sink.directory or "") / place.uid
     manifests = sorted(folder.glob("manifest-*.ndjson"))
     if not manifests:
         raise NotReadable(f"there is no manifest in {folder}: bring the workers' files there, or mount them")
@@ -226,8 +227,8 @@ def _file_rows(place: Place, sink: File) -> Iterator[Row]:
         with manifest.open(encoding="utf-8") as lines:
             for line in lines:
                 entry = json.loads(line)
-                if entry.get("job", place.uid) == place.uid and entry["file"] not in seen:
-                    seen.add(entry["file"])
+                if entry["task"] not in seen:
+                    seen.add(entry["task"])
                     yield from _rows_of_file(folder / str(entry["file"]), sink.mode)
 
 

@@ -1,12 +1,14 @@
 /*
- * bench_sinks_redis.c: rows per second into a real Redis, through drover's sink or by bare commands.
+ * bench_sinks_redis.c: rows per second into a real Redis, through drover's sink or by bare
+ * commands.
  *
  *   bench_sinks_redis drover|pipeline|pipeline-deep URL hash|stream|list ROWS ROWS_A_CALL
  *
- * drover is the sink as a worker calls it: landings of ROWS_A_CALL rows, 10,000 rows in a write. The peers
- * send the same HSET, XADD or RPUSH commands through hiredis without a ledger, a row each: pipeline waits
- * for its answers after ROWS_A_CALL commands, as programs do; pipeline-deep never has less than that under
- * way, and shows what the server itself can take. Prints one line of JSON. The database should be empty.
+ * drover is the sink as a worker calls it: landings of ROWS_A_CALL rows, 10,000 rows in a write.
+ * The peers send the same HSET, XADD or RPUSH commands through hiredis without a ledger, a row
+ * each: pipeline waits for its answers after ROWS_A_CALL commands, as programs do; pipeline-deep
+ * never has less than that under way, and shows what the server itself can take. Prints one line of
+ * JSON. The database should be empty.
  */
 #include <hiredis/hiredis.h>
 #include <stdio.h>

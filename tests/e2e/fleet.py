@@ -324,6 +324,7 @@ class FakeWorker:
         self.uids: dict[int, bytes] = {}
         self.sinks: dict[str, tuple[str, dict[str, str]]] = {}
         self.told: dict[str, int] = {}
+        self.counters: dict[str, int] = {}
 
     def close(self) -> None:
         self.socket.close()
@@ -424,7 +425,8 @@ class FakeWorker:
 
     def heartbeat(self) -> None:
         self.heartbeat_due = time.monotonic() + self.heartbeat_s
-        self.send(HEARTBEAT, [len(self.held), 0, 0, 1 << 20, 0.5, 0, 0, 0, []])
+        self.send(HEARTBEAT, [len(self.held), 0, 0, 1 << 20, 0.5, 0, 0, 0,
+                              [list(counter) for counter in self.counters.items()]])
 
     def credit(self, tasks: int) -> None:
         """May hold so many more."""

@@ -59,6 +59,11 @@ class PgServer:
         """What `drover sink init` makes, and the role worker."""
         self.sql(SQL.read_text() + GRANTS)
 
+    def own_folder(self, name: str) -> None:
+        """A folder in its folder that is its user's."""
+        if os.getuid() == 0:
+            shutil.chown(self.folder / name, "postgres")
+
     def own(self, *names: str) -> None:
         """Files in its folder that are secret, and its user's."""
         for name in names:

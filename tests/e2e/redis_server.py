@@ -193,7 +193,8 @@ class RedisCluster:
         said = node.client().execute_command("CLUSTER INFO")
         text = said if isinstance(said, dict) else dict(
             line.split(":", 1) for line in said.decode().split())
-        return text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == len(self.nodes)
+        return (text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == len(self.nodes)
+                and int(text["cluster_slots_assigned"]) == SLOTS)
 
     def slot(self, key: str) -> int:
         return int(self.nodes[0].client().execute_command("CLUSTER KEYSLOT", key))

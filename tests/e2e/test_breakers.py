@@ -156,6 +156,17 @@ def test_a_new_session_is_told_what_is_open_and_where_sinks_are(
     worker.until_told(MAIN, OPEN)
 
 
+def test_rows_that_wait_on_workers_are_shown(
+        coordinator: Coordinator, front: Front, fake_workers: Callable[..., FakeWorker]) -> None:
+    worker = fake_workers(coordinator)
+    worker.counters = {f"landing.{MAIN}": 4096, "landing.postgres:other": 1, f"landing.{CACHE}": 0, "pages": 7}
+    worker.hello()
+    series = f'drover_sink_backlog_bytes{{sink="{MAIN}"}}'
+    metrics = worker.live_until(lambda: (m := coordinator.metrics()).get(series) == 4096 and m, "the backlog")
+    assert [name for name in metrics if "postgres:other" in name] == []
+    assert {s["sink"]: s["backlog_bytes"] for s in front.call("sink.ls")["sinks"]} == {"main": 4096, "cache": 0}
+
+
 def test_hosts_have_breakers_too(
         coordinator: Coordinator, front: Front, fake_workers: Callable[..., FakeWorker]) -> None:
     worker = fake_workers(coordinator, kinds=9)

@@ -255,7 +255,7 @@ def test_roles(keyed: Coordinator, keys: Keys, fronts, fake_workers) -> None:
     worker.credit(1)
     worker.finish(worker.take(1))
     assert client.wait(job)["client"] == "alice"
-    for verb, args in (("worker.drain", {"worker": "worker-7"}), ("key.ls", {}), ("config.show", {})):
+    for verb, args in (("worker.drain", {"worker": "worker-7"}), ("breaker.trip", {"downstream": "x"}), ("key.ls", {}), ("config.show", {})):
         with pytest.raises(RemoteError) as caught:
             client.call(verb, **args)
         assert caught.value.name == "AUTH"

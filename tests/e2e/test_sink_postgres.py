@@ -483,6 +483,33 @@ def test_a_server_that_hangs(table: PgServer, sink: Sink) -> None:
     assert ledger_agrees(table) == 6
 
 
+def test_a_full_disk_of_the_server(table: PgServer, sink: Sink) -> None:
+    """The table is on a small disk of its own; when there is room again the same rows land."""
+    disk = table.folder / "small"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        (disk / "space").mkdir()
+        table.own_folder("small/space")
+        table.sql(f"CREATE TABLESPACE small LOCATION '{disk}/space'")
+        table.sql("CREATE TABLE filled (id bigint, text text) TABLESPACE small; GRANT INSERT ON filled TO worker;"
+                  "ALTER TABLE filled ALTER text SET STORAGE PLAIN")
+        columns = [["id", "int64"], ["text", "text"]]
+        rows = [[i, "x" * 1000] for i in range(4000)]
+        answer = sink.write(landing(1, columns, rows[:10], table="filled"), landing(2, columns, rows, table="filled"))
+        assert answer["rc"] == "UNAVAILABLE" and "No space left on device" in answer["error"], answer
+        assert {one["verdict"] for one in answer["landings"]} == {"UNDECIDED"}
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        assert sink.verdicts(landing(1, columns, rows[:10], table="filled")) == ["DONE"]
+        assert table.value("SELECT count(*) FROM filled") == "10"
+    finally:
+        table.sql("DROP TABLE IF EXISTS filled")
+        table.sql("CHECKPOINT")
+        table.sql("DROP TABLESPACE IF EXISTS small")
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
 def test_failover_to_another_host(table: PgServer) -> None:
     url = f"postgresql://worker@127.0.0.1:1,127.0.0.1:{table.port}/postgres"
     sink = Sink(kind="postgres", url=url, password="rows")

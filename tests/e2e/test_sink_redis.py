@@ -426,11 +426,13 @@ def test_disk_full_on_the_server(tmp_path: Path, sinks: Callable[..., Sink]) -> 
 
 
 def test_passwords_and_users(tmp_path: Path, sinks: Callable[..., Sink]) -> None:
-    allowed = ("+evalsha +eval +script|load +hget +hmget +hset +hsetnx +hdel +hincrby +hlen +type +time +publish "
+    allowed = ("+evalsha +eval +script|load +hget +hmget +hset +hsetnx +hincrby +hlen +type +time +publish "
                "+pexpire +xadd +rpush")
     users = [f"worker on >rows ~pages:* &pages:* {allowed}", f"readonly on >rows ~pages:* &pages:* {allowed} -hset",
              f"elsewhere on >rows ~other:* &other:* {allowed}", f"silent on >rows ~pages:* resetchannels {allowed}",
-             f"nostream on >rows ~pages:* &pages:* {allowed} -xadd", "default off"]
+             f"unmarked on >rows ~pages:* &pages:* {allowed} -hsetnx",
+             f"nostream on >rows ~pages:* &pages:* {allowed} -xadd", "admin on >x allkeys +@all",
+             "default off"]
     with RedisServer(tmp_path / "redis", user=users) as server:
         url = server.url()
         assert sinks(url, user="worker", password="rows").verdicts(pages(1)) == ["DONE"]
@@ -445,9 +447,13 @@ def test_passwords_and_users(tmp_path: Path, sinks: Callable[..., Sink]) -> None
             fits = sinks(url, user=user, password="rows").fits(spec(mode), COLUMNS)
             assert fits["rc"] == "INVALID_SPEC" and fits["error"].startswith(start), (user, fits)
             assert "may not do what a landing does" in fits["error"]
-        # Without permission for the rows, the mark that came before them is taken back.
-        unavailable(sinks(url, user="nostream", password="rows").write(pages(9, mode="stream")), "can't run this command")
-        assert sinks(url, user="worker", password="rows").verdicts(pages(9, mode="stream")) == ["DONE"]
+        # Without permission for the rows, or for the mark, nothing is written and the task does not count.
+        for user, mode in [("nostream", "stream"), ("readonly", "hash"), ("unmarked", "list"), ("unmarked", "hash")]:
+            uid = f"{user}{mode}".encode().hex()[:32].ljust(32, "0")
+            unavailable(sinks(url, user=user, password="rows").write(pages(9, mode=mode, uid=uid)), "can't run this")
+            assert server.client(username="admin", password="x").keys(f"pages:{{{uid}}}:*") in (
+                [], [f"pages:{{{uid}}}:job".encode()])
+            assert sinks(url, user="worker", password="rows").verdicts(pages(9, mode=mode, uid=uid)) == ["DONE"]
         # Without permission for what goes with the rows, they are there, and the trouble is told.
         done = sinks(url, user="silent", password="rows").write(pages(10, mode="list", uid=OTHER))
         unavailable(done, "can't")

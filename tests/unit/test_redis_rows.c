@@ -1,4 +1,5 @@
-/* A landing as the command that carries it: keys, arguments, rows, and the rows that are left out. */
+/* A landing as the command that carries it: keys, arguments, rows, and the rows that are left out.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /*
- * file.c: the kind `file`: each task's rows as one file in a folder of the worker, NDJSON or CSV. A file is
- * whole or not there: it is written under another name, made durable, renamed, and then noted in the
- * manifest (file_folder.h), which is what makes it count.
+ * file.c: the kind `file`: each task's rows as one file in a folder of the worker, NDJSON or CSV. A
+ * file is whole or not there: it is written under another name, made durable, renamed, and then
+ * noted in the manifest (file_folder.h), which is what makes it count.
  *
- * Files are on the worker's machine (or on what is mounted there): what the coordinator can ask, fits and
- * job_end, says nothing of it.
+ * Files are on the worker's machine (or on what is mounted there): what the coordinator can ask,
+ * fits and job_end, says nothing of it.
  *
  * Thread rule: as sink.h says.
  */
@@ -201,8 +201,8 @@ static void put_line(struct files *f, const struct incoming *in, const char *nam
     buf_str(&f->lines, "\"}\n");
 }
 
-/* Which of the files are there with their line; a file without one is of an attempt that ended before it
- * counted. The manifests are only read when there is such a file. */
+/* Which of the files are there with their line; a file without one is of an attempt that ended
+ * before it counted. The manifests are only read when there is such a file. */
 static int find_duplicates(const struct file_folder *folder, const char (*names)[FILE_NAME_LEN],
                            size_t n, bool *ret, struct error *e)
 {

@@ -1,11 +1,12 @@
 /*
- * file_folder.h: the folder of one job under a sink's root, and its manifests: which files are whole.
+ * file_folder.h: the folder of one job under a sink's root, and its manifests: which files are
+ * whole.
  *
  *     ROOT/[DIRECTORY/]UID/TASK.ndjson            (or .csv)
  *     ROOT/[DIRECTORY/]UID/manifest-HOST.ndjson   a line for each file that this machine landed
  *
- * The root must be there: it may be the place of a disk that is not mounted. The folders below are made, and
- * never followed when they are symbolic links.
+ * The root must be there: it may be the place of a disk that is not mounted. The folders below are
+ * made, and never followed when they are symbolic links.
  *
  * Thread rule: belongs to one thread; the manifest's lock keeps other threads and processes out.
  */
@@ -41,7 +42,8 @@ void file_folder_unlock(struct file_folder *f);
 /* Which of n names have a line in a manifest, this machine's or another's: sets ret[i]. */
 int file_folder_listed(const struct file_folder *f, const char (*names)[FILE_NAME_LEN], size_t n,
                        bool *ret, struct error *e) MUST_CHECK;
-/* Makes the files in the folder durable, then appends lines to the manifest in one write, durably. */
+/* Makes the files in the folder durable, then appends lines to the manifest in one write, durably.
+ * */
 int file_folder_append(struct file_folder *f, struct span lines, struct error *e) MUST_CHECK;
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * redis.c: the kind `redis`: each task's rows as hashes, a stream or a list, each task once as long as
- * Redis keeps its data. The parts:
+ * redis.c: the kind `redis`: each task's rows as hashes, a stream or a list, each task once as long
+ * as Redis keeps its data. The parts:
  *
- *   redis_url  where         redis_nodes  servers, log-in, slots      redis_write  a group of landings
- *   redis_tls  trust         redis_rows   a landing as a command      redis_script what Redis does with it
- *   redis_link a connection
+ *   redis_url   where             redis_nodes  servers, log-in, slots
+ *   redis_tls   trust             redis_rows   a landing as a command
+ *   redis_link  a connection      redis_script what Redis does with it
+ *   redis_write a group of landings
  *
  * Thread rule: as sink.h says.
  */
@@ -109,7 +110,8 @@ static int check_columns(const struct spec_sink *target, const struct batch *col
                            target->keys[0]);
 }
 
-/* Where the server says that this user may not, as Redis 7.2 and those before it say it; or NULL. */
+/* Where the server says that this user may not, as Redis 7.2 and those before it say it; or NULL.
+ * */
 static const char *find_refusal(const char *words)
 {
     const char *at = strstr(words, "NOPERM");

@@ -1,11 +1,12 @@
 /*
- * redis_link.h: one connection to one Redis server: a socket that never blocks, TLS, commands out and
- * replies in (read by hiredis), and a deadline on everything, so that a server that was stopped costs
- * no more than the time that was given.
+ * redis_link.h: one connection to one Redis server: a socket that never blocks, TLS, commands out
+ * and replies in (read by hiredis), and a deadline on everything, so that a server that was stopped
+ * costs no more than the time that was given.
  *
  * It knows nothing of passwords, scripts, slots and landings.
  *
- * Every failure is UNAVAILABLE, with the server's place before the words; the link is of no use after.
+ * Every failure is UNAVAILABLE, with the server's place before the words; the link is of no use
+ * after.
  *
  * Thread rule: belongs to one thread; deadlines are of clock_ms().
  */

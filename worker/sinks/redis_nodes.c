@@ -74,7 +74,8 @@ void redis_nodes_lost(struct redis_node *node)
 
 /* ---- logging in ---- */
 
-/* A server that does not know a command or does not let this user have it: nothing that is needed. */
+/* A server that does not know a command or does not let this user have it: nothing that is needed.
+ * */
 static bool only_missing(const redisReply *r)
 {
     return strncmp(r->str, "NOPERM", 6) == 0 || strncmp(r->str, "ERR unknown", 11) == 0;

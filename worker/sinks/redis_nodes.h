@@ -1,7 +1,7 @@
 /*
  * redis_nodes.h: the servers behind one Redis sink: one, or the nodes of a cluster, each with its
- * connection once it is needed, and which of them has a slot. Logs in; follows what CLUSTER SLOTS, MOVED
- * and ASK say.
+ * connection once it is needed, and which of them has a slot. Logs in; follows what CLUSTER SLOTS,
+ * MOVED and ASK say.
  *
  * It knows nothing of landings: what was asked of a node and is not answered is numbers to it.
  *
@@ -61,12 +61,12 @@ int redis_nodes_connect(struct redis_nodes *s, struct redis_node *node, uint64_t
                         struct error *e) MUST_CHECK;
 void redis_nodes_lost(struct redis_node *node); /* closes it; what was asked is forgotten */
 
-/* Reads "MOVED 3999 127.0.0.1:6381" and "ASK ..." of a node. NULL: it is not of that form, or there is
- * no room for another node. MOVED is noted for the slot. */
+/* Reads "MOVED 3999 127.0.0.1:6381" and "ASK ..." of a node. NULL: it is not of that form, or there
+ * is no room for another node. MOVED is noted for the slot. */
 struct redis_node *redis_nodes_redirected(struct redis_nodes *s, const struct redis_node *by,
                                           struct span words);
-/* Reads the slots anew when they are stale and nothing is being asked. What cannot be asked is left as it
- * is: MOVED says it too. UNAVAILABLE: the connection is lost. */
+/* Reads the slots anew when they are stale and nothing is being asked. What cannot be asked is left
+ * as it is: MOVED says it too. UNAVAILABLE: the connection is lost. */
 int redis_nodes_refresh(struct redis_nodes *s, uint64_t deadline_ms, struct error *e) MUST_CHECK;
 
 /* False: no memory. */

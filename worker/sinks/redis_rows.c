@@ -141,7 +141,8 @@ uint32_t redis_rows_nth(struct redis_rows *r, const struct landing *l, uint32_t 
 
 /* ---- the command ---- */
 
-/* Each column's name as it stands before its value: a string of msgpack, or the start of a JSON member. */
+/* Each column's name as it stands before its value: a string of msgpack, or the start of a JSON
+ * member. */
 static void put_names(struct redis_rows *r, const struct landing *l)
 {
     const bool json = l->target->mode == SPEC_SINK_LIST;

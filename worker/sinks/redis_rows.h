@@ -1,6 +1,6 @@
 /*
- * redis_rows.h: a landing as the command that carries it: which of its rows Redis can take, its keys, and
- * its rows as the script reads them.
+ * redis_rows.h: a landing as the command that carries it: which of its rows Redis can take, its
+ * keys, and its rows as the script reads them.
  *
  * All keys of a job have the hash tag {uid}, 32 hexadecimal digits, so that they share a slot.
  *
@@ -36,8 +36,8 @@ void redis_rows_tag(const uint8_t uid[SINK_UID_LEN], char ret[REDIS_TAG_LEN + 1]
 /* An argument: PREFIX:{tag}:LAST */
 void redis_rows_key(struct buf *out, const char *prefix, const char *tag, const char *last);
 
-/* Looks for rows that Redis cannot take: they become rejects, or the landing fails, which is its verdict
- * then. Returns how many are left. */
+/* Looks for rows that Redis cannot take: they become rejects, or the landing fails, which is its
+ * verdict then. Returns how many are left. */
 uint32_t redis_rows_screen(struct redis_rows *r, struct landing *l);
 /* Appends the command, with the n_good rows that redis_rows_screen left. */
 void redis_rows_put(struct redis_rows *r, const struct landing *l, uint32_t n_good,

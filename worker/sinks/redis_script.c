@@ -3,11 +3,19 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
-/* The order matters. The mark in the ledger is the first write: Redis looks at maxmemory before the first
- * write of a script and not again, so that the mark and the rows come together or not at all. The calls are
- * protected (pcall), because an error that ended the script would leave what was written before it: when
- * the first row is refused (an ACL that forbids the command), the mark is taken back. All keys are in KEYS,
- * so that a cluster refuses the call as a whole while it moves their slot. */
+/* The order matters. Redis looks at maxmemory before the first write of a script and not again. An
+ * error that ended the script would leave what was written before it, so every call is protected
+ * (pcall), and whatever may be refused is refused before anything counts:
+ *
+ *   reading       types that are wrong, a fence, a mark that is there
+ *   HSETNX job    the first write: maxmemory, and whether the user may HSETNX at all; it leaves only
+ *                 the number of the job
+ *   the rows      when the first is refused (an ACL that forbids the command) nothing was written
+ *   HSETNX mark   cannot be refused any more
+ *   the rest      if it is refused, the answer says so: the rows are there and count
+ *
+ * All keys are in KEYS, so that an ACL or a cluster that moves their slot refuses the call as a
+ * whole. */
 const char redis_script_land[] =
     "local K, V, call = KEYS, ARGV, redis.pcall\n"
     "local ledger, job, mode, n, ttl = K[1], K[2], V[1], tonumber(V[3]), tonumber(V[5])\n"
@@ -29,20 +37,17 @@ const char redis_script_land[] =
     "local fenced = call('HGET', job, 'fenced')\n"
     "if bad(fenced) then return fenced end\n"
     "if fenced and tonumber(V[4]) <= tonumber(fenced) then return {3, fenced} end\n"
+    "local had = call('HGET', ledger, mark)\n"
+    "if bad(had) then return had end\n"
+    "if had then return {2} end\n"
     "if mode ~= 'hash' or V[8] == '1' then\n"
     "  for k = 3, #K do\n"
     "    local no = typed(K[k], mode)\n"
     "    if no then return no end\n"
     "  end\n"
     "end\n"
-    "local new = call('HSETNX', ledger, mark, n)\n"
-    "if bad(new) then return new end\n"
-    "if new == 0 then return {2} end\n"
-    "local function back(r)\n"
-    "  local undo = call('HDEL', ledger, mark)\n"
-    "  if bad(undo) then return {5, r.err, undo.err} end\n"
-    "  return r\n"
-    "end\n"
+    "local first = call('HSETNX', job, 'job', V[6])\n"
+    "if bad(first) then return first end\n"
     "local answer, wrote = {1, n, ''}, false\n"
     "local function refuse(i, r)\n"
     "  answer[#answer + 1] = i\n"
@@ -53,7 +58,7 @@ const char redis_script_land[] =
     "  for k = 3, #K do\n"
     "    local r = call('HSET', K[k], un(V[k + 7]))\n"
     "    if type(r) == 'table' then\n"
-    "      if not wrote and not wrong(r) then return back(r) end\n"
+    "      if not wrote and not wrong(r) then return r end\n"
     "      refuse(k - 3, r)\n"
     "    else\n"
     "      wrote = true\n"
@@ -65,7 +70,7 @@ const char redis_script_land[] =
     "  for i = 10, #V do\n"
     "    local r = call('XADD', K[3], '*', un(V[i]))\n"
     "    if type(r) == 'table' then\n"
-    "      if not wrote then return back(r) end\n"
+    "      if not wrote then return r end\n"
     "      refuse(i - 10, r)\n"
     "    else\n"
     "      wrote = true\n"
@@ -76,24 +81,22 @@ const char redis_script_land[] =
     "    local last = math.min(i + 3999, #V)\n"
     "    local r = call('RPUSH', K[3], unpack(V, i, last))\n"
     "    if type(r) == 'table' then\n"
-    "      if not wrote then return back(r) end\n"
+    "      if not wrote then return r end\n"
     "      for j = i, last do refuse(j - 10, r) end\n"
     "    else\n"
     "      wrote = true\n"
     "    end\n"
     "  end\n"
     "end\n"
-    "if #answer > 3 then\n"
-    "  n = n - (#answer - 3) / 2\n"
-    "  answer[2] = n\n"
-    "  keep(call('HSET', ledger, mark, n))\n"
-    "end\n"
+    "n = n - (#answer - 3) / 2\n"
+    "answer[2] = n\n"
+    "keep(call('HSETNX', ledger, mark, n))\n"
     "local function number(r) return type(r) == 'number' and string.format('%.0f', r) or '0' end\n"
     "local rows = number(keep(call('HINCRBY', job, 'rows', n)))\n"
     "local tasks = number(keep(call('HLEN', ledger)))\n"
     "local t = keep(call('TIME'))\n"
     "local ms = bad(t) and '0' or t[1] .. string.format('%03d', math.floor(t[2] / 1000))\n"
-    "keep(call('HSET', job, 'job', V[6], 'state', 'open', 'tasks', tasks, 'updated_ms', ms))\n"
+    "keep(call('HSET', job, 'state', 'open', 'tasks', tasks, 'updated_ms', ms))\n"
     "if ttl > 0 then\n"
     "  keep(call('PEXPIRE', ledger, ttl))\n"
     "  keep(call('PEXPIRE', job, fenced and math.max(ttl, 86400000) or ttl))\n"
@@ -120,7 +123,8 @@ const char redis_script_end[] =
     "end\n"
     "if ttl > 0 then redis.call('PEXPIRE', job, fenced and math.max(ttl, 86400000) or ttl) end\n"
     "local had = redis.call('HMGET', job, 'job', 'tasks', 'rows')\n"
-    "redis.call('PUBLISH', ARGV[5], '{\"state\":\"' .. ARGV[1] .. '\",\"job\":' .. (had[1] or 'null') ..\n"
+    "redis.call('PUBLISH', ARGV[5], '{\"state\":\"' .. ARGV[1] ..\n"
+    "  '\",\"job\":' .. (had[1] or 'null') ..\n"
     "  ',\"tasks\":' .. (had[2] or '0') .. ',\"rows\":' .. (had[3] or '0') .. '}')\n"
     "return 1\n";
 

@@ -1,6 +1,7 @@
 /*
- * redis_tls.h: TLS for a connection to Redis, without a socket: bytes go in and come out. The server's
- * certificate must be signed by an authority that is trusted, and be for the host that was asked for.
+ * redis_tls.h: TLS for a connection to Redis, without a socket: bytes go in and come out. The
+ * server's certificate must be signed by an authority that is trusted, and be for the host that was
+ * asked for.
  *
  * Thread rule: a context and its streams belong to one thread.
  */
@@ -24,8 +25,8 @@ void redis_tls_stream_free(struct redis_tls_stream *s);
 
 bool redis_tls_ready(const struct redis_tls_stream *s); /* the handshake is over */
 
-/* Goes on with the handshake, reads n bytes that came from the server (0 at the start) into plain, and
- * appends what must be sent to wire. UNAVAILABLE: what TLS has against it. */
+/* Goes on with the handshake, reads n bytes that came from the server (0 at the start) into plain,
+ * and appends what must be sent to wire. UNAVAILABLE: what TLS has against it. */
 int redis_tls_take(struct redis_tls_stream *s, const void *p, size_t n, struct buf *plain,
                    struct buf *wire, struct error *e) MUST_CHECK;
 /* Appends plain bytes, encrypted, to wire; the handshake is over. */

@@ -5,8 +5,8 @@
  *     rediss://...                       the same with TLS
  *     unix:///path/to.sock[?db=N]
  *
- * Several hosts are tried in turn: nodes of a cluster, or servers of which one is the master. Percent
- * escapes are read in user, password and path.
+ * Several hosts are tried in turn: nodes of a cluster, or servers of which one is the master.
+ * Percent escapes are read in user, password and path.
  *
  * Thread rule: pure functions; a struct redis_url belongs to its caller.
  */
@@ -35,8 +35,8 @@ struct redis_url {
 int redis_url_read(const char *url, struct redis_url *ret, struct error *e) MUST_CHECK;
 void redis_url_done(struct redis_url *u);
 
-/* "host:port", which may have an IPv6 address in brackets or, as Redis writes it in MOVED, without. The
- * host may be empty. False: there is no valid port. */
+/* "host:port", which may have an IPv6 address in brackets or, as Redis writes it in MOVED, without.
+ * The host may be empty. False: there is no valid port. */
 bool redis_url_host(struct span text, struct span *ret_host, uint16_t *ret_port);
 
 #endif

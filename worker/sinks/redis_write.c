@@ -138,11 +138,6 @@ static void on_answer(struct writing *w, struct redis_node *node, struct item *i
     case REDIS_SCRIPT_REFUSED:
         landing_fail(l, LANDING_FAILED, "%s", text_at(r, 1));
         break;
-    case REDIS_SCRIPT_HALF:
-        landing_fail(l, LANDING_FAILED,
-                     "%s; and the task's mark in the ledger could not be taken back: %s",
-                     text_at(r, 1), text_at(r, 2));
-        break;
     default:
         item->state = STUCK;
         note_fault(w, node, "an answer that the script does not give");

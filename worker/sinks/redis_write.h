@@ -1,6 +1,6 @@
 /*
- * redis_write.h: a group of landings on its way into Redis: one call of the script for each, all under way
- * at once within a bound of bytes, and what their answers mean.
+ * redis_write.h: a group of landings on its way into Redis: one call of the script for each, all
+ * under way at once within a bound of bytes, and what their answers mean.
  *
  * Thread rule: belongs to the thread of the connection.
  */
