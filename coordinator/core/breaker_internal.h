@@ -20,9 +20,10 @@ struct breaker_worker *breaker_worker_of(struct breaker *b, uint64_t worker, boo
 
 /* Every group that needs it looks where it belongs now. */
 void breaker_settle_all(struct sched *s, struct breaker *b);
-void breaker_tell(struct sched *s, const struct breaker *b, struct session_id session, int what);
+void breaker_tell(struct sched *s, const struct breaker *b, struct session_id session,
+                  enum sched_tell what);
 /* A sink's state is told to every worker, a host's to those at work on it. */
-void breaker_tell_all(struct sched *s, const struct breaker *b, int what);
+void breaker_tell_all(struct sched *s, const struct breaker *b, enum sched_tell what);
 void breaker_trace(struct sched *s, const struct breaker *b, const char *reason);
 
 /* ---- the state machine: breaker.c ---- */

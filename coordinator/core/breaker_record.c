@@ -137,7 +137,8 @@ void breaker_settle_all(struct sched *s, struct breaker *b)
                 group_settle(s, g);
 }
 
-void breaker_tell(struct sched *s, const struct breaker *b, struct session_id session, int what)
+void breaker_tell(struct sched *s, const struct breaker *b, struct session_id session,
+                  enum sched_tell what)
 {
     struct sched_action *a = core_emit(s, SCHED_ACT_BREAKER);
     a->session = session;
@@ -147,7 +148,7 @@ void breaker_tell(struct sched *s, const struct breaker *b, struct session_id se
 }
 
 /* A sink's state is told to every worker, a host's to those at work on it. */
-void breaker_tell_all(struct sched *s, const struct breaker *b, int what)
+void breaker_tell_all(struct sched *s, const struct breaker *b, enum sched_tell what)
 {
     if (!b->host) {
         LIST_EACH (se, &s->by_silence, struct session, in_silence) {

@@ -221,7 +221,7 @@ struct sched_action {
         struct {
             uint64_t downstream;
             bool host;
-            enum {
+            enum sched_tell {
                 SCHED_TELL_CLOSED,     /* as enum wire_breaker_state */
                 SCHED_TELL_OPEN,       /* call it no more; keep what waits */
                 SCHED_TELL_PROBE,      /* make one call and report it at once */

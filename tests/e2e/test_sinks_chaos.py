@@ -197,8 +197,11 @@ class Faults:
         self.postgres.signal_all(signal.SIGCONT)
 
     def commits_are_cut(self) -> None:
+        """Until one is: nothing may be sent just then, after another fault."""
+        cuts = self.cutter.cuts
         self.cutter.share = 0.5
         time.sleep(self.rng.uniform(0.2, 0.8))
+        wait_until(lambda: self.cutter.cuts > cuts, "a cut at COMMIT", 60)
         self.cutter.share = 0.0
 
     def connections_are_cut(self) -> None:
