@@ -32,7 +32,7 @@ struct local_task {
     struct output *output;     /* when it finished, unless its rows are landing */
     struct landings *landings; /* its rows are on their way into sinks */
     uint64_t started_ms;
-    bool timed_out;
+    bool timed_out, released; /* its host is free again */
     struct local_task *prev, *next;
     size_t items_len;
     char items[];
@@ -50,6 +50,7 @@ struct local {
     struct local_sinks sinks;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
+    size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
     struct buf items, item, line;
     struct tally stats, reasons;
     uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
@@ -134,12 +135,17 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
         l->n_retries++;
 }
 
-/* Reads inputs while few of them wait. */
+/* Few inputs wait, and there are more. */
+static bool is_hungry(const struct local *l)
+{
+    return !l->feed_done && !l->stopped &&
+           (frontier_count(l->frontier) < l->config->loops * LOCAL_TASKS_PER_LOOP ||
+            frontier_bytes(l->frontier) < LOCAL_INPUT_AHEAD_BYTES);
+}
+
 static int feed(struct local *l, struct error *e)
 {
-    while (!l->feed_done && !l->stopped &&
-           (frontier_count(l->frontier) < l->config->loops * LOCAL_TASKS_PER_LOOP ||
-            frontier_bytes(l->frontier) < LOCAL_INPUT_AHEAD_BYTES)) {
+    while (is_hungry(l)) {
         struct span text;
         const int rc = feed_next(&l->feed, &text, e);
         if (rc != ERR_OK)
@@ -267,7 +273,8 @@ static void settled(struct local *l, struct local_task *t)
 {
     l->n_tasks_done++;
     account(l, t);
-    frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
+    if (!t->released)
+        frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
     output_free(t->output);
     list_remove(l, t);
     free(t);
@@ -275,6 +282,7 @@ static void settled(struct local *l, struct local_task *t)
 
 static void landed(struct local *l, struct local_task *t)
 {
+    l->n_landing--;
     landings_settle(t->landings);
     t->output = TAKE_PTR(t->landings->output);
     landings_free(TAKE_PTR(t->landings));
@@ -299,7 +307,10 @@ static void made(struct local *l, struct local_task *t)
         settled(l, t);
         return;
     }
+    frontier_release(l->frontier, &t->plan, t->landings->output->key_backoff_ms, clock_ms());
+    t->released = true;
     t->landings->user = t;
+    l->n_landing++;
     if (landings_put(t->landings, l->sinks.batcher))
         landed(l, t);
 }
@@ -345,7 +356,8 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
 
 static bool has_room(const struct local *l)
 {
-    return l->n_tasks < l->tasks_max && !local_sinks_full(&l->sinks);
+    return l->n_tasks - l->n_landing < l->tasks_max && l->n_landing < LOCAL_LANDING_MAX &&
+           !local_sinks_full(&l->sinks);
 }
 
 static int start_all(struct local *l, struct error *e)
@@ -414,8 +426,7 @@ static void wait_for_something(struct local *l, int signal_fd)
         items[n++] = (struct transport_item){.fd = runner_fd(l->runner)};
     if (l->sinks.batcher)
         items[n++] = (struct transport_item){.fd = local_sinks_fd(&l->sinks)};
-    const bool work = !l->stopped && has_room(l) && !l->feed_done;
-    transport_wait(items, n, work ? 0 : time_to_wait(l));
+    transport_wait(items, n, is_hungry(l) && has_room(l) ? 0 : time_to_wait(l));
     struct signalfd_siginfo info;
     if (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && !l->stopped) {
         LOG_WARN("stopping", log_u64("tasks", l->n_tasks));

@@ -21,6 +21,7 @@
 enum {
     LOCAL_TASK_ITEMS_MAX = 16,          /* small tasks: their rows wait in memory until they end */
     LOCAL_TASKS_PER_LOOP = 64,          /* under way at once */
+    LOCAL_LANDING_MAX = 8192,           /* besides, tasks whose rows are on their way into sinks */
     LOCAL_ROWS_BYTES = 4 * 1024 * 1024, /* of a loop's tasks: large rows make smaller tasks */
     LOCAL_LINE_MAX = 64 * 1024,         /* bytes of one line of the input */
     LOCAL_INPUT_AHEAD_BYTES = 4 * 1024 * 1024 /* of inputs read before they are needed */
