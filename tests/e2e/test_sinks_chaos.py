@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from fleet import Coordinator, Process, find_binary, wait_until
+from fleet import Coordinator, wait_until
+from mortal_fleet import MortalFleet
 from pg_server import PgServer
 from polite_host import Relay
 from redis_server import RedisServer
@@ -80,48 +81,6 @@ class CommitCutter(Relay):
             writer.close()
 
 
-class Fleet:
-    """A coordinator and two workers with both sinks; each can be killed, stopped and restarted."""
-
-    def __init__(self, folder: Path, coordinator: Coordinator) -> None:
-        self.folder = folder
-        self.coordinator = coordinator
-        coordinator.start()
-        coordinator.keep_ports()
-        self.workers = {name: self.worker(name) for name in ("worker-1", "worker-2")}
-
-    def worker(self, name: str) -> Process:
-        return Process(name, [str(find_binary("drover-worker")), "--coordinator", self.coordinator.back,
-                              "--id", name, "--loops", "1"], self.folder)
-
-    def kill_worker(self, name: str) -> None:
-        self.workers[name].kill()
-        self.workers[name] = self.worker(name)
-
-    def stop_worker(self, name: str, seconds: float) -> None:
-        """A zombie: it wakes after its lease is over, in the middle of whatever it was doing."""
-        process = self.workers[name].popen
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGCONT)
-
-    def kill_coordinator(self) -> None:
-        self.coordinator.kill()
-        self.coordinator.start()
-
-    def stop_coordinator(self, seconds: float) -> None:
-        assert self.coordinator.process
-        process = self.coordinator.process.popen
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        for worker in self.workers.values():
-            worker.popen.send_signal(signal.SIGCONT)
-            worker.kill()
-
-
 class Submitter(threading.Thread):
     """Submits one job after the other until it is told to end; each until it is acknowledged."""
 
@@ -168,7 +127,7 @@ class Submitter(threading.Thread):
 class Faults:
     """Something breaks, again and again, for so many seconds; each kind of fault at least once."""
 
-    def __init__(self, rng: random.Random, fleet: Fleet, postgres: PgServer, redis: RedisServer,
+    def __init__(self, rng: random.Random, fleet: MortalFleet, postgres: PgServer, redis: RedisServer,
                  cutter: CommitCutter) -> None:
         self.rng = rng
         self.fleet, self.postgres, self.redis, self.cutter = fleet, postgres, redis, cutter
@@ -239,7 +198,7 @@ class World:
         secret.write_text("rows\n")
         secret.chmod(0o600)
         port = self.cutter.url.rsplit(":", 1)[1]
-        self.fleet = Fleet(folder, coordinators(
+        self.fleet = MortalFleet(folder, coordinators(
             lease=f"{LEASE_S:g}s", kills_max=100,
             **{"sink.main.url": f"postgresql://worker@127.0.0.1:{port}/postgres",
                "sink.main.password_file": secret, "sink.cache.url": self.redis.url()}))

@@ -2,10 +2,10 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include "ca_bundle.h"
+#include "ca_store.h"
 
 enum { PIECE = 16 * 1024 }; /* a TLS record */
 
@@ -19,32 +19,12 @@ struct redis_tls_stream {
     bool ready;
 };
 
-static X509_STORE *read_store(const void *pem, size_t len)
-{
-    X509_STORE *store = X509_STORE_new();
-    BIO *in = BIO_new_mem_buf(pem, (int)len);
-    size_t n = 0;
-    while (store && in) {
-        X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
-        if (!cert)
-            break;
-        n += X509_STORE_add_cert(store, cert) == 1;
-        X509_free(cert);
-    }
-    ERR_clear_error(); /* the end counts as an error */
-    BIO_free(in);
-    if (n > 0)
-        return store;
-    X509_STORE_free(store);
-    return NULL;
-}
-
 int redis_tls_new(const char *ca_pem, struct redis_tls **ret, struct error *e)
 {
     const bool own = ca_pem && ca_pem[0];
     struct redis_tls *t = calloc(1, sizeof(*t));
-    X509_STORE *store = own ? read_store(ca_pem, strlen(ca_pem))
-                            : read_store(drover_ca_bundle, drover_ca_bundle_len);
+    X509_STORE *store = own ? ca_store_read(ca_pem, strlen(ca_pem))
+                            : ca_store_read(drover_ca_bundle, drover_ca_bundle_len);
     if (t)
         t->context = SSL_CTX_new(TLS_client_method());
     if (!t || !t->context || !store) {
