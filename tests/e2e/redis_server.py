@@ -169,7 +169,7 @@ class RedisCluster:
             for i in range(n):
                 self.nodes.append(RedisServer(
                     folder / f"node{i}", port=free_cluster_port(), cluster_enabled="yes",
-                    cluster_config_file="nodes.conf", cluster_node_timeout=2000, **options))
+                    cluster_config_file="nodes.conf", cluster_node_timeout=5000, **options))
             self._join()
         except BaseException:
             self.close()
