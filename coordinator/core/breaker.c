@@ -105,7 +105,8 @@ static void breaker_open(struct sched *s, struct breaker *b, const char *reason)
         b->down_ms = s->now_ms;
     forget_calls(b);
     breaker_set_alarm(s, b);
-    breaker_tell_all(s, b, SCHED_TELL_OPEN);
+    if (!CORE_BUG(12))
+        breaker_tell_all(s, b, SCHED_TELL_OPEN);
     breaker_trace(s, b, reason);
     breaker_settle_all(s, b);
 }
@@ -119,7 +120,7 @@ static void breaker_close(struct sched *s, struct breaker *b, const char *reason
     b->given_up = false;
     b->successes = 0;
     forget_calls(b);
-    if (ramp) {
+    if (ramp && !CORE_BUG(13)) {
         b->ramp_step = 1;
         b->ramp_tasks = BREAKER_RAMP_TASKS;
         b->ramp_ms = s->now_ms + BREAKER_RAMP_MS;
