@@ -38,6 +38,12 @@ static void forget_calls(struct breaker *b)
 
 /* ---- moves ---- */
 
+/* Broken, and nobody waits for it. */
+static bool forgettable(const struct breaker *b)
+{
+    return b->host && !b->key && b->manual == SCHED_MANUAL_NONE && b->state != SCHED_BREAKER_CLOSED;
+}
+
 /* The alarm runs for whatever comes next. */
 void breaker_set_alarm(struct sched *s, struct breaker *b)
 {
@@ -55,6 +61,8 @@ void breaker_set_alarm(struct sched *s, struct breaker *b)
         at_ms = MIN(at_ms, b->ok_ms + BREAKER_QUIET_MS);
     if (b->state == SCHED_BREAKER_CLOSED && b->host && b->manual == SCHED_MANUAL_NONE)
         at_ms = MIN(at_ms, s->now_ms + BREAKER_STABLE_MS);
+    if (forgettable(b))
+        at_ms = MIN(at_ms, b->keyless_ms + BREAKER_FORGET_MS);
     for (size_t i = 0; i < b->n_workers; i++)
         if (b->workers[i].until_ms > 0)
             at_ms = MIN(at_ms, b->workers[i].until_ms);
@@ -97,7 +105,8 @@ static void breaker_open(struct sched *s, struct breaker *b, const char *reason)
         b->down_ms = s->now_ms;
     forget_calls(b);
     breaker_set_alarm(s, b);
-    breaker_tell_all(s, b, SCHED_TELL_OPEN);
+    if (!CORE_BUG(12))
+        breaker_tell_all(s, b, SCHED_TELL_OPEN);
     breaker_trace(s, b, reason);
     breaker_settle_all(s, b);
 }
@@ -111,7 +120,7 @@ static void breaker_close(struct sched *s, struct breaker *b, const char *reason
     b->given_up = false;
     b->successes = 0;
     forget_calls(b);
-    if (ramp) {
+    if (ramp && !CORE_BUG(13)) {
         b->ramp_step = 1;
         b->ramp_tasks = BREAKER_RAMP_TASKS;
         b->ramp_ms = s->now_ms + BREAKER_RAMP_MS;
@@ -160,6 +169,15 @@ void breaker_probe_next(struct sched *s, struct breaker *b)
     breaker_set_alarm(s, b);
 }
 
+/* Who was told to probe does not: its worker is to call no more, and another one does. */
+static void probe_instead(struct sched *s, struct breaker *b)
+{
+    const struct session *se = b->told ? session_find(s, b->probe_session) : NULL;
+    if (se && !se->broken)
+        breaker_tell(s, b, se->id, SCHED_TELL_OPEN);
+    breaker_probe_next(s, b);
+}
+
 static void half_open(struct sched *s, struct breaker *b)
 {
     move(s, b, SCHED_BREAKER_HALF_OPEN);
@@ -174,10 +192,14 @@ static void probed(struct sched *s, struct breaker *b, const struct sched_event 
         breaker_open(s, b, "the probe failed");
         return;
     }
-    if (ev->u.calls.ok == 0)
+    if (ev->u.calls.ok == 0) {
+        if (b->told && ev->u.calls.waiting == 0)
+            probe_instead(s, b); /* its rows are gone: revoked, or given back */
         return;
+    }
     b->ok_ms = s->now_ms;
-    b->successes += ev->u.calls.ok;
+    /* Who was told makes one call. A report of more is of calls from before, which prove nothing. */
+    b->successes += b->told ? 1 : ev->u.calls.ok;
     if (b->successes >= BREAKER_SUCCESSES)
         breaker_close(s, b, "probes succeeded", true);
     else if (b->told)
@@ -185,6 +207,19 @@ static void probed(struct sched *s, struct breaker *b, const struct sched_event 
 }
 
 /* ---- calls ---- */
+
+/* Workers that may have rows for it: those that may run a job which needs it. */
+static size_t workers_of(const struct sched *s, const struct breaker *b)
+{
+    size_t n = 0;
+    LIST_EACH (c, &s->classes, struct fleet_class, in_sched)
+        if (c->kinds & b->bit)
+            n = MAX(n, (size_t)fleet_workers_for(s, c->kinds));
+    if (n == 0) /* there were too many sinks to tell, or all of its workers drain */
+        LIST_EACH (se, &s->by_silence, struct session, in_silence)
+            n++;
+    return MAX(n, (size_t)1);
+}
 
 static bool must_open(const struct sched *s, const struct breaker *b, const char **ret_reason)
 {
@@ -201,14 +236,13 @@ static bool must_open(const struct sched *s, const struct breaker *b, const char
     *ret_reason = "no call succeeded";
     if (b->host)
         return b->fails_row >= BREAKER_HOST_FAILS;
-    size_t here = 0, failing = 0;
-    LIST_EACH (se, &s->by_silence, struct session, in_silence)
-        here++;
+    if (s->now_ms - b->ok_ms < BREAKER_QUIET_MS)
+        return false;
+    const size_t here = workers_of(s, b);
+    size_t failing = 0;
     for (size_t i = 0; i < b->n_workers; i++)
         failing += b->workers[i].fails_row > 0 && b->workers[i].until_ms == 0;
-    here = MAX(here, (size_t)1);
-    return s->now_ms - b->ok_ms >= BREAKER_QUIET_MS &&
-           b->fails_row >= MIN((size_t)BREAKER_FAILS, BREAKER_FAILS_A_WORKER * here) &&
+    return b->fails_row >= MIN((size_t)BREAKER_FAILS, BREAKER_FAILS_A_WORKER * here) &&
            failing >= MIN((size_t)BREAKER_WORKERS, here);
 }
 
@@ -231,6 +265,8 @@ static void count(struct sched *s, struct breaker *b, struct breaker_worker *w,
         b->ok_ms = MAX(b->ok_ms, s->now_ms - MIN(s->now_ms, (uint64_t)BREAKER_REPORT_MS));
     }
     b->fails_row += row;
+    if (fail > 0)
+        b->fail_ms = s->now_ms;
     if (!w)
         return;
     if (ok > 0) {
@@ -252,7 +288,7 @@ void breaker_calls(struct sched *s, struct session *se, const struct sched_event
         b = breaker_sink(s, ev->u.calls.downstream);
     if (!b)
         return;
-    struct breaker_worker *w = b->host ? NULL : breaker_worker_of(b, se->shard->worker, true);
+    struct breaker_worker *w = b->host ? NULL : breaker_worker_make(s, b, se->shard->worker);
     if (w)
         w->waiting = ev->u.calls.waiting;
     if (b->state == SCHED_BREAKER_HALF_OPEN) {
@@ -329,11 +365,15 @@ static void due_one(struct sched *s, struct breaker *b)
     if (b->state == SCHED_BREAKER_CLOSED && b->ramp_step > 0 && b->ramp_ms <= s->now_ms)
         ramp(s, b);
     else if (b->state == SCHED_BREAKER_HALF_OPEN && b->probing && b->probe_until_ms <= s->now_ms)
-        breaker_probe_next(s, b);
+        probe_instead(s, b);
     const char *reason = NULL;
     if (b->state == SCHED_BREAKER_CLOSED && b->manual == SCHED_MANUAL_NONE && b->fails_row > 0 &&
         must_open(s, b, &reason)) {
         breaker_open(s, b, reason);
+        return;
+    }
+    if (forgettable(b) && s->now_ms - b->keyless_ms >= BREAKER_FORGET_MS) {
+        breaker_free(s, b);
         return;
     }
     const bool over = b->state == SCHED_BREAKER_OPEN && b->manual != SCHED_MANUAL_TRIPPED &&

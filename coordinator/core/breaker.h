@@ -9,7 +9,7 @@
  *
  *   opens when   (a) of 20 calls or more in the last 10 s half failed, or 80 % were slow
  *                (b) nothing succeeded for 1 s, and min(20, 3 W) calls failed in a row, at min(3, W) workers; W
- *                    are the workers that are here. (With fewer than seven workers 20 failures would take
+ *                    are those that may run a job which needs it. (With fewer than seven workers 20 failures would take
  *                    long, since each waits longer after every failure of its own.)
  *                    a host: 5 failed in a row
  *   quarantine   5 calls in a row failed at one worker while another had success: that worker is given no task
@@ -22,6 +22,7 @@
  *   ramp         after closing, 8 tasks in the first 100 ms, then twice as many in each step, until it is over
  *   give up      tasks of a host that had no success for host_give_up_ms are dead letters (HOST_DOWN), when it
  *                was probed at least four times in that time. A sink is never given up
+ *   forget       a broken host that has had no task for ten minutes, so that a crawl's dead hosts do not add up
  *
  * Tasks that need a downstream that is not closed are held (GROUP_HELD): they use no attempt, slot or
  * credit. What is reported late, from before it opened, neither opens nor closes anything.
@@ -54,6 +55,7 @@ enum {
     BREAKER_OPEN_HOST_MAX_MS = 300000,
     BREAKER_STABLE_MS = 60000,
     BREAKER_SUCCESSES = 3,
+    BREAKER_FORGET_MS = 600000, /* a broken host without a task is forgotten */
     BREAKER_PROBE_MS =
         25000, /* a probe that nobody heard of is over: longer than a call may take */
     BREAKER_RAMP_TASKS = 8,
@@ -103,6 +105,8 @@ struct breaker {
     uint64_t down_ms;    /* a host's first opening since its last success; 0: it is not down */
     uint32_t down_opens; /* openings since its last success */
     uint32_t fails_row;  /* since the last success */
+    uint64_t fail_ms;    /* of the last failure; 0: none */
+    uint64_t keyless_ms; /* a host's: since when it has no task, while it has none */
     uint32_t successes;  /* of probes */
     bool probing;        /* HALF_OPEN: the probe is out */
     bool told; /* with probing: a session was told to make it; else a task was let through */

@@ -16,7 +16,10 @@ enum { BREAKER_ENGINE_BITS = 32 - BREAKER_SINK_BITS };
 struct breaker *breaker_find(const struct sched *s, uint64_t id, bool host);
 struct breaker *breaker_host_make(struct sched *s, uint64_t id); /* NULL: there are too many */
 void breaker_free(struct sched *s, struct breaker *b);
-struct breaker_worker *breaker_worker_of(struct breaker *b, uint64_t worker, bool make);
+struct breaker_worker *breaker_worker_find(const struct breaker *b, uint64_t worker); /* or NULL */
+/* Those of workers that are gone make room: pointers to others are not valid after it. */
+struct breaker_worker *breaker_worker_make(const struct sched *s, struct breaker *b,
+                                           uint64_t worker);
 
 /* Every group that needs it looks where it belongs now. */
 void breaker_settle_all(struct sched *s, struct breaker *b);

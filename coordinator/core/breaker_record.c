@@ -75,6 +75,7 @@ struct breaker *breaker_host_make(struct sched *s, uint64_t id)
     b = breaker_new(s, id, true);
     s->n_host_breakers++;
     b->key = key_find(s, id);
+    b->keyless_ms = s->now_ms;
     if (b->key)
         b->key->breaker = b;
     return b;
@@ -91,19 +92,41 @@ void breaker_key_new(struct sched *s, struct key *k)
 
 void breaker_key_gone(struct sched *s, struct key *k)
 {
-    (void)s;
-    if (k->breaker)
-        k->breaker->key = NULL;
+    struct breaker *b = k->breaker;
+    if (!b)
+        return;
     k->breaker = NULL;
+    b->key = NULL;
+    b->keyless_ms = s->now_ms;
+    breaker_set_alarm(s, b);
 }
 
-struct breaker_worker *breaker_worker_of(struct breaker *b, uint64_t worker, bool make)
+/* Takes out what is known of workers that are gone, but for how long they are quarantined. */
+static void forget_workers(const struct sched *s, struct breaker *b)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->n_workers; i++)
+        if (b->workers[i].until_ms > 0 || shard_find(s, b->workers[i].worker))
+            b->workers[kept++] = b->workers[i];
+    b->n_workers = kept;
+}
+
+struct breaker_worker *breaker_worker_find(const struct breaker *b, uint64_t worker)
 {
     for (size_t i = 0; i < b->n_workers; i++)
         if (b->workers[i].worker == worker)
             return &b->workers[i];
-    if (!make)
-        return NULL;
+    return NULL;
+}
+
+struct breaker_worker *breaker_worker_make(const struct sched *s, struct breaker *b,
+                                           uint64_t worker)
+{
+    struct breaker_worker *w = breaker_worker_find(b, worker);
+    if (w)
+        return w;
+    if (b->n_workers == b->cap_workers)
+        forget_workers(s, b);
     if (b->n_workers == b->cap_workers)
         b->workers = mem_grow(b->workers, &b->cap_workers, sizeof(*b->workers));
     b->workers[b->n_workers] = (struct breaker_worker){.worker = worker};
@@ -152,8 +175,7 @@ void breaker_tell_all(struct sched *s, const struct breaker *b, enum sched_tell 
 {
     if (!b->host) {
         LIST_EACH (se, &s->by_silence, struct session, in_silence) {
-            struct breaker_worker *w =
-                breaker_worker_of((struct breaker *)(uintptr_t)b, se->shard->worker, false);
+            const struct breaker_worker *w = breaker_worker_find(b, se->shard->worker);
             if (!se->broken && !(w && w->until_ms > 0))
                 breaker_tell(s, b, se->id, what);
         }

@@ -25,10 +25,12 @@ struct breaker *breaker_holding(const struct sched *s, const struct job *job, co
     return job->hosts && k->breaker && breaker_holds(k->breaker) ? k->breaker : NULL;
 }
 
+/* A failure counts for a minute: while rows wait, their worker calls again long before. */
 static bool disturbed(const struct sched *s, const struct breaker *b, uint64_t ms)
 {
     return b->state != SCHED_BREAKER_CLOSED ||
-           (b->not_closed_ms > 0 && s->now_ms - b->not_closed_ms <= ms) || b->fails_row > 0;
+           (b->not_closed_ms > 0 && s->now_ms - b->not_closed_ms <= ms) ||
+           (b->fails_row > 0 && s->now_ms - b->fail_ms <= BREAKER_STABLE_MS);
 }
 
 bool breaker_disturbed(const struct sched *s, const struct job *job, const struct key *k,
@@ -86,8 +88,11 @@ void breaker_given_back(struct sched *s, const struct lease *l)
 static void moved_one(struct sched *s, struct breaker *b, const struct lease *l)
 {
     if (b->state != SCHED_BREAKER_HALF_OPEN || !b->probing || b->told ||
-        b->probe_task.v != l->task.id.v)
+        b->probe_task.v != l->task.id.v) {
+        if (b->host && b->state != SCHED_BREAKER_CLOSED) /* of sinks breaker_greet() tells */
+            breaker_tell(s, b, l->session_id, SCHED_TELL_OPEN);
         return;
+    }
     b->probe_session = l->session_id;
     if (b->host)
         breaker_tell(s, b, l->session_id, SCHED_TELL_PROBE);

@@ -9,7 +9,7 @@ uint32_t breaker_worker_kinds(const struct sched *s, uint64_t worker, uint32_t e
 {
     uint32_t kinds = (engines & ENGINE_MASK) | ~ENGINE_MASK;
     LIST_EACH (b, &s->sink_breakers, struct breaker, in_sched) {
-        const struct breaker_worker *w = breaker_worker_of(b, worker, false);
+        const struct breaker_worker *w = breaker_worker_find(b, worker);
         if (w && w->until_ms > 0)
             kinds &= ~b->bit;
     }
@@ -88,7 +88,7 @@ bool breaker_fails_alone(const struct sched *s, const struct breaker *b,
 void breaker_greet(struct sched *s, const struct session *se)
 {
     LIST_EACH (b, &s->sink_breakers, struct breaker, in_sched) {
-        struct breaker_worker *w = breaker_worker_of(b, se->shard->worker, false);
+        struct breaker_worker *w = breaker_worker_find(b, se->shard->worker);
         if (w)
             w->waiting = 0; /* it says so again */
         if (w && w->until_ms > 0)
@@ -101,7 +101,7 @@ void breaker_greet(struct sched *s, const struct session *se)
 void breaker_session_gone(struct sched *s, struct session_id id, uint64_t worker)
 {
     LIST_EACH (b, &s->sink_breakers, struct breaker, in_sched) {
-        struct breaker_worker *w = breaker_worker_of(b, worker, false);
+        struct breaker_worker *w = breaker_worker_find(b, worker);
         if (w)
             w->waiting = 0;
         if (b->state == SCHED_BREAKER_HALF_OPEN && b->probing && b->probe_session.v == id.v)

@@ -78,7 +78,10 @@ struct sched_action *core_emit(struct sched *s, enum sched_action_type type);
  *   4  slots of keys are not counted
  *   8  a downstream is probed by every worker that asks
  *   9  tasks are given out although their downstream is open
- *  10  held tasks are forgotten when a breaker moves */
+ *  10  held tasks are forgotten when a breaker moves
+ *  11  the wait for a sink counts as run time
+ *  12  workers are not told when a breaker opens
+ *  13  after an outage everything begins at once */
 #ifdef DROVER_PLANTED_BUG
 #define CORE_BUG(n) (DROVER_PLANTED_BUG == (n))
 #else

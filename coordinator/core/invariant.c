@@ -203,6 +203,8 @@ static const char *check_breaker(const struct sched *s, const struct breaker *b)
           "a tripped breaker is open");
     HOLDS(!b->probing || b->alarm.place != 0, "a probe that nobody hears of ends");
     HOLDS(!b->host || b->key == key_find(s, b->id), "a host's breaker knows its key");
+    HOLDS(!b->host || b->key || b->manual != SCHED_MANUAL_NONE || b->alarm.place != 0,
+          "a host's breaker without a task is forgotten at some time");
     HOLDS(!b->key || b->key->breaker == b, "a key knows its breaker");
     return NULL;
 }

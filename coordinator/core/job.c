@@ -176,7 +176,11 @@ uint64_t job_retry_at(struct sched *s, struct job *job)
     }
     /* Those who wait take the tokens of time in turn, so that not all of them come back at once. */
     job->retry_next_ms = MAX(job->retry_next_ms, s->now_ms) + 1000 / JOB_RETRIES_PER_S;
-    return job->retry_next_ms;
+    const uint64_t look_ms = JOB_RETRY_LOOK_MS + job->tasks[SCHED_DELAYED] / JOB_RETRY_LOOKS_PER_MS;
+    if (job->retry_next_ms <= s->now_ms + look_ms)
+        return job->retry_next_ms;
+    job->retry_next_ms = s->now_ms + look_ms;
+    return job->retry_next_ms - retry_random(&s->rng) % (look_ms / 2);
 }
 
 void job_first_attempt(struct job *job)

@@ -30,8 +30,12 @@ enum job_state { JOB_OPEN, JOB_SEALED, JOB_CANCELLING, JOB_ENDED, JOB_STATES };
 enum {
     JOB_PRIORITIES = 10,
     JOB_RETRIES_PER_S = 10,
-    JOB_RETRIES_FIRST = 10, /* in stock when the job begins */
-    JOB_RETRIES_MAX = 10000 /* in stock at most */
+    JOB_RETRIES_FIRST = 10,  /* in stock when the job begins */
+    JOB_RETRIES_MAX = 10000, /* in stock at most */
+    /* Who waits for the budget looks again after so long, and 1 ms more for 20 that wait: first attempts
+     * earn tokens meanwhile, and a million waiting tasks look 20,000 times a second. */
+    JOB_RETRY_LOOK_MS = 1000,
+    JOB_RETRY_LOOKS_PER_MS = 20
 };
 
 struct job {

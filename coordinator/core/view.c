@@ -4,18 +4,21 @@
 
 uint64_t view_memory_bytes(const struct sched *s)
 {
-    const struct mem_pool *pools[] = {&s->job_pool,    &s->group_pool,   &s->key_pool,
-                                      &s->lease_pool,  &s->session_pool, &s->lane_pool,
-                                      &s->breaker_pool};
-    const struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map, &s->lease_map,
-                                &s->session_map, &s->shard_map, &s->lane_map};
+    const struct mem_pool *pools[] = {&s->job_pool,   &s->group_pool,   &s->key_pool,
+                                      &s->lease_pool, &s->session_pool, &s->lane_pool,
+                                      &s->ghost_pool, &s->breaker_pool};
+    const struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map,  &s->lease_map,
+                                &s->session_map, &s->shard_map, &s->lane_map, &s->breaker_map};
     uint64_t n = sizeof(*s) + task_pool_bytes(&s->task_pool);
     for (size_t i = 0; i < ARRAY_LEN(pools); i++)
         n += mem_pool_bytes(pools[i]);
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         n += map_bytes(maps[i]);
     n += s->delays.cap * sizeof(struct delay_item);
-    n += (s->key_alarms.cap + s->run_alarms.cap) * sizeof(struct alarm *);
+    n += (s->key_alarms.cap + s->run_alarms.cap + s->ghost_alarms.cap + s->breaker_alarms.cap) *
+         sizeof(struct alarm *);
+    LIST_EACH (b, &s->sink_breakers, struct breaker, in_sched)
+        n += b->cap_workers * sizeof(struct breaker_worker);
     n += s->recovery.cap * sizeof(struct recovery_item);
     n += s->recovery.cap_floors * sizeof(struct recovery_floor);
     return n + s->shard_map.n * sizeof(struct shard);

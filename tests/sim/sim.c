@@ -203,7 +203,8 @@ static void fault_downstream(struct sim *sim)
         d->call_ms = sim_chance(sim, 300) ? 1500 : 5;
     } else if (kind < 6) {
         d->bad_worker = 1 + (uint32_t)sim_below(sim, sim->workers);
-        sim_at(sim, sim->now_ms + 2 * ms, fault_cured, d, d->bad_worker);
+        const uint64_t more_ms = sim->outages ? 20000 : 0; /* until it has failed often enough */
+        sim_at(sim, sim->now_ms + 2 * ms + more_ms, fault_cured, d, d->bad_worker);
     } else if (kind < 9) {
         sim->hosts[sim_below(sim, SIM_KEYS)].down_until_ms = sim->now_ms + 3 * ms;
     } else {
@@ -237,6 +238,8 @@ static void fault_resume(struct sim *sim, void *arg, uint64_t node)
 
 static void fault_one(struct sim *sim)
 {
+    if (sim->outages && !sim_chance(sim, 200))
+        return fault_downstream(sim);
     uint32_t node = 1 + (uint32_t)sim_below(sim, sim->workers);
     uint64_t kind = sim_below(sim, 16), long_ms = sim_below(sim, 3 * SIM_LEASE_MS);
     sim_say(sim, "fault %llu on worker %u, %llu ms", (unsigned long long)kind, node,
@@ -323,6 +326,11 @@ static struct sim_spec sim_draw_spec(struct sim *sim)
         s.learned_delay_ms = 50 + (uint32_t)sim_below(sim, 300);
     s.sinks = sim_chance(sim, 500) ? (uint32_t)sim_below(sim, 1U << SIM_SINKS) : 0;
     s.hosts = sim_chance(sim, 300);
+    if (sim->outages) { /* tasks enough to be at work when an outage ends */
+        s.sinks = 1 + (uint32_t)sim_below(sim, (1U << SIM_SINKS) - 1);
+        s.chunk_tasks += 100;
+        s.run_ms = 500; /* one key's, one after the other, are over in time */
+    }
     return s;
 }
 
@@ -350,11 +358,13 @@ bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose)
     sim->drop_pm = calm ? 0 : (uint32_t)sim_below(sim, 30);
     sim->twice_pm = calm ? 0 : (uint32_t)sim_below(sim, 30);
     sim->late_pm = calm ? 0 : (uint32_t)sim_below(sim, 50);
+    sim->outages = !calm && sim_chance(sim, 200);
     sim->workers = 1 + (uint32_t)sim_below(sim, SIM_WORKERS_MAX);
     sim->jobs = 1 + (uint32_t)sim_below(sim, SIM_JOBS_MAX);
     for (uint32_t j = 0; j < sim->jobs; j++)
         sim->specs[j] = sim_draw_spec(sim);
     sim_oracle_init(sim);
+    sim_told_init(sim);
     sim_store_init(sim);
     sim_coord_init(sim);
     sim_worker_init(sim);
@@ -379,6 +389,7 @@ bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose)
     sim_worker_done(sim);
     sim_coord_done(sim);
     sim_store_done(sim);
+    sim_told_done(sim);
     sim_oracle_done(sim);
     return !sim->violation[0];
 }

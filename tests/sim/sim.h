@@ -19,8 +19,9 @@ enum {
     SIM_KILLS_MAX = 3,
     SIM_RETRY_PERCENT = 10,
     SIM_GIVE_UP_MS = 20000,
-    SIM_FAULTS_MS = 40000,        /* faults stop after so long; then everything must end */
-    SIM_END_MS = 40000 + 1200000, /* within 20 minutes of virtual time */
+    SIM_FAULTS_MS = 40000, /* faults stop after so long; then everything must end */
+    SIM_END_MS =
+        40000 + 1800000, /* within half an hour of virtual time: one key's tasks run in turn */
     SIM_WORKERS_MAX = 6,
     SIM_JOBS_MAX = 4,
     SIM_SINKS = 2,
@@ -71,6 +72,9 @@ struct sim_spec {
     X(JOB_CANCELLED, "jobs cancelled")                                                             \
     X(STEALS, "tasks stolen")                                                                      \
     X(OPENED, "breakers of sinks opened")                                                          \
+    X(RULE_A, "sinks opened because half of the calls failed")                                     \
+    X(RULE_B, "sinks opened because no call succeeded")                                            \
+    X(RAMPED, "tasks held back after an outage")                                                   \
     X(HOST_OPENED, "breakers of hosts opened")                                                     \
     X(CLOSED, "breakers closed by probes")                                                         \
     X(PROBE_FAILED, "probes failed")                                                               \
@@ -103,6 +107,7 @@ struct sim {
     struct sim_event *queue;
     size_t n_queue, cap_queue;
     bool faults, invariants, verbose;
+    bool outages; /* mostly of downstreams: other faults end them before they are over */
     uint32_t drop_pm, twice_pm, late_pm;         /* of the network */
     bool cut_to[SIM_NODES], cut_from[SIM_NODES]; /* between this node and the coordinator */
     uint32_t workers, jobs;
@@ -116,6 +121,7 @@ struct sim {
     struct sim_worker *worker; /* [workers + 1], by node */
     struct sim_client *client;
     struct sim_oracle *oracle;
+    struct sim_told *told;
 };
 
 uint64_t sim_random(struct sim *sim);
@@ -250,14 +256,20 @@ void sim_oracle_done(struct sim *sim);
 void sim_oracle_restart(struct sim *sim);
 void sim_oracle_step(struct sim *sim, const struct sched_event *ev, const struct sched_actions *a);
 void sim_oracle_complete(struct sim *sim, const struct sim_op *op); /* as it becomes durable */
-void sim_oracle_manual(struct sim *sim, uint32_t sink, enum sched_manual manual);
-/* A worker calls a sink. */
-void sim_oracle_call(struct sim *sim, uint32_t node, uint32_t sink);
 /* The names of downstreams in messages. */
 struct span sim_sink_name(uint32_t sink);
 struct span sim_host_name(uint32_t key);
 bool sim_name_read(struct span name, bool *ret_host, uint32_t *ret_index);
 void sim_oracle_acknowledged(struct sim *sim, uint64_t job, uint64_t chunks);
 void sim_oracle_end(struct sim *sim);
+
+/* ---- what sessions were told of sinks: sim_told.c ---- */
+void sim_told_init(struct sim *sim);
+void sim_told_done(struct sim *sim);
+void sim_told_restart(struct sim *sim);
+void sim_told_step(struct sim *sim, const struct sched_event *ev, const struct sched_actions *a);
+/* A worker calls a sink; the last that it heard of it in this session, and its calls since then. */
+void sim_told_call(struct sim *sim, uint32_t node, uint32_t sink, enum wire_breaker_state heard,
+                   uint32_t calls);
 
 #endif

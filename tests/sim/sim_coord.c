@@ -642,7 +642,6 @@ void sim_coord_drain(struct sim *sim, uint32_t node, bool on)
 void sim_coord_manual(struct sim *sim, uint32_t sink, enum sched_manual manual)
 {
     sim->sinks[sink].manual = manual; /* durable first */
-    sim_oracle_manual(sim, sink, manual);
     if (sim->coord->alive)
         coord_step(sim, (struct sched_event){.type = SCHED_EV_BREAKER,
                                              .u.breaker = {.downstream = sink_id(sink),

@@ -8,8 +8,8 @@
  *   keys        grants on a key never pass the limit of the job that is assigned; delays are kept
  *   durability  ACK only after the commit; acknowledged input is there at the end
  *   downstreams nothing is given out that needs an open one; one probe at a time; no attempt is used up by a
- *               run timeout while a sink is not closed; what is tripped by hand is not called, what is
- *               pinned does not open
+ *               run timeout while a sink is not closed; what is pinned does not open. What sessions
+ *               are told, and so who calls: sim_told.c
  *   retries     within the budget of their job
  *   ends        a job ends with no task pending, and as what it is
  */
@@ -19,8 +19,7 @@
 
 enum {
     KEYS_MAX = 8,
-    PROBE_OVER_MS = 25000, /* a probe that nobody heard of is over */
-    HEARD_LATE_MS = 2000   /* until a worker has surely heard what it was told, without faults */
+    PROBE_OVER_MS = 25000 /* a probe that nobody heard of is over */
 };
 
 /* A downstream as the scheduler says it is. */
@@ -28,7 +27,6 @@ struct breaker {
     enum sched_breaker_state state;
     uint64_t probe_session, probe_ms; /* a session that was told to probe; 0: none */
     uint64_t probe_task;              /* a task that was let through; 0: none */
-    uint64_t open_ms;                 /* since when it is open */
 };
 
 struct view { /* of a task */
@@ -156,7 +154,7 @@ static void on_trace(struct sim *sim, const struct sched_action *a)
     sim->seen[SIM_SEEN_CLOSED] +=
         a->u.trace.state == SCHED_BREAKER_CLOSED && b->state == SCHED_BREAKER_HALF_OPEN;
     if (b->state != a->u.trace.state)
-        *b = (struct breaker){.state = a->u.trace.state, .open_ms = sim->now_ms};
+        *b = (struct breaker){.state = a->u.trace.state};
 }
 
 static bool probed(const struct sim *sim, const struct breaker *b)
@@ -167,8 +165,11 @@ static bool probed(const struct sim *sim, const struct breaker *b)
 static void on_tell(struct sim *sim, const struct sched_action *a)
 {
     struct breaker *b = breaker_of(sim, a->u.breaker.downstream, a->u.breaker.host);
-    if (a->u.breaker.tell != SCHED_TELL_PROBE)
+    if (a->u.breaker.tell != SCHED_TELL_PROBE) { /* what is told to another does not end it */
+        if (!a->u.breaker.host && b->probe_session == a->session.v)
+            b->probe_task = b->probe_session = 0;
         return;
+    }
     sim_say(sim, "downstream %llx: session %llx probes",
             (unsigned long long)a->u.breaker.downstream, (unsigned long long)a->session.v);
     if (b->state != SCHED_BREAKER_HALF_OPEN)
@@ -178,7 +179,9 @@ static void on_tell(struct sim *sim, const struct sched_action *a)
     if (b->probe_session && probed(sim, b) && !a->u.breaker.host)
         sim_violate(sim, "two probes of one downstream at a time");
     b->probe_session = a->session.v;
-    b->probe_ms = sim->now_ms;
+    if (!a->u.breaker
+             .host) /* a host's time runs from when its task was given out, wherever it goes */
+        b->probe_ms = sim->now_ms;
 }
 
 /* A lease begins: nothing that it needs may be open, and only one may be a probe. */
@@ -233,20 +236,6 @@ static void on_calls(struct sim *sim, const struct sched_event *ev)
     if (!ev->u.calls.host && b->probe_session == ev->session.v &&
         ev->u.calls.ok + ev->u.calls.fail > 0)
         b->probe_task = b->probe_session = 0;
-}
-
-void sim_oracle_manual(struct sim *sim, uint32_t sink, enum sched_manual manual)
-{
-    sim->oracle->sinks[sink].open_ms = sim->now_ms;
-    (void)manual;
-}
-
-void sim_oracle_call(struct sim *sim, uint32_t node, uint32_t sink)
-{
-    const struct breaker *b = &sim->oracle->sinks[sink];
-    if (!sim->faults && sim->sinks[sink].manual == SCHED_MANUAL_TRIPPED &&
-        sim->now_ms > b->open_ms + HEARD_LATE_MS)
-        sim_violate(sim, "worker %u calls a sink that was tripped", node);
 }
 
 /* ---- the budget of retries ---- */
@@ -458,6 +447,7 @@ void sim_oracle_step(struct sim *sim, const struct sched_event *ev, const struct
 {
     if (ev->type == SCHED_EV_CALLS)
         on_calls(sim, ev);
+    sim_told_step(sim, ev, a);
     for (size_t i = 0; i < a->n; i++)
         on_action(sim, ev, &a->items[i]);
     if (ev->type == SCHED_EV_HELLO)
@@ -528,6 +518,7 @@ void sim_oracle_restart(struct sim *sim)
     memset(o->sinks, 0, sizeof(o->sinks));
     memset(o->hosts, 0, sizeof(o->hosts));
     o->starts++;
+    sim_told_restart(sim);
     o->epoch = o->counter = 0;
 }
 

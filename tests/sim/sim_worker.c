@@ -29,6 +29,8 @@ struct held {
 struct lane {
     struct gate gate;
     bool calling, timer;
+    enum wire_breaker_state heard; /* the last of this session; closed before */
+    uint32_t calls;                /* since then */
     uint64_t began_ms;
     struct wire_token list[HELD_MAX]; /* in the call */
     size_t n;
@@ -54,6 +56,12 @@ struct sim_worker {
     struct buf out;
     struct arena arena;
 };
+
+static void lane_heard(struct lane *lane, enum wire_breaker_state state)
+{
+    lane->heard = state;
+    lane->calls = 0;
+}
 
 uint64_t sim_worker_boot(const struct sim *sim, uint32_t node)
 {
@@ -90,8 +98,10 @@ static void send_hello(struct sim *sim, struct sim_worker *w)
     w->seq_out = w->seq_in = 0;
     w->welcomed = false;
     w->received = 0;
-    for (uint32_t i = 0; i < SIM_SINKS; i++)
+    for (uint32_t i = 0; i < SIM_SINKS; i++) {
+        lane_heard(&w->lanes[i], WIRE_BREAKER_CLOSED);
         gate_session(&w->lanes[i].gate);
+    }
     w->hello_ms = w->heard_ms = sim->now_ms;
     frame_begin(w, WIRE_HELLO);
     wire_hello_pack(&w->out, &(struct wire_hello){.version_min = WIRE_VERSION_MIN,
@@ -316,7 +326,7 @@ static void lane_go(struct sim *sim, struct sim_worker *w, uint32_t sink)
     lane->calling = true;
     lane->began_ms = sim->now_ms;
     gate_called(&lane->gate);
-    sim_oracle_call(sim, w->node, sink);
+    sim_told_call(sim, w->node, sink, lane->heard, lane->calls++);
     const bool good = sink_reached(sim, w, sink);
     const uint64_t ms = good || sim->sinks[sink].bad_worker == w->node ? 5 + sim_below(sim, 40)
                                                                        : sim->sinks[sink].call_ms;
@@ -482,6 +492,7 @@ static void on_breakers(struct sim *sim, struct sim_worker *w, const struct wire
             w->hosts[index].watched = m[i].state != WIRE_BREAKER_CLOSED;
             continue;
         }
+        lane_heard(&w->lanes[index], m[i].state);
         gate_tell(&w->lanes[index].gate, m[i].state, lane_waiting(w, index));
         if (m[i].state == WIRE_BREAKER_QUARANTINED)
             give_back(sim, w, index);
