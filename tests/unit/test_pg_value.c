@@ -211,7 +211,17 @@ static void test_arrays(void **state UNUSED)
           "00000001"
           "00000001"
           "ffffffff");
-    check("an array in it", of_text(COL_JSON, SPAN("[[\"a\"]]"), PG_TEXT_ARRAY, NO_TYPMOD), "-");
+    check("a number as its text", of_text(COL_JSON, SPAN("[1]"), PG_TEXT_ARRAY, NO_TYPMOD),
+          "00000019"
+          "00000001"
+          "00000000"
+          "00000019"
+          "00000001"
+          "00000001"
+          "00000001"
+          "31");
+    check("no json", of_text(COL_TEXT, SPAN("[\"a\""), PG_TEXT_ARRAY, NO_TYPMOD), "-");
+    check("a NUL in it", of_text(COL_JSON, SPAN("[\"\\u0000\"]"), PG_TEXT_ARRAY, NO_TYPMOD), "-");
     check("no array", of_text(COL_JSON, SPAN("{}"), PG_TEXT_ARRAY, NO_TYPMOD), "-");
 }
 
@@ -227,7 +237,9 @@ static void test_times(void **state UNUSED)
     check("2000-01-01 00:00", of_i64(COL_TIMESTAMP, INT64_C(946684800000000), PG_TIMESTAMPTZ),
           "000000080000000000000000");
     check("1970", of_i64(COL_TIMESTAMP, 0, PG_TIMESTAMP), "00000008fffca2fec4c82000");
-    check("after all times", of_i64(COL_TIMESTAMP, INT64_MAX, PG_TIMESTAMPTZ), "-");
+    check("the last of a cell", of_i64(COL_TIMESTAMP, INT64_MAX, PG_TIMESTAMPTZ),
+          "000000087ffca2fec4c81fff");
+    check("a day after all times", of_i64(COL_DATE, 200000000, PG_TIMESTAMPTZ), "-");
     check("before all times", of_i64(COL_TIMESTAMP, INT64_MIN, PG_TIMESTAMPTZ), "-");
     check("a day as a time", of_i64(COL_DATE, 10958, PG_TIMESTAMPTZ), "00000008000000141dd76000");
     check("text", of_text(COL_TEXT, SPAN("2000-01-02"), PG_DATE, NO_TYPMOD), "0000000400000001");
