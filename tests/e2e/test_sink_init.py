@@ -79,7 +79,7 @@ def test_a_dry_run_does_nothing(server: PgServer, tmp_path: Path) -> None:
     assert done.returncode == 0 and 'CREATE TABLE IF NOT EXISTS "made"' in done.stdout
     assert server.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'drover'") == "0"
     server.sql(done.stdout)
-    assert server.value("SELECT drover.version()") == "1"
+    assert server.value("SELECT drover.version()") == "2"
 
 
 def test_what_is_wrong_is_told(server: PgServer, tmp_path: Path) -> None:

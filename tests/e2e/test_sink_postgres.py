@@ -307,6 +307,96 @@ def test_a_server_that_dies_in_the_middle(table: PgServer, sink: Sink) -> None:
     assert ledger_agrees(table) == 6
 
 
+@pytest.mark.parametrize("bad_rows", ["reject", "fail"])
+def test_a_task_lands_once_in_a_table_with_a_key_of_its_own(table: PgServer, sink: Sink, bad_rows: str) -> None:
+    """Rows that are there break the table's key long before the ledger is asked: they are no bad rows."""
+    table.sql("ALTER TABLE t ADD PRIMARY KEY (id)")
+    assert sink.verdicts(numbers(1, bad_rows=bad_rows)) == ["DONE"]
+    done = sink.write(numbers(1, bad_rows=bad_rows), numbers(2, bad_rows=bad_rows))
+    assert [one["verdict"] for one in done["landings"]] == ["DUPLICATE", "DONE"], done
+    assert not done["landings"][0]["rejects"]
+    other = sink.write(numbers(3, bad_rows=bad_rows), landing(4, ID, [[1000], [4000]], bad_rows=bad_rows))
+    verdict = other["landings"][1]
+    assert verdict["verdict"] == ("DONE" if bad_rows == "reject" else "FAILED"), other
+    assert ledger_agrees(table) == (10 if bad_rows == "reject" else 9)
+
+
+def test_a_fenced_job_with_a_bad_row(table: PgServer, sink: Sink) -> None:
+    table.sql("ALTER TABLE t ADD CHECK (id <> 1001)")
+    table.sql(f"SELECT drover.fence('{UID}', 1)")
+    assert sink.verdicts(numbers(1)) == ["FENCED"]
+    assert ledger_agrees(table) == 0
+
+
+def test_a_fence_is_seen_whatever_the_role_prefers(table: PgServer) -> None:
+    """With a snapshot of its beginning the batch would not see a fence that came meanwhile."""
+    table.sql("CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+              " PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$;"
+              "CREATE TRIGGER gate BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION gate();"
+              "ALTER ROLE worker SET default_transaction_isolation = 'repeatable read'")
+    sink = Sink(kind="postgres", url=table.url(), password="rows")
+    holder = subprocess.Popen(["psql", "-Xqd", table.socket_url()], stdin=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdin
+        holder.stdin.write("SELECT pg_advisory_lock(4711) \\g /dev/null\n")
+        holder.stdin.flush()
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND granted = {}"
+        wait_until(lambda: table.value(held.format("true")) == "1", "the gate")
+        verdicts: list[str] = []
+        writer = threading.Thread(target=lambda: verdicts.extend(sink.verdicts(numbers(1))))
+        writer.start()
+        wait_until(lambda: table.value(held.format("false")) == "1", "a batch at the gate")
+        table.sql(f"SELECT drover.fence('{UID}', 1)")
+        holder.stdin.close()
+        writer.join(20)
+        assert verdicts == ["FENCED"] and ledger_agrees(table) == 0
+    finally:
+        holder.kill()
+        holder.wait()
+        table.sql("ALTER ROLE worker RESET default_transaction_isolation")
+        sink.close()
+
+
+def test_the_workers_role_runs_nothing_as_the_owner(table: PgServer) -> None:
+    """A type of the caller's in pg_temp is not taken for PostgreSQL's."""
+    for type_ in ("text", "uuid"):
+        done = subprocess.run(["psql", "-XqAt", "-d", table.socket_url("worker"), "-f", "-"], text=True,
+                              capture_output=True, check=False, input=f"""
+            CREATE FUNCTION pg_temp.who(v pg_catalog.{type_}) RETURNS bool LANGUAGE plpgsql AS
+                $$ BEGIN RAISE WARNING 'runs as %', current_user; RETURN true; END $$;
+            CREATE DOMAIN pg_temp.{type_} AS pg_catalog.{type_} CHECK (pg_temp.who(VALUE));
+            SELECT drover.commit_tasks('{{{UID}}}', '{{1}}', '{{7}}', '{{0}}', '{{0}}');
+            SELECT drover.landed('{{{UID}}}', '{{7}}', '{{0}}');
+            SELECT drover.fence('{OTHER}', 1);""")
+        assert done.returncode == 0, done.stderr
+        assert "runs as postgres" not in done.stderr
+        table.sql("TRUNCATE drover.ledger")
+
+
+def test_done_is_durable_whatever_the_role_prefers(table: PgServer) -> None:
+    table.sql("ALTER TABLE t ADD how text DEFAULT current_setting('synchronous_commit');"
+              "ALTER ROLE worker SET synchronous_commit = off")
+    try:
+        sink = Sink(kind="postgres", url=table.url(), password="rows")
+        assert sink.verdicts(numbers(1, n=1)) == ["DONE"]
+        sink.close()
+        assert table.value("SELECT how FROM t") == "on"
+    finally:
+        table.sql("ALTER ROLE worker RESET synchronous_commit")
+
+
+@pytest.mark.parametrize("how", [
+    "CREATE OR REPLACE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " IF NEW.text LIKE 'xx%' THEN RAISE EXCEPTION 'not x'; END IF; RETURN NEW; END $$;"
+    "CREATE TRIGGER picky BEFORE INSERT ON picky FOR EACH ROW EXECUTE FUNCTION picky()",
+    "CREATE INDEX ON picky (text); ALTER TABLE picky ALTER text SET STORAGE PLAIN"])
+def test_rows_that_a_trigger_or_an_index_refuses(table: PgServer, sink: Sink, how: str) -> None:
+    table.sql(f"DROP TABLE IF EXISTS picky; CREATE TABLE picky (text text); GRANT INSERT ON picky TO worker; {how}")
+    done = sink.write(landing(1, [["text", "text"]], [["a"], ["x" * 3000], ["b"]], table="picky"))["landings"][0]
+    assert done["verdict"] == "DONE" and [row for row, _, _ in done["rejects"]] == [1], done
+    assert ledger_agrees(table, "picky") == 2
+
+
 def test_a_fenced_job_lands_nothing_more(table: PgServer, sink: Sink) -> None:
     assert sink.verdicts(numbers(1)) == ["DONE"]
     end = {"job_end": {"sink": {"kind": "postgres", "table": "t"}, "uid": UID, "generation": 1, "fenced": True,
@@ -434,12 +524,45 @@ def test_a_table_that_changes_under_the_sink(table: PgServer, sink: Sink) -> Non
     assert sink.verdicts(numbers(1)) == ["DONE"]
     table.sql("ALTER TABLE t ALTER id TYPE text")
     assert sink.verdicts(numbers(2)) == ["DONE"]
+    assert ledger_agrees(table) == 6
+    table.sql("ALTER TABLE t ALTER id TYPE bigint USING id::bigint")
+    assert sink.verdicts(numbers(4, bad_rows="fail")) == ["DONE"]
+    assert ledger_agrees(table) == 9
     table.sql("ALTER TABLE t RENAME id TO other")
     done = sink.write(numbers(3))["landings"][0]
     assert done["verdict"] == "FAILED" and 'no column "id"' in done["error"]
     table.sql("DROP TABLE t")
     done = sink.write(numbers(3))["landings"][0]
     assert done["verdict"] == "FAILED" and "no table" in done["error"]
+
+
+def test_a_type_of_the_same_width_is_noticed(table: PgServer, sink: Sink) -> None:
+    """The bytes of a bigint are a time too: COPY takes them."""
+    assert sink.verdicts(numbers(1)) == ["DONE"]
+    table.sql("ALTER TABLE t ALTER id TYPE timestamptz USING 'epoch'")
+    done = sink.write(numbers(2))["landings"][0]
+    assert done["verdict"] == "FAILED" and "timestamp with time zone" in done["error"], done
+    assert table.value("SELECT count(*) FROM t") == "3"
+    table.sql("ALTER TABLE t RENAME TO old; CREATE TABLE t (id bigint); GRANT INSERT ON t TO worker")
+    assert sink.verdicts(numbers(2)) == ["DONE"]
+    table.sql("DROP TABLE old")
+
+
+def test_which_unique_indexes_are_keys(server: PgServer, sink: Sink) -> None:
+    target = {"kind": "postgres", "table": "keyed", "mode": "upsert", "key": ["id"]}
+    for index, rc in (("CREATE UNIQUE INDEX ON keyed (id) INCLUDE (v)", "OK"),
+                      ("ALTER TABLE keyed ADD UNIQUE (id) DEFERRABLE", "INVALID_SPEC"),
+                      ("CREATE UNIQUE INDEX ON keyed (id, v)", "INVALID_SPEC"),
+                      ("CREATE UNIQUE INDEX ON keyed (id) WHERE v > 0", "INVALID_SPEC")):
+        server.sql("DROP TABLE IF EXISTS keyed; CREATE TABLE keyed (id bigint, v bigint);"
+                   f"GRANT SELECT, INSERT, UPDATE ON keyed TO worker; {index}")
+        assert sink.say({"fits": {"sink": target, "columns": [["id", "int64"], ["v", "int64"]]}})["rc"] == rc, index
+
+
+def test_a_password_in_a_broken_url_is_not_told() -> None:
+    sink = Sink(kind="postgres", url="postgresql://worker:sec%zzret@127.0.0.1/postgres")
+    assert sink.check["rc"] == "INVALID_ARGUMENT" and "sec" not in sink.check["error"]
+    sink.close()
 
 
 def test_a_url_with_a_password_is_refused(server: PgServer) -> None:
@@ -452,6 +575,25 @@ def test_a_url_with_a_password_is_refused(server: PgServer) -> None:
 
 
 # ---- the server is at fault ----
+
+def test_a_database_that_lost_its_schema(table: PgServer) -> None:
+    """Its administrator's matter: no task fails by it."""
+    table.sql("DROP DATABASE IF EXISTS bare", "postgres")
+    table.sql("CREATE DATABASE bare", "postgres")
+    table.sql("CREATE TABLE t (id bigint); GRANT INSERT ON t TO worker", "bare")
+    sink = Sink(kind="postgres", url=table.url(database="bare"), password="rows")
+    answer = sink.write(numbers(1))
+    assert answer["rc"] == "UNAVAILABLE" and "drover sink init" in answer["error"], answer
+    sink.close()
+
+
+def test_authorities_that_are_configured_are_asked(table: PgServer) -> None:
+    """Without sslmode in the URL too: rows never go in the clear where TLS was meant."""
+    sink = Sink(kind="postgres", url=table.url(), password="rows", ca_pem="-----BEGIN CERTIFICATE-----\n")
+    answer = sink.write(numbers(1))
+    assert answer["rc"] == "UNAVAILABLE" and ("SSL" in answer["error"] or "certificate" in answer["error"]), answer
+    sink.close()
+
 
 def test_a_wrong_password(table: PgServer) -> None:
     sink = Sink(kind="postgres", url=table.url(), password="wrong")

@@ -156,9 +156,19 @@ void pg_batch_put_tasks(struct buf *sql, struct landing **list, size_t n, bool w
     }
 }
 
+void pg_batch_check(struct postgres *p, const struct pg_copy *c)
+{
+    buf_str(&p->checks, "SELECT drover.unchanged('");
+    pg_conn_quote(&p->checks, c->target->table, true);
+    buf_printf(&p->checks, "', '%s'); ", c->table->shape);
+}
+
+/* The table is asked for after its rows were sent: they hold a lock on it until the end. */
 enum pg_fault pg_batch_commit(struct postgres *p, struct landing **list, size_t n)
 {
     buf_clear(&p->sql);
+    p->sql.failed |= p->checks.failed;
+    buf_append(&p->sql, p->checks.data, p->checks.len);
     buf_str(&p->sql, "SELECT drover.commit_tasks(");
     pg_batch_put_tasks(&p->sql, list, n, true);
     buf_str(&p->sql, "); COMMIT");
@@ -180,6 +190,7 @@ void pg_batch_begin(struct postgres *p, struct buf *sql)
 static enum pg_fault copy_shape(struct postgres *p, const struct pg_copy *c, const char *stage,
                                 struct landing **list, size_t first, size_t n)
 {
+    pg_batch_check(p, c);
     pg_batch_begin(p, &p->sql);
     pg_copy_sql(c, stage, &p->sql);
     enum pg_fault fault = pg_conn_copy_begin(&p->conn, pg_batch_sql(&p->sql));
@@ -239,6 +250,7 @@ static bool copied(struct landing **list, size_t i)
 enum pg_fault pg_batch_write(struct postgres *p, struct landing **list, size_t n)
 {
     enum pg_fault fault = PG_FAULT_NONE;
+    buf_clear(&p->checks);
     for (size_t i = 0; i < n && fault == PG_FAULT_NONE; i++) {
         struct pg_copy c = {0};
         const char *stage = NULL;

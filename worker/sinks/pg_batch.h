@@ -26,7 +26,9 @@ struct postgres {
     size_t n_stages;
     uint32_t stage_number; /* of the next one; names are never used again */
     bool in_transaction;   /* BEGIN was sent, and neither COMMIT nor ROLLBACK */
+    bool ready;            /* the schema drover was found, of the right version */
     struct buf out, sql;
+    struct buf checks; /* statements: the tables of this transaction are as they were looked up */
 };
 
 /* ---- a transaction as a whole ---- */
@@ -51,6 +53,8 @@ enum pg_fault pg_batch_plan(struct postgres *p, struct landing *l, struct pg_cop
 enum pg_fault pg_batch_stage(struct postgres *p, const struct pg_copy *c,
                              const char **ret) MUST_CHECK;
 void pg_batch_forget_stages(struct postgres *p);
+/* Before COMMIT it will be asked whether the table is still what the rows were encoded for. */
+void pg_batch_check(struct postgres *p, const struct pg_copy *c);
 /* Sends what is in p->out when it is enough, or all of it. */
 enum pg_fault pg_batch_send(struct postgres *p, bool all) MUST_CHECK;
 

@@ -19,7 +19,7 @@
 enum pg_fault {
     PG_FAULT_NONE,
     PG_FAULT_DOWN,    /* the server's or the network's: the connection is to be given up */
-    PG_FAULT_DATA,    /* a value that the table does not take: SQLSTATE 22xxx, 23xxx */
+    PG_FAULT_DATA,    /* a row that the table does not take: its type, a constraint, a trigger */
     PG_FAULT_LEDGER,  /* a task has landed before */
     PG_FAULT_FENCED,  /* a job takes no more rows */
     PG_FAULT_AGAIN,   /* deadlock or serialization failure: the same once more */

@@ -93,11 +93,17 @@ enum pg_fault pg_batch_without_bad(struct postgres *p, struct landing *l)
     struct pg_copy c = {0};
     const char *stage = NULL;
     bool *bad = calloc(MAX(l->rows->n_rows, 1U), sizeof(*bad));
+    /* Rows that were encoded for a table that has been altered look like bad ones. */
+    pg_table_forget(&p->tables);
+    pg_batch_forget_stages(p);
+    buf_clear(&p->checks);
     enum pg_fault fault = pg_batch_plan(p, l, &c);
     if (!bad)
         landing_fail(l, LANDING_FAILED, "no memory to find the rows that do not fit");
     if (fault == PG_FAULT_NONE && l->verdict == LANDING_UNDECIDED)
         fault = pg_batch_stage(p, &c, &stage);
+    if (fault == PG_FAULT_NONE && l->verdict == LANDING_UNDECIDED)
+        pg_batch_check(p, &c);
     if (fault == PG_FAULT_NONE && l->verdict == LANDING_UNDECIDED && find_bad(&c, l, &p->out, bad))
         fault = narrow(p, &c, stage, l, bad);
     if (fault == PG_FAULT_NONE && l->verdict == LANDING_UNDECIDED) {

@@ -5,24 +5,30 @@
 #include "common/suggest.h"
 #include "pg_value.h"
 
-/* Columns in their order. A domain counts as its base type, an enum as text (its binary form is its
- * label). to_regclass gives NULL for a table that is not there. */
+/* Columns in their order. A domain counts as what it is made of in the end, an enum as text (its binary form
+ * is its label). to_regclass gives NULL for a table that is not there. */
 static const char QUERY_COLUMNS[] =
+    "WITH RECURSIVE made (attnum, type, typmod, not_null, has_default) AS ("
+    " SELECT attnum, atttypid, atttypmod, attnotnull, atthasdef OR attidentity <> ''"
+    " FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+    " UNION ALL"
+    " SELECT m.attnum, t.typbasetype, t.typtypmod, m.not_null OR t.typnotnull,"
+    " m.has_default OR t.typdefault IS NOT NULL"
+    " FROM made m JOIN pg_type t ON t.oid = m.type WHERE t.typtype = 'd') "
     "SELECT a.attname, format_type(a.atttypid, a.atttypmod),"
-    " CASE b.typtype WHEN 'e' THEN 25 ELSE b.oid END,"
-    " CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END,"
-    " a.attnotnull OR t.typnotnull, a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,"
-    " a.attgenerated <> '' OR a.attidentity = 'a' "
-    "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-    "JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END "
-    "WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+    " CASE b.typtype WHEN 'e' THEN 25 ELSE b.oid END, m.typmod, m.not_null, m.has_default,"
+    " a.attgenerated <> '' OR a.attidentity = 'a', drover.shape($1) "
+    "FROM made m JOIN pg_type b ON b.oid = m.type AND b.typtype <> 'd' "
+    "JOIN pg_attribute a ON a.attrelid = to_regclass($1) AND a.attnum = m.attnum ORDER BY a.attnum";
 
-/* Unique indexes without a condition or an expression, each as its sorted columns. */
+/* Unique indexes that ON CONFLICT can go by: no condition, no expression, not deferrable. Each as its
+ * sorted columns, without those that are only carried along (INCLUDE). */
 static const char QUERY_UNIQUE[] =
     "SELECT 1 FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid"
-    " AND i.indpred IS NULL AND i.indexprs IS NULL"
+    " AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL"
     " AND (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM pg_attribute a"
-    "      WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::smallint[])) = "
+    "      WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::smallint[])"
+    "[0 : i.indnkeyatts - 1])) = "
     "(SELECT array_agg(k ORDER BY k) FROM unnest($2::text[]) AS k)";
 
 static void table_free(struct pg_table *t)
@@ -34,6 +40,7 @@ static void table_free(struct pg_table *t)
         free(t->columns[i].type_name);
     }
     free(t->columns);
+    free(t->shape);
     free(t->name);
     free(t);
 }
@@ -57,8 +64,9 @@ static struct pg_table *table_read(const char *name, const PGresult *r)
     if (!t)
         return NULL;
     t->name = strdup(name);
+    t->shape = strdup(n > 0 ? PQgetvalue(r, 0, 7) : "");
     t->columns = calloc((size_t)MAX(n, 1), sizeof(*t->columns));
-    bool good = t->name && t->columns;
+    bool good = t->name && t->shape && t->columns;
     for (int i = 0; i < n && good; i++) {
         struct pg_column *c = &t->columns[t->n_columns++];
         *c = (struct pg_column){

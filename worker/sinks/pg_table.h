@@ -29,7 +29,7 @@ struct pg_table {
     char *name; /* as the job says */
     struct pg_column *columns;
     size_t n_columns;
-    bool known; /* there is such a table */
+    char *shape; /* drover.shape */
 };
 
 struct pg_tables {

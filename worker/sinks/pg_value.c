@@ -346,8 +346,9 @@ static bool put_array(struct buf *out, struct span text, char *why)
 {
     json_t *v = json_loadb(text.p, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     const size_t start = out->len;
-    bool good = json_is_array(v), nulls = false;
-    const size_t n = good ? json_array_size(v) : 0;
+    const bool array = json_is_array(v);
+    bool good = array, nulls = false;
+    const size_t n = array ? json_array_size(v) : 0;
     for (size_t i = 0; i < n; i++)
         nulls |= json_is_null(json_array_get(v, i));
     pg_value_put_i32(out, 0); /* the length, below */
@@ -372,7 +373,7 @@ static bool put_array(struct buf *out, struct span text, char *why)
         free(made);
     }
     json_decref(v);
-    if (!json_is_array(v) && n == 0 && !good)
+    if (!array)
         say(why, "not a JSON array", text);
     if (!good || !buf_ok(out)) {
         if (buf_ok(out))

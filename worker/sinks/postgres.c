@@ -22,7 +22,7 @@
 enum {
     AGAIN_MAX = 5, /* deadlocks in a row */
     AGAIN_WAIT_US = 20000,
-    VERSION = 1 /* of deploy/sql/drover.sql */
+    VERSION = 2 /* of deploy/sql/drover.sql */
 };
 
 static struct postgres *of(struct sink_conn *c)
@@ -69,6 +69,12 @@ static enum pg_fault land_halves(struct postgres *p, struct landing **list, size
     return fault == PG_FAULT_DOWN ? fault : land(p, list + n / 2, n - n / 2);
 }
 
+static void forget(struct postgres *p)
+{
+    pg_table_forget(&p->tables);
+    pg_batch_forget_stages(p);
+}
+
 /* What to do after a fault that is not the server's; DOWN when that came meanwhile. */
 static enum pg_fault after_fault(struct postgres *p, enum pg_fault fault, struct landing **list,
                                  size_t n, unsigned tries)
@@ -80,9 +86,19 @@ static enum pg_fault after_fault(struct postgres *p, enum pg_fault fault, struct
         if (fault == PG_FAULT_NONE && landed == 0 && tries >= AGAIN_MAX)
             return PG_FAULT_DOWN; /* the ledger says both: let the breaker have a look */
         return fault;
+    case PG_FAULT_DATA:
+        /* Where the table has a unique index of its own, rows that are there already break that one, long
+         * before the ledger is asked. */
+        if (mark_landed(p, list, n, &landed) == PG_FAULT_DOWN)
+            return PG_FAULT_DOWN;
+        if (landed > 0)
+            return PG_FAULT_NONE;
+        if (n > 1 || tries > 0 || !list[0]->target->fail_bad_rows)
+            break;
+        forget(p); /* rows for a table that has been altered look like bad ones */
+        return PG_FAULT_NONE;
     case PG_FAULT_CATALOG:
-        pg_table_forget(&p->tables);
-        pg_batch_forget_stages(p);
+        forget(p);
         if (tries == 0)
             return PG_FAULT_NONE;
         break;
@@ -100,7 +116,11 @@ static enum pg_fault after_fault(struct postgres *p, enum pg_fault fault, struct
     struct landing *l = list[0];
     if (fault == PG_FAULT_DATA && !l->target->fail_bad_rows) {
         fault = pg_batch_without_bad(p, l);
-        return fault == PG_FAULT_DOWN ? fault : PG_FAULT_NONE;
+        if (fault == PG_FAULT_NONE || fault == PG_FAULT_DOWN)
+            return fault;
+        /* Something else came up, such as its other writer's COMMIT: the next try tells. */
+        if (fault != PG_FAULT_FENCED && fault != PG_FAULT_REFUSED && tries < AGAIN_MAX)
+            return PG_FAULT_NONE;
     }
     landing_done(l);
     landing_fail(l, fault == PG_FAULT_FENCED ? LANDING_FENCED : LANDING_FAILED, "%s%s%s",
@@ -132,7 +152,15 @@ static int postgres_check(const struct sink_settings *s, struct error *e)
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(s->url, &why);
     if (!options) {
-        error_set(e, ERR_INVALID_ARGUMENT, "url: %s", why ? why : "no memory");
+        /* libpq quotes the part that it does not understand, which may be a password */
+        const bool secret = strchr(s->url, '@') || strstr(s->url, "password");
+        error_set(e, ERR_INVALID_ARGUMENT, "url: %.*s", why ? (int)strcspn(why, "\n") : 0,
+                  why ? why : "");
+        if (secret || !why)
+            error_set(
+                e, ERR_INVALID_ARGUMENT,
+                "url: it is not a valid postgresql:// address (%%XX in it must be hexadecimal, "
+                "[...] an IPv6 address)");
         PQfreemem(why);
         return ERR_INVALID_ARGUMENT;
     }
@@ -157,6 +185,7 @@ static void postgres_close(struct sink_conn *c)
     pg_conn_close(&p->conn);
     buf_done(&p->out);
     buf_done(&p->sql);
+    buf_done(&p->checks);
     free(p);
 }
 
@@ -168,6 +197,7 @@ static int postgres_open(const struct sink_settings *s, uint32_t timeout_ms, str
         return error_set(e, ERR_NOMEM, "no memory for a connection");
     buf_init(&p->out, 0);
     buf_init(&p->sql, 0);
+    buf_init(&p->checks, 0);
     const int rc = pg_conn_open(&p->conn, s, timeout_ms, e);
     if (rc != ERR_OK) {
         p->conn.ca_fd = -1;
@@ -175,16 +205,6 @@ static int postgres_open(const struct sink_settings *s, uint32_t timeout_ms, str
         return rc;
     }
     *ret = (struct sink_conn *)p;
-    return ERR_OK;
-}
-
-static int postgres_write(struct sink_conn *c, struct landing **list, size_t n, uint32_t timeout_ms,
-                          struct error *e)
-{
-    struct postgres *p = of(c);
-    pg_conn_begin(&p->conn, timeout_ms);
-    if (land(p, list, n) == PG_FAULT_DOWN)
-        return error_set(e, ERR_UNAVAILABLE, "%s", p->conn.message);
     return ERR_OK;
 }
 
@@ -214,6 +234,22 @@ static int check_version(struct postgres *p, struct error *e)
                 : "name: the database has no schema drover for this role: run `drover sink "
                   "init` (version %d, %d)",
         version, VERSION);
+}
+
+static int postgres_write(struct sink_conn *c, struct landing **list, size_t n, uint32_t timeout_ms,
+                          struct error *e)
+{
+    struct postgres *p = of(c);
+    pg_conn_begin(&p->conn, timeout_ms);
+    /* A database that is not ready is that for every job: its administrator's matter, not the tasks'. */
+    if (!p->ready && check_version(p, e) != ERR_OK) {
+        e->code = ERR_UNAVAILABLE;
+        return ERR_UNAVAILABLE;
+    }
+    p->ready = true;
+    if (land(p, list, n) == PG_FAULT_DOWN)
+        return error_set(e, ERR_UNAVAILABLE, "%s", p->conn.message);
+    return ERR_OK;
 }
 
 /* INSERT, and for upsert and merge SELECT and UPDATE and a temporary table. */
