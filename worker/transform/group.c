@@ -216,9 +216,14 @@ int group_add(struct group *g, struct eval *v, const struct sel *sel, struct err
     return rc;
 }
 
-/* Numbers of the other's groups here; a group that is new here is taken over. */
-static int map_groups(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+/* Numbers of the other's groups here; a group that is new here is taken over. cells: a vector for
+ * each key. */
+static int map_groups(struct group *g, const struct group *from, struct vec *cells, uint32_t *map,
+                      struct error *e)
 {
+    const struct vec *keys[PLAN_COLUMNS_MAX];
+    for (size_t c = 0; c < g->plan->n_keys; c++)
+        keys[c] = &cells[c];
     for (uint32_t i = 0; i < from->set.n; i++) {
         const struct keyset_entry *k = &from->set.entries[i];
         bool is_new;
@@ -227,23 +232,26 @@ static int map_groups(struct group *g, const struct group *from, uint32_t *map, 
             return full(g, e);
         if (!is_new)
             continue;
-        const struct vec *keys[PLAN_COLUMNS_MAX];
-        struct vec *cells = calloc(g->plan->n_keys + 1, sizeof *cells);
-        int rc = cells ? ERR_OK : ERR_NOMEM;
-        for (size_t c = 0; c < g->plan->n_keys && rc == ERR_OK; c++) {
-            rc = vec_init(&cells[c], g->plan->group_types[c]);
-            if (rc == ERR_OK)
-                store_load(&from->keys, c, NULL, i, 1, &cells[c]);
-            keys[c] = &cells[c];
-        }
-        bool ok = rc == ERR_OK && new_group(g, keys, 0);
-        for (size_t c = 0; cells && c < g->plan->n_keys; c++)
-            vec_done(&cells[c]);
-        free(cells);
-        if (!ok)
+        for (size_t c = 0; c < g->plan->n_keys; c++)
+            store_load(&from->keys, c, NULL, i, 1, &cells[c]);
+        if (!new_group(g, keys, 0))
             return full(g, e);
     }
     return ERR_OK;
+}
+
+static int merge_keys(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+{
+    size_t n = g->plan->n_keys;
+    struct vec *cells = calloc(n + 1, sizeof *cells);
+    int rc = cells ? ERR_OK : ERR_NOMEM;
+    for (size_t c = 0; c < n && rc == ERR_OK; c++)
+        rc = vec_init(&cells[c], g->plan->group_types[c]);
+    rc = rc == ERR_OK ? map_groups(g, from, cells, map, e) : error_set(e, ERR_NOMEM, "groups");
+    for (size_t c = 0; cells && c < n; c++)
+        vec_done(&cells[c]);
+    free(cells);
+    return rc;
 }
 
 static bool merge_distinct(struct group *g, const struct group *from, size_t k, const uint32_t *map)
@@ -269,7 +277,7 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
     uint32_t *map = calloc((size_t)n + 1, sizeof *map);
     int rc = map ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
     if (rc == ERR_OK && p->n_keys > 0)
-        rc = map_groups(g, from, map, e);
+        rc = merge_keys(g, from, map, e);
     if (rc == ERR_OK && p->n_keys == 0 && n > 0 && !reserve(g, 1))
         rc = full(g, e);
     for (size_t k = 0; k < p->n_aggs && rc == ERR_OK; k++) {

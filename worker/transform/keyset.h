@@ -10,7 +10,7 @@
 
 #include "vec.h"
 
-enum { KEYSET_NONE = UINT32_MAX };
+#define KEYSET_NONE UINT32_MAX
 
 struct keyset_entry {
     const char *p; /* readable KEYSET_PAD bytes on */

@@ -79,7 +79,7 @@ cell_at(struct eval *v, const struct csv_block *b, size_t row, const struct load
         c.null = true;
         return c;
     }
-    c.s = csv_raw(b, k, column->last);
+    c.s = csv_raw(b, k, k == b->rows[row]);
     c.null = c.s.len == 0;
     if (b->any_quote) {
         size_t from = (size_t)((const uint8_t *)c.s.p - b->data);

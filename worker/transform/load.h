@@ -13,8 +13,7 @@
 #include "eval.h"
 
 struct load_column {
-    uint32_t field;  /* of the row, from 0; of the batch */
-    bool last;       /* the row ends with it */
+    uint32_t field;  /* of the row or of the batch, from 0 */
     uint32_t column; /* of the eval */
     const char *name;
 };

@@ -1,0 +1,255 @@
+#include "write.h"
+
+#include <math.h>
+
+#include "digits.h"
+#include "textfloat.h"
+
+/* ---- copying text ---- */
+
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+static const uint8_t first_bytes[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                        255, 255, 255, 255, 255, 255, 255, 255};
+
+/* Copies sixteen bytes; are any of the first n what the mask function marks? */
+#define COPY_PLAIN(name, ...)                                                                      \
+    static inline bool name(char *to, struct span s, uint8_t delimiter UNUSED,                     \
+                            uint8_t quote UNUSED)                                                  \
+    {                                                                                              \
+        for (size_t k = 0; k < s.len; k += sizeof(bytes16)) {                                      \
+            bytes16 b, keep;                                                                       \
+            uint64_t any[2];                                                                       \
+            memcpy(&b, s.p + k, sizeof b);                                                         \
+            memcpy(to + k, &b, sizeof b);                                                          \
+            memcpy(&keep, first_bytes + 16 - MIN(s.len - k, (size_t)16), sizeof keep);             \
+            bytes16 found = (bytes16)(__VA_ARGS__) & keep;                                         \
+            memcpy(any, &found, sizeof any);                                                       \
+            if (any[0] | any[1])                                                                   \
+                return false;                                                                      \
+        }                                                                                          \
+        return true;                                                                               \
+    }
+COPY_PLAIN(copy_csv, (b == delimiter) | (b == quote) | (b == '\n') | (b == '\r'))
+COPY_PLAIN(copy_json, (b < 0x20) | (b == '"') | (b == '\\'))
+
+static char *quoted_csv(char *to, struct span s, uint8_t quote)
+{
+    *to++ = (char)quote;
+    for (size_t i = 0; i < s.len; i++) {
+        if ((uint8_t)s.p[i] == quote)
+            *to++ = (char)quote;
+        *to++ = s.p[i];
+    }
+    *to++ = (char)quote;
+    return to;
+}
+
+static char *escaped_json(char *to, struct span s)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = (uint8_t)s.p[i];
+        const char *at = c < 0x20 || c == '"' || c == '\\' ? strchr("\"\"\\\\\nn\rr\tt\bb\ff", c) : NULL;
+        if (c >= 0x20 && c != '"' && c != '\\') {
+            *to++ = (char)c;
+        } else if (c != 0 && at) {
+            *to++ = '\\';
+            *to++ = at[1];
+        } else {
+            memcpy(to, "\\u00", 4);
+            to[4] = hex[c >> 4];
+            to[5] = hex[c & 15];
+            to += 6;
+        }
+    }
+    return to;
+}
+
+/* ---- cells ---- */
+
+static inline char *put_text(const struct write *w, char *to, struct span s)
+{
+    if (w->format == WRITE_CSV) {
+        if (s.len == 0)
+            return quoted_csv(to, s, w->quote);
+        return copy_csv(to, s, w->delimiter, w->quote) ? to + s.len : quoted_csv(to, s, w->quote);
+    }
+    *to++ = '"';
+    to = copy_json(to, s, 0, 0) ? to + s.len : escaped_json(to, s);
+    *to++ = '"';
+    return to;
+}
+
+static char *put_float(const struct write *w, char *to, double x)
+{
+    if (w->format == WRITE_NDJSON && !isfinite(x)) {
+        memcpy(to, "null", 4);
+        return to + 4;
+    }
+    return to + textfloat_write(x, to);
+}
+
+static char *put_bool(const struct write *w, char *to, bool x)
+{
+    struct span s = w->format == WRITE_CSV ? (x ? SPAN("t") : SPAN("f"))
+                                           : (x ? SPAN("true") : SPAN("false"));
+    memcpy(to, s.p, s.len);
+    return to + s.len;
+}
+
+static inline char *put_num(char *to, const struct vec *v, uint32_t i)
+{
+    if (v->scale != VEC_MIXED)
+        return digits_write(to, v->i64[i], v->scale);
+    struct num x = vec_num(v, i);
+    if (!x.big)
+        return digits_write(to, x.m, x.scale);
+    struct buf text = {0};
+    big_text(x.big, &text);
+    memcpy(to, text.data, text.len);
+    to += text.len;
+    buf_done(&text);
+    return to;
+}
+
+static inline char *put_cell(const struct write *w, char *to, const struct vec *v, uint32_t i)
+{
+    if (vec_is_null(v, i)) {
+        memcpy(to, "null", 4);
+        return to + (w->format == WRITE_CSV ? 0 : 4);
+    }
+    switch (v->type) {
+    case SQLTYPE_BOOL:
+        return put_bool(w, to, v->b8[i]);
+    case SQLTYPE_NUMERIC:
+        return put_num(to, v, i);
+    case SQLTYPE_FLOAT8:
+        return put_float(w, to, v->f64[i]);
+    case SQLTYPE_TEXT:
+        return put_text(w, to, v->text[i]);
+    default:
+        return digits_write(to, v->i64[i], 0);
+    }
+}
+
+/* ---- rows ---- */
+
+/* The bytes that a row can take at most, with what may be written past its end. */
+static size_t row_bytes(const struct write *w, const struct vec *const *columns, uint32_t i)
+{
+    size_t factor = w->format == WRITE_CSV ? 2 : 6, n = 2 + VEC_PAD;
+    for (size_t k = 0; k < w->n_columns; k++) {
+        const struct vec *v = columns[k];
+        n += w->format == WRITE_NDJSON ? w->keys[k].len : 1;
+        if (v->type == SQLTYPE_TEXT)
+            n += vec_is_null(v, i) ? 4 : v->text[i].len * factor + 2;
+        else if (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED && !vec_is_null(v, i) &&
+                 vec_num(v, i).big)
+            n += big_digits(vec_num(v, i).big) + (size_t)vec_num(v, i).big->scale + 4;
+        else
+            n += DIGITS_ROOM;
+    }
+    return n;
+}
+
+static char *put_row(const struct write *w, char *to, const struct vec *const *columns, uint32_t i)
+{
+    for (size_t k = 0; k < w->n_columns; k++) {
+        if (w->format == WRITE_NDJSON) {
+            memcpy(to, w->keys[k].data, w->keys[k].len);
+            to += w->keys[k].len;
+        } else if (k > 0) {
+            *to++ = (char)w->delimiter;
+        }
+        to = put_cell(w, to, columns[k], i);
+    }
+    if (w->format == WRITE_NDJSON)
+        *to++ = '}';
+    *to++ = '\n';
+    return to;
+}
+
+static int flush(struct write *w, struct error *e)
+{
+    int rc = buf_ok(&w->out) ? ERR_OK : error_set(e, ERR_NOMEM, "output");
+    if (rc == ERR_OK && w->out.len > 0)
+        rc = w->flush(w->user, w->out.data, w->out.len, e);
+    w->out.len = 0;
+    return rc;
+}
+
+static int write_rows(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
+                      struct error *e)
+{
+    struct write *w = (struct write *)(void *)sink;
+    SEL_EACH(sel, i)
+    {
+        char *to = (char *)buf_reserve(&w->out, row_bytes(w, columns, i));
+        if (!to)
+            return error_set(e, ERR_NOMEM, "output");
+        w->out.len += (size_t)(put_row(w, to, columns, i) - to);
+        if (w->out.len >= WRITE_FLUSH_BYTES) {
+            int rc = flush(w, e);
+            if (rc)
+                return rc;
+        }
+    }
+    return ERR_OK;
+}
+
+int write_init(struct write *w, enum write_format format, const char *const *names, size_t n,
+               uint8_t delimiter, uint8_t quote, write_flush_fn *flush_fn, void *user,
+               struct error *e)
+{
+    *w = (struct write){.sink.rows = write_rows,
+                        .format = format,
+                        .delimiter = delimiter,
+                        .quote = quote,
+                        .flush = flush_fn,
+                        .user = user,
+                        .n_columns = n};
+    buf_init(&w->out, 0);
+    w->keys = calloc(n + 1, sizeof *w->keys);
+    bool ok = w->keys != NULL;
+    for (size_t k = 0; k < n && ok; k++) {
+        if (format == WRITE_NDJSON) {
+            buf_str(&w->keys[k], k == 0 ? "{" : ",");
+            buf_json_str(&w->keys[k], span_str(names[k]));
+            buf_byte(&w->keys[k], ':');
+            ok = buf_ok(&w->keys[k]);
+            continue;
+        }
+        struct span s = span_str(names[k]);
+        bool plain = s.len > 0 && !strchr(names[k], delimiter) && !strchr(names[k], quote) &&
+                     !strpbrk(names[k], "\r\n");
+        if (k > 0)
+            buf_byte(&w->out, delimiter);
+        char *to = (char *)buf_reserve(&w->out, s.len * 2 + 2);
+        ok = to != NULL;
+        if (ok)
+            w->out.len += plain ? s.len : (size_t)(quoted_csv(to, s, quote) - to);
+        if (ok && plain)
+            memcpy(to, s.p, s.len);
+    }
+    if (format == WRITE_CSV)
+        buf_byte(&w->out, '\n');
+    if (ok && buf_ok(&w->out))
+        return ERR_OK;
+    write_done(w);
+    return error_set(e, ERR_NOMEM, "output");
+}
+
+int write_end(struct write *w, struct error *e)
+{
+    return flush(w, e);
+}
+
+void write_done(struct write *w)
+{
+    for (size_t k = 0; w->keys && k < w->n_columns; k++)
+        buf_done(&w->keys[k]);
+    free(w->keys);
+    buf_done(&w->out);
+    *w = (struct write){0};
+}
