@@ -6,7 +6,7 @@ static int allocate(struct csv *c, size_t cap, struct error *e)
     uint8_t *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     uint32_t *ends = malloc((cap + CSVINDEX_SLACK + 2) * sizeof *ends);
     uint32_t *rows = malloc((cap + CSVINDEX_SLACK + 2) * sizeof *rows);
-    uint64_t *quotes = malloc((cap / 64 + 2) * sizeof *quotes);
+    uint64_t *quotes = calloc(cap / 64 + 1 + CSVINDEX_QUOTES_SLACK, sizeof *quotes);
     if (!memory || !ends || !rows || !quotes) {
         free(memory);
         free(ends);
@@ -115,7 +115,10 @@ static int index_block(struct csv *c, struct csvindex *x, struct error *e)
 int csv_next(struct csv *c, const struct csv_block **ret, struct error *e)
 {
     struct csvindex x;
-    c->lines += count_newlines(c->memory + CSV_PAD, c->used);
+    if (c->inner_lines) /* else each row was a line */
+        c->lines += count_newlines(c->memory + CSV_PAD, c->used);
+    else
+        c->lines += c->block.n_rows;
     for (;;) {
         int rc = refill(c, e);
         if (rc == ERR_OK)
@@ -132,6 +135,7 @@ int csv_next(struct csv *c, const struct csv_block **ret, struct error *e)
         if (rc)
             return rc;
     }
+    c->inner_lines = x.n_inner_lines > 0;
     c->used = x.n_rows > 0 ? x.ends[x.rows[x.n_rows - 1]] + 1 : c->len;
     c->block = (struct csv_block){.data = x.data,
                                   .ends = x.ends,

@@ -4,7 +4,7 @@
 static void index_scalar(struct csvindex *x)
 {
     bool inside = false, plain = true;
-    x->n_ends = x->n_rows = x->n_quotes = 0;
+    x->n_ends = x->n_rows = x->n_quotes = x->n_inner_lines = 0;
     for (size_t i = 0; i < x->n; i++) {
         uint8_t c = x->data[i];
         if (i % 64 == 0)
@@ -14,7 +14,9 @@ static void index_scalar(struct csvindex *x)
             inside = !inside;
             x->quotes[i / 64] |= UINT64_C(1) << (i % 64);
             x->n_quotes++;
-        } else if (!inside && (c == x->delimiter || c == '\n')) {
+        } else if (inside) {
+            x->n_inner_lines += c == '\n';
+        } else if (c == x->delimiter || c == '\n') {
             if (c == '\n')
                 x->rows[x->n_rows++] = (uint32_t)x->n_ends;
             x->ends[x->n_ends++] = (uint32_t)i;

@@ -15,7 +15,8 @@
 
 enum {
     CSVINDEX_STEP = 64,
-    CSVINDEX_SLACK = 64 /* entries that are written past the last one in ends and rows */
+    CSVINDEX_SLACK = 64, /* entries that are written past the last one in ends and rows */
+    CSVINDEX_QUOTES_SLACK = 2 /* words that are read past the last one in quotes */
 };
 
 struct csvindex {
@@ -25,30 +26,33 @@ struct csvindex {
     uint8_t delimiter, quote;
     uint32_t *ends;   /* room for n + CSVINDEX_SLACK: positions of delimiters and newlines */
     uint32_t *rows;   /* the same: the index in ends of each newline */
-    uint64_t *quotes; /* room for a bit for each byte: where the quotes are */
+    uint64_t *quotes; /* room for a bit for each byte, and CSVINDEX_QUOTES_SLACK words: the quotes */
     /* The result. */
     size_t n_ends, n_rows;
     size_t n_quotes;
+    size_t n_inner_lines; /* newlines inside quotes, which end no row */
     bool plain;    /* all bytes are ASCII and none is NUL */
     bool in_quote; /* the data end inside quotes */
 };
 
-/* The data begin at the start of a row. */
+/* The data begin at the start of a row. Bit i % 64 of word i / 64 of quotes says what byte i is: the
+ * order of bytes in a word must be little-endian for csvindex_quoted. */
 void csvindex_run(struct csvindex *x, enum simd simd);
 
-/* Is there a quote in [from, to)? */
+/* Is there a quote in [from, to)? A field of up to 56 bytes is one load and no branch that depends on
+ * where it stands. */
 static inline bool csvindex_quoted(const uint64_t *quotes, size_t from, size_t to)
 {
-    if (to == from)
-        return false;
-    size_t first = from / 64, last = (to - 1) / 64;
-    uint64_t head = ~UINT64_C(0) << (from % 64), tail = ~UINT64_C(0) >> (63 - (to - 1) % 64);
-    if (first == last)
-        return (quotes[first] & head & tail) != 0;
-    uint64_t any = (quotes[first] & head) | (quotes[last] & tail);
-    for (size_t i = first + 1; i < last; i++)
-        any |= quotes[i];
-    return any != 0;
+    enum { WINDOW = 56 };
+    const uint8_t *bits = (const uint8_t *)quotes;
+    uint64_t w;
+    for (; to - from > WINDOW; from += WINDOW) {
+        memcpy(&w, bits + from / 8, sizeof w);
+        if (w >> (from % 8) << (64 - WINDOW))
+            return true;
+    }
+    memcpy(&w, bits + from / 8, sizeof w);
+    return (w >> (from % 8) & ((UINT64_C(1) << (to - from)) - 1)) != 0;
 }
 
 #endif

@@ -8,7 +8,7 @@ CSVINDEX_TARGET static void CSVINDEX_NAME(struct csvindex *x)
 {
     uint32_t *ends = x->ends, *rows = x->rows;
     uint64_t inside = 0, odd = 0; /* all ones while inside quotes; bytes that are not plain */
-    size_t n_quotes = 0;
+    size_t n_quotes = 0, n_inner_lines = 0;
     for (size_t at = 0; at < x->n; at += CSVINDEX_STEP) {
         struct masks m;
         CSVINDEX_MASKS(x->data + at, x, &m);
@@ -27,6 +27,7 @@ CSVINDEX_TARGET static void CSVINDEX_NAME(struct csvindex *x)
             quoted ^= prefix_xor(m.quote);
             inside = (uint64_t)((int64_t)quoted >> 63);
         }
+        n_inner_lines += (size_t)__builtin_popcountll(m.newline & quoted);
         uint64_t newline = m.newline & ~quoted;
         uint64_t sep = (m.delimiter & ~quoted) | newline;
         uint32_t before = (uint32_t)(ends - x->ends);
@@ -47,6 +48,7 @@ CSVINDEX_TARGET static void CSVINDEX_NAME(struct csvindex *x)
     x->n_ends = (size_t)(ends - x->ends);
     x->n_rows = (size_t)(rows - x->rows);
     x->n_quotes = n_quotes;
+    x->n_inner_lines = n_inner_lines;
     x->plain = odd == 0;
     x->in_quote = inside != 0;
 }

@@ -17,10 +17,4 @@ enum parse parse_num(struct arena *a, struct span s, struct num *ret) MUST_CHECK
 enum parse parse_float(struct span s, double *ret) MUST_CHECK;
 enum parse parse_bool(struct span s, bool *ret) MUST_CHECK;
 
-/*
- * The common shapes without a branch for each digit: [-]digits[.digits] of up to 16 bytes after the
- * sign. The 16 bytes before the end of s must be readable. False: another shape; ask parse_num.
- */
-bool parse_decimal_fast(struct span s, int64_t *ret_m, uint8_t *ret_scale) MUST_CHECK;
-
 #endif

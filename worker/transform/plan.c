@@ -203,7 +203,6 @@ static void compile(void *user)
             job->rc = c->e->code != ERR_OK ? (int)c->e->code : error_set(c->e, ERR_NOMEM, "plan");
     }
     sqltext_free(tree);
-    pg_query_exit();
     for (size_t i = 0; c->columns && i < c->n_columns; i++)
         free(c->columns[i].name);
     free(c->columns);

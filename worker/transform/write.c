@@ -135,22 +135,33 @@ static inline char *put_cell(const struct write *w, char *to, const struct vec *
 
 /* ---- rows ---- */
 
-/* The bytes that a row can take at most, with what may be written past its end. */
-static size_t row_bytes(const struct write *w, const struct vec *const *columns, uint32_t i)
+/* What a row can take at most, with what may be written past its end: a part that is the same for
+ * all rows of a piece, and one that depends on texts and long numbers. */
+struct bound {
+    size_t fixed, factor;
+    const struct vec *texts[BATCH_COLUMNS_MAX];
+    size_t n_texts;
+};
+
+static size_t cell_bytes(const struct vec *v, uint32_t i, size_t factor)
 {
-    size_t factor = w->format == WRITE_CSV ? 2 : 6, n = 2 + VEC_PAD;
+    if (vec_is_null(v, i))
+        return 0;
+    if (v->type == SQLTYPE_TEXT)
+        return v->text[i].len * factor;
+    struct num x = vec_num(v, i);
+    return x.big ? big_digits(x.big) + (size_t)x.big->scale : 0;
+}
+
+static void begin_bound(struct bound *b, const struct write *w, const struct vec *const *columns)
+{
+    *b = (struct bound){.fixed = 2 + VEC_PAD, .factor = w->format == WRITE_CSV ? 2 : 6};
     for (size_t k = 0; k < w->n_columns; k++) {
         const struct vec *v = columns[k];
-        n += w->format == WRITE_NDJSON ? w->keys[k].len : 1;
-        if (v->type == SQLTYPE_TEXT)
-            n += vec_is_null(v, i) ? 4 : v->text[i].len * factor + 2;
-        else if (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED && !vec_is_null(v, i) &&
-                 vec_num(v, i).big)
-            n += big_digits(vec_num(v, i).big) + (size_t)vec_num(v, i).big->scale + 4;
-        else
-            n += DIGITS_ROOM;
+        b->fixed += DIGITS_ROOM + (w->format == WRITE_NDJSON ? w->keys[k].len : 1);
+        if (v->type == SQLTYPE_TEXT || (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED))
+            b->texts[b->n_texts++] = v;
     }
-    return n;
 }
 
 static char *put_row(const struct write *w, char *to, const struct vec *const *columns, uint32_t i)
@@ -179,22 +190,37 @@ static int flush(struct write *w, struct error *e)
     return rc;
 }
 
+/* Writes out what there is, and makes room for a row of n bytes. */
+static int make_room(struct write *w, size_t n, struct error *e)
+{
+    int rc = flush(w, e);
+    if (rc == ERR_OK && !buf_reserve(&w->out, MAX(n, (size_t)WRITE_FLUSH_BYTES)))
+        rc = error_set(e, ERR_NOMEM, "output");
+    return rc;
+}
+
 static int write_rows(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
                       struct error *e)
 {
     struct write *w = (struct write *)(void *)sink;
+    struct bound b;
+    begin_bound(&b, w, columns);
+    char *to = (char *)w->out.data + w->out.len;
     SEL_EACH(sel, i)
     {
-        char *to = (char *)buf_reserve(&w->out, row_bytes(w, columns, i));
-        if (!to)
-            return error_set(e, ERR_NOMEM, "output");
-        w->out.len += (size_t)(put_row(w, to, columns, i) - to);
-        if (w->out.len >= WRITE_FLUSH_BYTES) {
-            int rc = flush(w, e);
+        size_t n = b.fixed;
+        for (size_t k = 0; k < b.n_texts; k++)
+            n += cell_bytes(b.texts[k], i, b.factor);
+        if (__builtin_expect((size_t)((char *)w->out.data + w->out.cap - to) < n, 0)) {
+            w->out.len = (size_t)(to - (char *)w->out.data);
+            int rc = make_room(w, n, e);
             if (rc)
                 return rc;
+            to = (char *)w->out.data;
         }
+        to = put_row(w, to, columns, i);
     }
+    w->out.len = (size_t)(to - (char *)w->out.data);
     return ERR_OK;
 }
 
@@ -211,7 +237,7 @@ int write_init(struct write *w, enum write_format format, const char *const *nam
                         .n_columns = n};
     buf_init(&w->out, 0);
     w->keys = calloc(n + 1, sizeof *w->keys);
-    bool ok = w->keys != NULL;
+    bool ok = w->keys != NULL && n <= BATCH_COLUMNS_MAX && buf_reserve(&w->out, WRITE_FLUSH_BYTES);
     for (size_t k = 0; k < n && ok; k++) {
         if (format == WRITE_NDJSON) {
             buf_str(&w->keys[k], k == 0 ? "{" : ",");
