@@ -80,7 +80,8 @@ static void list_functions(void)
         printf("%s\t", f->name);
         for (size_t k = 0; k < f->n_args; k++)
             printf("%s%s", k > 0 ? ", " : "", sqltype_name(f->args[k]));
-        printf("\t%s\t%s\t%s\n", sqltype_name(f->result), f->example, f->answer ? f->answer : "NULL");
+        printf("\t%s\t%s\t%s\n", sqltype_name(f->result), f->example,
+               f->answer ? f->answer : "NULL");
     }
     exit(0);
 }
@@ -212,7 +213,8 @@ int main(int argc, char **argv)
                 continue;
             }
             check(transform_open(t, &w.sink, on_reject, &c, c.simd, &part, &e), &e);
-            check(transform_file(part, fd, &ranges[i], (const char *const *)names, n_names, &e), &e);
+            check(transform_file(part, fd, &ranges[i], (const char *const *)names, n_names, &e),
+                  &e);
             check(transform_merge(all, part, &e), &e);
             transform_close(part);
         }

@@ -109,10 +109,10 @@ static const char *result_name(const PgQuery__Node *node)
             return "coalesce";
         case PG_QUERY__NODE__NODE_MIN_MAX_EXPR:
             return node->min_max_expr->op == PG_QUERY__MIN_MAX_OP__IS_GREATEST ? "greatest"
-                                                                              : "least";
+                                                                               : "least";
         case PG_QUERY__NODE__NODE_A_EXPR:
             return node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_NULLIF ? "nullif"
-                                                                              : "?column?";
+                                                                               : "?column?";
         default:
             return "?column?";
         }
@@ -139,8 +139,7 @@ static bool add_result(struct analyze *c, const char *name, struct expr *x, bool
 
 static bool is_star(const PgQuery__Node *node)
 {
-    return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF &&
-           node->column_ref->n_fields == 1 &&
+    return node->node_case == PG_QUERY__NODE__NODE_COLUMN_REF && node->column_ref->n_fields == 1 &&
            node->column_ref->fields[0]->node_case == PG_QUERY__NODE__NODE_A_STAR;
 }
 
@@ -262,7 +261,8 @@ static bool add_order(struct analyze *c, const PgQuery__SelectStmt *s)
             for (size_t k = 0; x && k < p->n_results && at == SIZE_MAX; k++)
                 at = expr_equal(x, p->results[k].expr) ? k : at;
             if (at == SIZE_MAX && x && p->distinct)
-                return refused(c, x->at, "with DISTINCT, ORDER BY of what is not in the SELECT list");
+                return refused(c, x->at,
+                               "with DISTINCT, ORDER BY of what is not in the SELECT list");
             if (at == SIZE_MAX) {
                 if (!add_result(c, "order", x, true))
                     return false;

@@ -17,10 +17,10 @@
 
 struct analyze_column {
     char *name;
-    enum sqltype type;  /* OPEN: no use has decided */
-    enum sqltype weak;  /* what it is cast to; TEXT after casts to different types */
-    uint32_t at;        /* the use that decided */
-    bool given, used;   /* typed by the user; used in this pass */
+    enum sqltype type; /* OPEN: no use has decided */
+    enum sqltype weak; /* what it is cast to; TEXT after casts to different types */
+    uint32_t at;       /* the use that decided */
+    bool given, used;  /* typed by the user; used in this pass */
 };
 
 /* What an expression may hold. */

@@ -99,8 +99,8 @@ struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr *
             x->args[i] = analyze_coerce(c, args[i], func_arg(f, i), what);
         } else if (args[i]->type == SQLTYPE_BOOL) { /* t and f, not true and false */
             enum sqltype type = SQLTYPE_BOOL;
-            x->args[i] = analyze_call(c, func_find("bool letter", false, &type, 1, &known),
-                                      &args[i], 1, at);
+            x->args[i] =
+                analyze_call(c, func_find("bool letter", false, &type, 1, &known), &args[i], 1, at);
         } else {
             x->args[i] = args[i]->type == SQLTYPE_OPEN || args[i]->type == SQLTYPE_UNKNOWN
                              ? analyze_coerce(c, args[i], SQLTYPE_TEXT, what)
@@ -128,7 +128,8 @@ static struct expr *call_by_name(struct analyze *c, const char *name, bool is_op
     if (!known) {
         const char *near = func_nearest(name);
         return analyze_refuse(c, at, "there is no function \"%.100s\"%s%s%s", name,
-                              near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+                              near ? " (did you mean \"" : "", near ? near : "",
+                              near ? "\"?)" : "");
     }
     struct buf list;
     buf_init(&list, 200);
@@ -174,8 +175,10 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
     if (outer == ANALYZE_AGGREGATE)
         return analyze_refuse(c, at, "an aggregate inside an aggregate");
     if (outer == ANALYZE_ROW)
-        return analyze_refuse(c, at, "%s() is not allowed here: aggregates stand in SELECT, HAVING "
-                                     "and ORDER BY", name);
+        return analyze_refuse(c, at,
+                              "%s() is not allowed here: aggregates stand in SELECT, HAVING "
+                              "and ORDER BY",
+                              name);
     if (f->n_agg_order > 0 || f->agg_within_group)
         return analyze_refuse(c, at, "ORDER BY inside an aggregate is not supported");
     if (f->agg_star ? f->n_args != 0 : f->n_args != 1)
@@ -197,7 +200,8 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
         return analyze_refuse(c, at, "there is no aggregate %s(%s)", name,
                               f->agg_star ? "*" : sqltype_name(arg->type));
     if (arg && a.agg->arg != SQLTYPE_OPEN) {
-        bool open = arg->type == SQLTYPE_OPEN && (strcmp(name, "min") == 0 || strcmp(name, "max") == 0);
+        bool open =
+            arg->type == SQLTYPE_OPEN && (strcmp(name, "min") == 0 || strcmp(name, "max") == 0);
         if (!open)
             arg = analyze_coerce(c, arg, a.agg->arg, "the argument");
         if (!arg)
@@ -209,7 +213,7 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
         return analyze_refuse(c, at, "DISTINCT is supported in count, min and max");
     a.arg = arg;
     a.type = arg && arg->type == SQLTYPE_OPEN && a.agg->result == a.agg->arg ? SQLTYPE_OPEN
-                                                                          : a.agg->result;
+                                                                             : a.agg->result;
     return aggregate_node(c, &a, name);
 }
 
@@ -264,7 +268,8 @@ static struct expr *unary(struct analyze *c, const char *name, struct expr *x, e
         x = analyze_coerce(c, x, type, "what NOT turns");
     if (!x)
         return NULL;
-    enum sqltype of = x->type == SQLTYPE_OPEN || x->type == SQLTYPE_UNKNOWN ? SQLTYPE_TEXT : x->type;
+    enum sqltype of =
+        x->type == SQLTYPE_OPEN || x->type == SQLTYPE_UNKNOWN ? SQLTYPE_TEXT : x->type;
     if (x->type == SQLTYPE_UNKNOWN)
         x = analyze_coerce(c, x, SQLTYPE_TEXT, name);
     const struct func *f = func_find(name, true, &of, 1, &known);
@@ -382,8 +387,8 @@ static struct expr *null_if(struct analyze *c, struct expr *x, struct expr *y, u
     return z->args[1] && z->args[2] ? z : NULL;
 }
 
-static struct expr *is_distinct(struct analyze *c, const char *name, struct expr *x,
-                                struct expr *y, uint32_t at)
+static struct expr *is_distinct(struct analyze *c, const char *name, struct expr *x, struct expr *y,
+                                uint32_t at)
 {
     return x && y ? analyze_operator(c, name, x, y, at) : NULL;
 }
@@ -435,7 +440,8 @@ static struct expr *a_expr(struct analyze *c, const PgQuery__AExpr *a, uint32_t 
 /* ---- CASE and its like ---- */
 
 /* The arguments first, first + step, ... as one type. */
-static bool unify(struct analyze *c, struct expr *x, uint32_t first, uint32_t step, const char *what)
+static bool unify(struct analyze *c, struct expr *x, uint32_t first, uint32_t step,
+                  const char *what)
 {
     struct expr **values = arena_zalloc(&c->plan->arena, (x->n_args + 1) * sizeof(struct expr *));
     uint32_t n = 0;

@@ -145,8 +145,8 @@ static struct expr *literal(struct analyze *c, struct expr *x, enum sqltype type
         return analyze_refuse(c, x->at, "'%.*s' is no %s", (int)MIN(s.len, (size_t)60), s.p,
                               sqltype_name(type));
     if (why == PARSE_RANGE)
-        return analyze_refuse(c, x->at, "'%.*s' is out of range for %s", (int)MIN(s.len, (size_t)60),
-                              s.p, sqltype_name(type));
+        return analyze_refuse(c, x->at, "'%.*s' is out of range for %s",
+                              (int)MIN(s.len, (size_t)60), s.p, sqltype_name(type));
     return y;
 }
 
@@ -256,7 +256,8 @@ struct expr *analyze_cast(struct analyze *c, struct expr *x, enum sqltype type, 
     if (from == SQLTYPE_OPEN) {
         if (x->kind == EXPR_COLUMN) {
             struct analyze_column *column = &c->columns[x->column];
-            column->weak = column->weak == SQLTYPE_OPEN || column->weak == type ? type : SQLTYPE_TEXT;
+            column->weak =
+                column->weak == SQLTYPE_OPEN || column->weak == type ? type : SQLTYPE_TEXT;
         }
         from = type == SQLTYPE_TEXT ? SQLTYPE_BOOL : SQLTYPE_TEXT; /* any: a later pass decides */
     }
@@ -337,7 +338,7 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
     }
     if (types[0] == SQLTYPE_OPEN && types[1] == SQLTYPE_OPEN)
         types[0] = types[1] = SQLTYPE_TEXT; /* both open still: a later pass knows more */
-    if (strcmp(name, "||") == 0) { /* one text is enough: the other is shown as one */
+    if (strcmp(name, "||") == 0) {          /* one text is enough: the other is shown as one */
         bool text = types[0] == SQLTYPE_TEXT || types[1] == SQLTYPE_TEXT ||
                     (types[0] == SQLTYPE_UNKNOWN && types[1] == SQLTYPE_UNKNOWN);
         for (int i = 0; i < 2; i++) {
@@ -401,7 +402,8 @@ static struct expr *with_mods(struct analyze *c, struct expr *x, const int32_t *
     enum sqltype types[3] = {x->type, SQLTYPE_INT4, SQLTYPE_INT4};
     if (x->type == SQLTYPE_NUMERIC) {
         int32_t scale = n > 1 ? mods[1] : 0;
-        if (mods[0] < 1 || mods[0] > PRECISION_MAX || scale < -PRECISION_MAX || scale > PRECISION_MAX)
+        if (mods[0] < 1 || mods[0] > PRECISION_MAX || scale < -PRECISION_MAX ||
+            scale > PRECISION_MAX)
             return analyze_refuse(c, at, "numeric takes a precision of 1 to %d digits",
                                   PRECISION_MAX);
         args[1] = analyze_const_int(c, mods[0], at);

@@ -54,7 +54,7 @@ struct csv {
     uint64_t *quotes;
     bool end, started;
     bool inner_lines; /* a newline of the block stands inside quotes */
-    uint64_t lines; /* that ended before the block */
+    uint64_t lines;   /* that ended before the block */
     struct csv_block block;
 };
 

@@ -15,7 +15,7 @@
 
 enum {
     CSVINDEX_STEP = 64,
-    CSVINDEX_SLACK = 64, /* entries that are written past the last one in ends and rows */
+    CSVINDEX_SLACK = 64,      /* entries that are written past the last one in ends and rows */
     CSVINDEX_QUOTES_SLACK = 2 /* words that are read past the last one in quotes */
 };
 
@@ -24,15 +24,16 @@ struct csvindex {
     const uint8_t *data; /* readable up to the next multiple of CSVINDEX_STEP */
     size_t n;
     uint8_t delimiter, quote;
-    uint32_t *ends;   /* room for n + CSVINDEX_SLACK: positions of delimiters and newlines */
-    uint32_t *rows;   /* the same: the index in ends of each newline */
-    uint64_t *quotes; /* room for a bit for each byte, and CSVINDEX_QUOTES_SLACK words: the quotes */
+    uint32_t *ends; /* room for n + CSVINDEX_SLACK: positions of delimiters and newlines */
+    uint32_t *rows; /* the same: the index in ends of each newline */
+    uint64_t
+        *quotes; /* room for a bit for each byte, and CSVINDEX_QUOTES_SLACK words: the quotes */
     /* The result. */
     size_t n_ends, n_rows;
     size_t n_quotes;
     size_t n_inner_lines; /* newlines inside quotes, which end no row */
-    bool plain;    /* all bytes are ASCII and none is NUL */
-    bool in_quote; /* the data end inside quotes */
+    bool plain;           /* all bytes are ASCII and none is NUL */
+    bool in_quote;        /* the data end inside quotes */
 };
 
 /* The data begin at the start of a row. Bit i % 64 of word i / 64 of quotes says what byte i is: the

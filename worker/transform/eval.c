@@ -116,8 +116,8 @@ void eval_fault_value(struct eval *v, uint32_t row, const char *reason, const ch
     if (v->bad[row / 64] & bit)
         return;
     v->bad[row / 64] |= bit;
-    v->faults[v->n_faults++] =
-        (struct eval_fault){.row = row, .reason = reason, .column = column, .at = at, .value = value};
+    v->faults[v->n_faults++] = (struct eval_fault){
+        .row = row, .reason = reason, .column = column, .at = at, .value = value};
 }
 
 void eval_fault(struct eval *v, uint32_t row, const char *reason, const struct expr *at)

@@ -22,9 +22,9 @@ struct eval_fault {
 };
 
 struct eval {
-    struct arena scratch; /* of a block of rows */
-    char *room, *room_end;   /* for texts, from the scratch */
-    struct vec *columns;  /* by number */
+    struct arena scratch;  /* of a block of rows */
+    char *room, *room_end; /* for texts, from the scratch */
+    struct vec *columns;   /* by number */
     size_t n_columns;
     struct vec *nodes; /* by id */
     size_t n_nodes;

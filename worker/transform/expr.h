@@ -13,11 +13,11 @@ struct func;
 
 enum expr_kind {
     EXPR_CONST,
-    EXPR_COLUMN,  /* of the input, or of the groups: see expr_columns */
-    EXPR_CALL,    /* of a function with vectors as arguments */
-    EXPR_AND,     /* of two or more: the later ones see only the rows that are not decided yet */
+    EXPR_COLUMN, /* of the input, or of the groups: see expr_columns */
+    EXPR_CALL,   /* of a function with vectors as arguments */
+    EXPR_AND,    /* of two or more: the later ones see only the rows that are not decided yet */
     EXPR_OR,
-    EXPR_CASE,    /* condition, value, condition, value, ..., otherwise */
+    EXPR_CASE, /* condition, value, condition, value, ..., otherwise */
     EXPR_COALESCE,
     EXPR_AGGREGATE /* number `column` of the plan; only while the plan is made */
 };

@@ -28,8 +28,7 @@
 #define CAST(result, a, kernel, example, answer)                                                   \
     FN("cast", result, kernel, example, answer, FUNC_CAST, 1, SQLTYPE_##a)
 
-#define FN_TABLE(table, array)                                                                     \
-    const struct func_table table = {(array), ARRAY_LEN(array)}
+#define FN_TABLE(table, array) const struct func_table table = {(array), ARRAY_LEN(array)}
 
 /* The parameters of a kernel, marked as not all used. */
 #define KERNEL(name)                                                                               \

@@ -1,7 +1,7 @@
 /* fn_bool.c: NOT and the tests that are never NULL. AND and OR are eval.c's. */
 #include "fn.h"
 
-KERNEL(not)
+KERNEL(not )
 {
     SEL_EACH(sel, i)
     out->b8[i] = !args[0]->b8[i];

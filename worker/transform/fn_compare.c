@@ -13,7 +13,7 @@
     KERNEL(type##_##op)                                                                            \
     {                                                                                              \
         SEL_EACH(sel, i)                                                                           \
-        out->b8[i] = (order) sign 0;                                                               \
+        out->b8[i] = (order)sign 0;                                                                \
     }
 #define COMPARE_ALL(type, order)                                                                   \
     COMPARE(type, ==, eq, order)                                                                   \

@@ -34,7 +34,8 @@ KERNEL(multiply)
     SEL_EACH(sel, i)
     {
         double r = X * Y;
-        put(v, call, out, i, r, (isinf(r) && !isinf(X) && !isinf(Y)) || (r == 0 && X != 0 && Y != 0));
+        put(v, call, out, i, r,
+            (isinf(r) && !isinf(X) && !isinf(Y)) || (r == 0 && X != 0 && Y != 0));
     }
 }
 
@@ -90,8 +91,7 @@ KERNEL(power)
         if ((x == 0 && y < 0) || (x < 0 && !isinf(x) && !isinf(y) && floor(y) != y))
             eval_fault(v, i, FAULT_ARGUMENT, call);
         else
-            put(v, call, out, i, r,
-                !isinf(x) && !isinf(y) && (isinf(r) || (r == 0 && x != 0)));
+            put(v, call, out, i, r, !isinf(x) && !isinf(y) && (isinf(r) || (r == 0 && x != 0)));
     }
 }
 

@@ -87,7 +87,8 @@ KERNEL(same)
         OP2("/", sql, sql, sql, divide, "-7 * " one " / 2", "-3"),                                 \
         OP2("%", sql, sql, sql, modulo, "-7 * " one " % 3", "-1"),                                 \
         FN2("mod", sql, sql, sql, modulo, "mod(-7 * " one ", 3)", "-1"),                           \
-        OP1("-", sql, sql, negate, "-(" one ")", "-1"), OP1("+", sql, sql, same, "+(" one ")", "1"), \
+        OP1("-", sql, sql, negate, "-(" one ")", "-1"),                                            \
+        OP1("+", sql, sql, same, "+(" one ")", "1"),                                               \
         FN1("abs", sql, sql, absolute, "abs(-7 * " one ")", "7")
 
 static const struct func funcs[] = {

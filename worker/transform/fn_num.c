@@ -34,10 +34,8 @@ static bool add_fast(const struct vec *const *args, const struct sel *sel, struc
         return false;
     if (minus)
         SEL_EACH(sel, i)
-        over |= __builtin_sub_overflow(x[i], y[i], &r[i]);
-    else
-        SEL_EACH(sel, i)
-        over |= __builtin_add_overflow(x[i], y[i], &r[i]);
+    over |= __builtin_sub_overflow(x[i], y[i], &r[i]);
+    else SEL_EACH(sel, i) over |= __builtin_add_overflow(x[i], y[i], &r[i]);
     out->scale = args[0]->scale;
     return !over;
 }
@@ -153,8 +151,8 @@ static void round_any(struct eval *v, const struct expr *call, const struct vec 
 {
     const struct vec *x = args[0], *digits = call->n_args > 1 ? args[1] : NULL;
     int64_t to = digits ? digits->i64[0] : 0;
-    if (mode == BIG_HALF_AWAY && x->scale != VEC_MIXED && (!digits || digits->constant) && to >= 0 &&
-        x->scale > to && x->scale - to <= NUM_POW10_MAX) {
+    if (mode == BIG_HALF_AWAY && x->scale != VEC_MIXED && (!digits || digits->constant) &&
+        to >= 0 && x->scale > to && x->scale - to <= NUM_POW10_MAX) {
         round_down(x->i64, out->i64, sel, (int)(x->scale - to));
         out->scale = (int)to;
         return;

@@ -252,8 +252,9 @@ static void pad(struct eval *v, const struct expr *call, const struct vec *const
             continue;
         }
         size_t missing = want - have, chars = textcase_count(fill);
-        if (!room(v, call, out, i, MIN(s.len + (missing / chars + 1) * fill.len,
-                                       (size_t)TEXT_BYTES_MAX + (missing > TEXT_BYTES_MAX))))
+        if (!room(v, call, out, i,
+                  MIN(s.len + (missing / chars + 1) * fill.len,
+                      (size_t)TEXT_BYTES_MAX + (missing > TEXT_BYTES_MAX))))
             continue;
         char *to = v->room;
         size_t n = at_left ? put_fill(to, fill, chars, missing) : 0;

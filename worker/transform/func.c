@@ -4,9 +4,10 @@
 
 enum { NAMES_MAX = 512 };
 
-static const struct func_table *const tables[] = {
-    &fn_bool_table, &fn_cast_table, &fn_compare_table, &fn_float_table,
-    &fn_int_table,  &fn_num_table,  &fn_text_table,    &fn_text_edit_table};
+static const struct func_table *const tables[] = {&fn_bool_table,    &fn_cast_table,
+                                                  &fn_compare_table, &fn_float_table,
+                                                  &fn_int_table,     &fn_num_table,
+                                                  &fn_text_table,    &fn_text_edit_table};
 
 const struct func *func_at(size_t i)
 {
@@ -87,8 +88,8 @@ const struct func *func_cast(enum sqltype from, enum sqltype to)
 
 const char *func_nearest(const char *name)
 {
-    static const char *const others[] = {"coalesce", "nullif", "greatest", "least", "count", "sum",
-                                         "avg",      "min",    "max"};
+    static const char *const others[] = {"coalesce", "nullif", "greatest", "least", "count",
+                                         "sum",      "avg",    "min",      "max"};
     const char *names[NAMES_MAX];
     const struct func *f;
     size_t n = 0;

@@ -59,6 +59,6 @@ const struct func *func_find(const char *name, bool is_operator, const enum sqlt
 /* Argument i of the function; the last one of a variadic function goes on. */
 enum sqltype func_arg(const struct func *f, size_t i);
 const struct func *func_cast(enum sqltype from, enum sqltype to); /* NULL: there is no such cast */
-const char *func_nearest(const char *name); /* for "did you mean", or NULL */
+const char *func_nearest(const char *name);                       /* for "did you mean", or NULL */
 
 #endif

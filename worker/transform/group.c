@@ -6,12 +6,12 @@ struct group {
     const struct plan *plan;
     size_t limit_bytes;
     struct keyset set;
-    struct store keys;        /* what each group's key was when it first came */
-    struct arena memory;      /* of states */
-    struct buf key;           /* a row's key as bytes */
-    char **states;            /* of each aggregate, by group */
-    struct keyset *distinct;  /* of each aggregate: (group, value) that were counted */
-    uint32_t cap;             /* groups that states have room for */
+    struct store keys;         /* what each group's key was when it first came */
+    struct arena memory;       /* of states */
+    struct buf key;            /* a row's key as bytes */
+    char **states;             /* of each aggregate, by group */
+    struct keyset *distinct;   /* of each aggregate: (group, value) that were counted */
+    uint32_t cap;              /* groups that states have room for */
     uint32_t groups[VEC_ROWS]; /* of the rows of the block */
 };
 

@@ -130,7 +130,9 @@ void keyset_encode(const struct vec *v, uint32_t i, struct arena *scratch, struc
         encode_num(vec_num(v, i), scratch, out);
         break;
     case SQLTYPE_FLOAT8: {
-        double x = v->f64[i] == 0 ? 0 : v->f64[i] != v->f64[i] ? (double)__builtin_nan("") : v->f64[i];
+        double x = v->f64[i] == 0           ? 0
+                   : v->f64[i] != v->f64[i] ? (double)__builtin_nan("")
+                                            : v->f64[i];
         buf_append(out, &x, sizeof x);
         break;
     }

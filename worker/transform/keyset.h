@@ -21,8 +21,8 @@ struct keyset_entry {
 struct keyset {
     struct arena memory;
     struct keyset_entry *entries;
-    uint32_t *slots; /* number + 1; 0: free */
-    uint32_t n, cap; /* of entries */
+    uint32_t *slots;  /* number + 1; 0: free */
+    uint32_t n, cap;  /* of entries */
     uint32_t n_slots; /* a power of two, at least twice cap */
     size_t limit_bytes;
 };

@@ -71,8 +71,7 @@ static bool part_at(const struct like *l, const struct like_part *part, struct s
         if (at >= s.len)
             return false;
         uint32_t c = textcase_read(s.p + at, &len);
-        if (part->chars[k] != LIKE_ANY &&
-            part->chars[k] != (l->fold ? textcase_to_lower(c) : c))
+        if (part->chars[k] != LIKE_ANY && part->chars[k] != (l->fold ? textcase_to_lower(c) : c))
             return false;
         at += len;
     }

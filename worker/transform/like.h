@@ -8,7 +8,7 @@
 
 #include "common/arena.h"
 
-struct like_part { /* what stands between two % */
+struct like_part {         /* what stands between two % */
     const uint32_t *chars; /* characters; LIKE_ANY for _ */
     size_t n;
 };
@@ -16,7 +16,7 @@ struct like_part { /* what stands between two % */
 struct like {
     struct like_part *parts; /* n_parts - 1 signs % in all */
     size_t n_parts;
-    bool fold; /* without regard to case */
+    bool fold;           /* without regard to case */
     struct span literal; /* when the pattern has no _ and case counts: */
     enum { LIKE_GENERAL, LIKE_EQUAL, LIKE_PREFIX, LIKE_SUFFIX, LIKE_CONTAINS } shape;
 };

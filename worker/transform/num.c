@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 enum {
-    SIG_DIGITS_MIN = 16,   /* NUMERIC_MIN_SIG_DIGITS */
-    NBASE_DIGITS = 4,      /* DEC_DIGITS: PostgreSQL's numeric has base 10000 */
-    DIV_SCALE_MAX = 1000,  /* NUMERIC_MAX_DISPLAY_SCALE */
+    SIG_DIGITS_MIN = 16,     /* NUMERIC_MIN_SIG_DIGITS */
+    NBASE_DIGITS = 4,        /* DEC_DIGITS: PostgreSQL's numeric has base 10000 */
+    DIV_SCALE_MAX = 1000,    /* NUMERIC_MAX_DISPLAY_SCALE */
     ROUND_DIGITS_MAX = 2000, /* NUMERIC_MAX_RESULT_SCALE */
     EXPONENT_MAX = BIG_DIGITS_MAX,
     SMALL_DIGITS = 18, /* always fit into 64 bits */
@@ -346,8 +346,7 @@ bool num_neg(struct arena *a, struct num x, struct num *ret)
     return settle(big_neg(a, x.big, !x.big->neg), ret);
 }
 
-bool num_rescale(struct arena *a, struct num x, int32_t scale, enum big_round mode,
-                 struct num *ret)
+bool num_rescale(struct arena *a, struct num x, int32_t scale, enum big_round mode, struct num *ret)
 {
     if (!x.big) {
         int32_t down = x.scale - scale;
@@ -367,8 +366,7 @@ bool num_rescale(struct arena *a, struct num x, int32_t scale, enum big_round mo
     return b && settle(big_rescale(a, b, scale, mode), ret);
 }
 
-bool num_round(struct arena *a, struct num x, int64_t digits, enum big_round mode,
-               struct num *ret)
+bool num_round(struct arena *a, struct num x, int64_t digits, enum big_round mode, struct num *ret)
 {
     digits = MIN(MAX(digits, (int64_t)-ROUND_DIGITS_MAX), (int64_t)ROUND_DIGITS_MAX);
     if (digits >= 0)

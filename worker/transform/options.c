@@ -67,7 +67,8 @@ static int read_csv(const json_t *csv, struct options *o, struct error *e)
     if (rc == ERR_OK)
         rc = one_byte(json_object_get(csv, "quote"), "csv.quote", &o->csv.quote, e);
     if (rc == ERR_OK)
-        rc = choice(json_object_get(csv, "ragged"), "csv.ragged", ragged, ARRAY_LEN(ragged), &how, e);
+        rc = choice(json_object_get(csv, "ragged"), "csv.ragged", ragged, ARRAY_LEN(ragged), &how,
+                    e);
     if (rc == ERR_OK)
         rc = read_names(json_object_get(csv, "names"), o, e);
     if (rc)
@@ -93,7 +94,8 @@ static int read_types(const json_t *columns, struct options *o, struct error *e)
     if (!columns)
         return ERR_OK;
     if (!json_is_object(columns) || json_object_size(columns) > PLAN_COLUMNS_MAX)
-        return error_set(e, ERR_INVALID_SPEC, "columns: an object of names and types is wanted here");
+        return error_set(e, ERR_INVALID_SPEC,
+                         "columns: an object of names and types is wanted here");
     o->typed_names = calloc(json_object_size(columns) + 1, sizeof *o->typed_names);
     o->types = calloc(json_object_size(columns) + 1, sizeof *o->types);
     if (!o->typed_names || !o->types)

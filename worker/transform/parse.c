@@ -74,8 +74,8 @@ enum parse parse_bool(struct span s, bool *ret)
         const char *word;
         size_t min;
         bool value;
-    } words[] = {{"true", 1, true},   {"false", 1, false}, {"yes", 1, true}, {"no", 1, false},
-                 {"on", 2, true},     {"off", 2, false},   {"1", 1, true},   {"0", 1, false}};
+    } words[] = {{"true", 1, true}, {"false", 1, false}, {"yes", 1, true}, {"no", 1, false},
+                 {"on", 2, true},   {"off", 2, false},   {"1", 1, true},   {"0", 1, false}};
     s = trimmed(s);
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (s.len < words[i].min || s.len > strlen(words[i].word))

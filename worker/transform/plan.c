@@ -139,8 +139,7 @@ static bool keep_columns(struct analyze *c)
             ((struct expr *)(uintptr_t)p->row_nodes[k])->name =
                 p->columns[p->row_nodes[k]->column].name;
     for (size_t k = 0; k < p->n_group_nodes; k++)
-        if (p->group_nodes[k]->kind == EXPR_COLUMN &&
-            p->group_nodes[k]->column < p->n_keys &&
+        if (p->group_nodes[k]->kind == EXPR_COLUMN && p->group_nodes[k]->column < p->n_keys &&
             p->keys[p->group_nodes[k]->column]->kind == EXPR_COLUMN)
             ((struct expr *)(uintptr_t)p->group_nodes[k])->name =
                 p->columns[p->keys[p->group_nodes[k]->column]->column].name;
@@ -250,7 +249,10 @@ static void explain_columns(const struct plan *p, bool early, struct buf *out)
     for (size_t i = 0; i < p->n_columns; i++) {
         if (p->columns[i].type == SQLTYPE_OPEN || p->columns[i].early != early)
             continue;
-        buf_printf(out, "%s%s %s", any ? ", " : early ? "read: " : "read where true: ",
+        buf_printf(out, "%s%s %s",
+                   any     ? ", "
+                   : early ? "read: "
+                           : "read where true: ",
                    p->columns[i].name, sqltype_name(p->columns[i].type));
         any = true;
     }

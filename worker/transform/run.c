@@ -20,6 +20,7 @@ struct run {
     /* Where the rows of the piece come from, for rejects. */
     const struct csv_block *block;
     size_t first_row;
+    struct load_piece piece;
 };
 
 static enum sqltype *column_types(const struct plan *p)
@@ -35,8 +36,8 @@ static int init(struct run *r, struct sink *sink, struct error *e)
     const struct plan *p = r->plan;
     size_t limit = r->options.limit_bytes;
     enum sqltype *types = column_types(p);
-    int rc = types ? eval_init(&r->rows, p->row_nodes, p->n_row_nodes, types, p->n_columns)
-                   : ERR_NOMEM;
+    int rc =
+        types ? eval_init(&r->rows, p->row_nodes, p->n_row_nodes, types, p->n_columns) : ERR_NOMEM;
     free(types);
     if (rc == ERR_OK && p->grouped)
         rc = eval_init(&r->groups, p->group_nodes, p->n_group_nodes, p->group_types,
@@ -123,15 +124,16 @@ static int report(struct run *r, const struct eval *v, bool of_group, struct err
     for (uint32_t k = 0; k < v->n_faults; k++) {
         const struct eval_fault *f = &v->faults[k];
         bool from_text = f->column || f->value.p || strcmp(f->reason, FAULT_RAGGED) == 0;
-        struct run_reject reject = {
-            .line = of_group || !r->block ? 0 : csv_line(r->block, r->first_row + f->row),
-            .row = r->first_row + f->row,
-            .reason = f->reason,
-            .column = f->column,
-            .character = f->column || strcmp(f->reason, FAULT_RAGGED) == 0
-                             ? 0
-                             : sqltext_character(r->plan->sql, f->at),
-            .value = f->value};
+        struct run_reject reject = {.line = of_group || !r->block
+                                                ? 0
+                                                : csv_line(r->block, r->first_row + f->row),
+                                    .row = r->first_row + f->row,
+                                    .reason = f->reason,
+                                    .column = f->column,
+                                    .character = f->column || strcmp(f->reason, FAULT_RAGGED) == 0
+                                                     ? 0
+                                                     : sqltext_character(r->plan->sql, f->at),
+                                    .value = f->value};
         r->counts.rejects++;
         if (r->options.policy == RUN_FAIL)
             return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
@@ -162,22 +164,21 @@ static int give_results(struct run *r, struct eval *v, const struct sel *sel, st
 }
 
 static void load(struct run *r, const struct batch *b, const struct sel *sel,
-                 const struct load_column *columns, size_t n, uint8_t quote)
+                 const struct load_column *columns, size_t n)
 {
     for (size_t k = 0; k < n; k++) {
         if (b)
             load_batch(&r->rows, b, (uint32_t)r->first_row, sel, &columns[k]);
         else
-            load_csv(&r->rows, r->block, r->first_row, sel, &columns[k], quote);
+            load_csv(&r->rows, &r->piece, sel, &columns[k]);
     }
 }
 
-static int run_piece(struct run *r, const struct batch *b, struct sel sel, uint8_t quote,
-                     struct error *e)
+static int run_piece(struct run *r, const struct batch *b, struct sel sel, struct error *e)
 {
     struct eval *v = &r->rows;
     uint16_t where_room[VEC_ROWS], good_room[VEC_ROWS], late_room[VEC_ROWS];
-    load(r, b, &sel, r->early, r->n_early, quote);
+    load(r, b, &sel, r->early, r->n_early);
     sel = eval_good(v, &sel, good_room);
     if (r->plan->where) {
         const struct vec *where = eval_run(v, r->plan->where, &sel);
@@ -186,7 +187,7 @@ static int run_piece(struct run *r, const struct batch *b, struct sel sel, uint8
     }
     int rc = ERR_OK;
     if (sel.n > 0) {
-        load(r, b, &sel, r->late, r->n_late, quote);
+        load(r, b, &sel, r->late, r->n_late);
         sel = eval_good(v, &sel, late_room);
         rc = r->group ? group_add(r->group, v, &sel, e) : give_results(r, v, &sel, e);
     }
@@ -245,10 +246,13 @@ int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e)
             r->first_row = first;
             r->counts.rows += sel.n;
             eval_block(&r->rows);
-            if (!regular(r->block, first, sel.n, r->n_fields))
+            bool same = regular(r->block, first, sel.n, r->n_fields);
+            load_begin(&r->piece, r->block, first, sel.n, same ? (uint32_t)r->n_fields : 0,
+                       c->options.quote, c->simd);
+            if (!same)
                 rc = check_fields(r, c, &sel, room, e);
             if (rc == ERR_OK)
-                rc = run_piece(r, NULL, sel, c->options.quote, e);
+                rc = run_piece(r, NULL, sel, e);
         }
     }
     r->block = NULL;
@@ -264,7 +268,7 @@ int run_batch(struct run *r, const struct batch *b, struct error *e)
         r->first_row = first;
         r->counts.rows += sel.n;
         eval_block(&r->rows);
-        rc = run_piece(r, b, sel, 0, e);
+        rc = run_piece(r, b, sel, e);
     }
     return rc;
 }

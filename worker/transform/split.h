@@ -21,7 +21,7 @@ struct split {
     void *user;
     uint8_t quote;
     uint8_t *memory;
-    size_t at, len;  /* in memory: bytes looked at, bytes there */
+    size_t at, len; /* in memory: bytes looked at, bytes there */
     bool in_quote;
     struct split_point here; /* the next byte, and its line */
 };

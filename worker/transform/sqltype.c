@@ -4,11 +4,19 @@ static const struct type_name {
     const char *name;
     enum sqltype type;
 } type_names[] = {
-    {"boolean", SQLTYPE_BOOL},   {"bool", SQLTYPE_BOOL},
-    {"integer", SQLTYPE_INT4},   {"int", SQLTYPE_INT4},     {"int4", SQLTYPE_INT4},
-    {"bigint", SQLTYPE_INT8},    {"int8", SQLTYPE_INT8},    {"numeric", SQLTYPE_NUMERIC},
-    {"decimal", SQLTYPE_NUMERIC}, {"float8", SQLTYPE_FLOAT8}, {"double precision", SQLTYPE_FLOAT8},
-    {"text", SQLTYPE_TEXT},      {"varchar", SQLTYPE_TEXT},
+    {"boolean", SQLTYPE_BOOL},
+    {"bool", SQLTYPE_BOOL},
+    {"integer", SQLTYPE_INT4},
+    {"int", SQLTYPE_INT4},
+    {"int4", SQLTYPE_INT4},
+    {"bigint", SQLTYPE_INT8},
+    {"int8", SQLTYPE_INT8},
+    {"numeric", SQLTYPE_NUMERIC},
+    {"decimal", SQLTYPE_NUMERIC},
+    {"float8", SQLTYPE_FLOAT8},
+    {"double precision", SQLTYPE_FLOAT8},
+    {"text", SQLTYPE_TEXT},
+    {"varchar", SQLTYPE_TEXT},
 };
 
 const char *sqltype_name(enum sqltype type)
@@ -43,9 +51,10 @@ enum sqltype sqltype_of_name(const char *name)
 
 const char *const *sqltype_names(size_t *ret_n)
 {
-    static const char *const names[] = {"boolean", "integer", "int",              "bigint",
-                                        "numeric", "decimal", "double precision", "text",
-                                        "varchar", "float8",  "int4",             "int8"};
+    static const char *const names[] = {"boolean",          "integer", "int",
+                                        "bigint",           "numeric", "decimal",
+                                        "double precision", "text",    "varchar",
+                                        "float8",           "int4",    "int8"};
     *ret_n = ARRAY_LEN(names);
     return names;
 }

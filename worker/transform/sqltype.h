@@ -28,8 +28,8 @@ const char *sqltype_name(enum sqltype type);
 enum sqltype sqltype_of_name(const char *name);
 const char *const *sqltype_names(size_t *ret_n); /* of all, for suggestions */
 
-enum col_type sqltype_column(enum sqltype type);          /* of the batch that carries it */
-enum sqltype sqltype_of_column(enum col_type type);       /* TEXT for what has no type here */
+enum col_type sqltype_column(enum sqltype type);           /* of the batch that carries it */
+enum sqltype sqltype_of_column(enum col_type type);        /* TEXT for what has no type here */
 bool sqltype_casts_to(enum sqltype from, enum sqltype to); /* implicitly; from itself too */
 
 static inline bool sqltype_is_number(enum sqltype type)

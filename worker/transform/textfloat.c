@@ -70,7 +70,8 @@ enum textfloat textfloat_read(struct span s, double *ret)
         s.p++;
         s.len--;
     }
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || (s.p[s.len - 1] >= '\t' && s.p[s.len - 1] <= '\r')))
+    while (s.len > 0 &&
+           (s.p[s.len - 1] == ' ' || (s.p[s.len - 1] >= '\t' && s.p[s.len - 1] <= '\r')))
         s.len--;
     if (s.len == 0 || s.len > TEXTFLOAT_READ_MAX || memchr(s.p, 'x', s.len) ||
         memchr(s.p, 'X', s.len) || memchr(s.p, '(', s.len) || memchr(s.p, '\0', s.len))

@@ -25,11 +25,11 @@ enum {
 
 struct vec {
     enum sqltype type;
-    bool constant;    /* all rows hold the same; NULL then means that all are */
-    bool has_nulls;   /* else the bitmap is not valid */
-    bool ascii;       /* TEXT: no byte of a row that is not NULL is above 127 */
-    int scale;        /* NUMERIC: of all rows, none of which is big; or VEC_MIXED */
-    uint8_t *scales;  /* NUMERIC, when mixed */
+    bool constant;   /* all rows hold the same; NULL then means that all are */
+    bool has_nulls;  /* else the bitmap is not valid */
+    bool ascii;      /* TEXT: no byte of a row that is not NULL is above 127 */
+    int scale;       /* NUMERIC: of all rows, none of which is big; or VEC_MIXED */
+    uint8_t *scales; /* NUMERIC, when mixed */
     union {
         uint8_t *b8;
         int64_t *i64; /* INT4, INT8; NUMERIC: mantissas */

@@ -23,7 +23,7 @@ static const uint8_t first_bytes[32] = {255, 255, 255, 255, 255, 255, 255, 255,
             memcpy(&b, s.p + k, sizeof b);                                                         \
             memcpy(to + k, &b, sizeof b);                                                          \
             memcpy(&keep, first_bytes + 16 - MIN(s.len - k, (size_t)16), sizeof keep);             \
-            bytes16 found = (bytes16)(__VA_ARGS__) & keep;                                         \
+            bytes16 found = (bytes16)(__VA_ARGS__)&keep;                                           \
             memcpy(any, &found, sizeof any);                                                       \
             if (any[0] | any[1])                                                                   \
                 return false;                                                                      \
@@ -50,7 +50,8 @@ static char *escaped_json(char *to, struct span s)
     static const char hex[] = "0123456789abcdef";
     for (size_t i = 0; i < s.len; i++) {
         uint8_t c = (uint8_t)s.p[i];
-        const char *at = c < 0x20 || c == '"' || c == '\\' ? strchr("\"\"\\\\\nn\rr\tt\bb\ff", c) : NULL;
+        const char *at =
+            c < 0x20 || c == '"' || c == '\\' ? strchr("\"\"\\\\\nn\rr\tt\bb\ff", c) : NULL;
         if (c >= 0x20 && c != '"' && c != '\\') {
             *to++ = (char)c;
         } else if (c != 0 && at) {
@@ -92,8 +93,8 @@ static char *put_float(const struct write *w, char *to, double x)
 
 static char *put_bool(const struct write *w, char *to, bool x)
 {
-    struct span s = w->format == WRITE_CSV ? (x ? SPAN("t") : SPAN("f"))
-                                           : (x ? SPAN("true") : SPAN("false"));
+    struct span s =
+        w->format == WRITE_CSV ? (x ? SPAN("t") : SPAN("f")) : (x ? SPAN("true") : SPAN("false"));
     memcpy(to, s.p, s.len);
     return to + s.len;
 }
