@@ -52,20 +52,20 @@ static bool sum_spill(struct sum *s, const struct big *x, struct arena *a)
 /* Adds m * 10^-scale. */
 static bool sum_add(struct sum *s, num_wide m, int32_t scale, struct arena *a)
 {
-    num_wide to = s->m, total;
+    num_wide to = s->m, add = m, total;
     int32_t up = scale - s->scale;
-    bool fits = abs(up) <= NUM_POW10_MAX;
-    if (fits && up > 0)
-        fits = !__builtin_mul_overflow(to, (num_wide)num_pow10[up], &to);
-    if (fits && up < 0)
-        fits = !__builtin_mul_overflow(m, (num_wide)num_pow10[-up], &m);
-    if (fits && !__builtin_add_overflow(to, m, &total)) {
+    bool over = abs(up) > NUM_POW10_MAX;
+    if (!over && up > 0)
+        over = __builtin_mul_overflow(to, (num_wide)num_pow10[up], &to);
+    if (!over && up < 0)
+        over = __builtin_mul_overflow(add, (num_wide)num_pow10[-up], &add);
+    if (!over && !__builtin_add_overflow(to, add, &total)) {
         s->m = total;
         s->scale = MAX(s->scale, scale);
         return true;
     }
     const struct big *old = big_from_i128(a, s->m, s->scale);
-    const struct big *b = big_from_i128(a, m, up < 0 && fits ? s->scale : scale);
+    const struct big *b = big_from_i128(a, m, scale);
     s->m = 0;
     return old && b && sum_spill(s, old, a) && sum_spill(s, b, a);
 }
@@ -92,10 +92,13 @@ UPDATE(sum_num_update)
     SEL_EACH(sel, i)
     {
         struct sum *s = STATE(struct sum, i);
-        if (s->scale == arg->scale && !__builtin_add_overflow(s->m, arg->i64[i], &s->m))
+        num_wide total;
+        if (s->scale == arg->scale && !__builtin_add_overflow(s->m, arg->i64[i], &total)) {
+            s->m = total;
             s->n++;
-        else
+        } else {
             ok &= sum_add_num(s, vec_num(arg, i), a);
+        }
     }
     return ok;
 }

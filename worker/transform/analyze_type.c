@@ -310,6 +310,24 @@ static bool arithmetic(const char *name)
     return name[1] == '\0' && strchr("+-*/%^", name[0]) != NULL;
 }
 
+/* A comparison of which both sides are open decides nothing: a later pass knows more, or both are
+ * text in the end. */
+static struct expr *compare_open(struct analyze *c, const char *name, struct expr **args,
+                                 uint32_t at)
+{
+    static const enum sqltype texts[2] = {SQLTYPE_TEXT, SQLTYPE_TEXT};
+    bool known;
+    const struct func *f = func_find(name, true, texts, 2, &known);
+    if (!f)
+        return analyze_refuse(c, at, "the operator %s is not supported", name);
+    struct expr *x = analyze_node(c, EXPR_CALL, f->result, at, 2);
+    if (x) {
+        x->func = f;
+        memcpy(x->args, args, 2 * sizeof x->args[0]);
+    }
+    return x;
+}
+
 struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *x, struct expr *y,
                               uint32_t at)
 {
@@ -337,7 +355,7 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
             decide(c, args[i], types[i], at);
     }
     if (types[0] == SQLTYPE_OPEN && types[1] == SQLTYPE_OPEN)
-        types[0] = types[1] = SQLTYPE_TEXT; /* both open still: a later pass knows more */
+        return compare_open(c, name, args, at);
     if (strcmp(name, "||") == 0) {          /* one text is enough: the other is shown as one */
         bool text = types[0] == SQLTYPE_TEXT || types[1] == SQLTYPE_TEXT ||
                     (types[0] == SQLTYPE_UNKNOWN && types[1] == SQLTYPE_UNKNOWN);

@@ -1,16 +1,18 @@
 #include "textfloat.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
-enum { DIGITS_MIN = 15, DIGITS_MAX = 17, EXPONENT_LOW = -4, EXPONENT_HIGH = 15 };
+enum { DIGITS_SURE = 15, DIGITS_MAX = 17, EXPONENT_LOW = -4, EXPONENT_HIGH = 15 };
 
-/* The shortest of 15 to 17 digits that reads back; then without zeros at the end. */
+/* The shortest that reads back. Fewer than 15 digits need not be tried, as they would only end in
+ * zeros, except for subnormal numbers, which have less precision. */
 static int shortest(double x, char digits[TEXTFLOAT_MAX], int *ret_exponent)
 {
     char text[TEXTFLOAT_MAX * 2];
-    for (int precision = DIGITS_MIN; precision <= DIGITS_MAX; precision++) {
+    for (int precision = x < DBL_MIN ? 1 : DIGITS_SURE; precision <= DIGITS_MAX; precision++) {
         snprintf(text, sizeof text, "%.*e", precision - 1, x);
         if (precision == DIGITS_MAX || strtod(text, NULL) == x)
             break;
@@ -73,8 +75,7 @@ enum textfloat textfloat_read(struct span s, double *ret)
     while (s.len > 0 &&
            (s.p[s.len - 1] == ' ' || (s.p[s.len - 1] >= '\t' && s.p[s.len - 1] <= '\r')))
         s.len--;
-    if (s.len == 0 || s.len > TEXTFLOAT_READ_MAX || memchr(s.p, 'x', s.len) ||
-        memchr(s.p, 'X', s.len) || memchr(s.p, '(', s.len) || memchr(s.p, '\0', s.len))
+    if (s.len == 0 || s.len > TEXTFLOAT_READ_MAX || memchr(s.p, '\0', s.len))
         return TEXTFLOAT_MALFORMED;
     memcpy(text, s.p, s.len);
     text[s.len] = '\0';
