@@ -230,7 +230,8 @@ BEGIN
   EXCEPTION WHEN OTHERS THEN
     all_rows := '[]';
   END;
-  one_q := shown(q, n, '(SELECT ($1::input).*) input');
+  -- OFFSET 0 keeps the planner from computing what a CASE or AND does not reach.
+  one_q := shown(q, n, '(SELECT ($1::input).* OFFSET 0) input');
   FOR r IN SELECT * FROM input ORDER BY id LOOP
     BEGIN
       EXECUTE one_q INTO one USING r;
@@ -387,11 +388,11 @@ def has_simd(name: str) -> bool:
 
 
 AGGREGATES = ["count(*)", "count(i)", "count(s)", "sum(i)", "sum(k)", "sum(n)", "avg(i)", "avg(n)", "min(i)", "max(k)",
-              "min(n)", "max(n)", "min(s)", "max(t)", "bool_and(b)", "bool_or(b)", "every(b)", "count(DISTINCT i)",
+              "round(min(n), 25)", "round(max(n), 25)", "min(s)", "max(t)", "bool_and(b)", "bool_or(b)", "every(b)", "count(DISTINCT i)",
               "count(DISTINCT n)", "count(DISTINCT s)", "sum(n * 1.21)", "avg(n / 3)", "max(lower(s))",
               "sum(i) FILTER (WHERE i > 0)", "count(*) FILTER (WHERE b)", "min(f)", "max(f)", "sum(m / 7)",
               "count(DISTINCT f)", "round(avg(n), 2)", "max(i) - min(i)", "sum(n) / count(*)", "coalesce(sum(m), 0)"]
-KEYS = ["b", "i", "n", "s", "lower(t)", "i % 3", "f", "length(s)", "n > 0", "round(n)", "coalesce(b, false)"]
+KEYS = ["b", "i", "round(n, 25)", "s", "lower(t)", "i % 3", "f", "length(s)", "n > 0", "round(n)", "coalesce(b, false)"]
 
 
 def test_groups(postgres: PostgresServer, tmp_path: Path) -> None:

@@ -246,6 +246,7 @@ static struct span extreme_text(const struct extreme *x)
     return (struct span){x->text.p, x->text.len};
 }
 
+/* Of equal values the last one stays, as in PostgreSQL: 1.5 and 1.50 show which. */
 #define EXTREME(name, better_int, better)                                                          \
     UPDATE(name##_int_update)                                                                      \
     {                                                                                              \
@@ -331,8 +332,8 @@ static struct span extreme_text(const struct extreme *x)
         return extreme_keep_text(to, extreme_text(from), a);                                       \
     }
 
-EXTREME(min, <, < 0)
-EXTREME(max, >, > 0)
+EXTREME(min, <=, <= 0)
+EXTREME(max, >=, >= 0)
 
 FINISH(extreme_int_finish)
 {

@@ -68,7 +68,8 @@ struct expr *analyze_const(struct analyze *c, const PgQuery__AConst *k, uint32_t
 struct expr *analyze_const_bool(struct analyze *c, bool b, uint32_t at) MUST_CHECK;
 struct expr *analyze_const_int(struct analyze *c, int64_t i, uint32_t at) MUST_CHECK;
 struct expr *analyze_const_null(struct analyze *c, uint32_t at) MUST_CHECK;
-/* A call of which all arguments are constants becomes one, unless computing it is an error. */
+/* A call of which all arguments are constants becomes one, unless computing it is an error; so does
+ * one with NULL for an argument, if it is NULL then. */
 struct expr *analyze_fold(struct analyze *c, struct expr *x) MUST_CHECK;
 enum sqltype analyze_type_name(struct analyze *c, const PgQuery__TypeName *t, uint32_t at,
                                int32_t ret_mods[2], size_t *ret_n_mods) MUST_CHECK;

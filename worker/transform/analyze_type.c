@@ -179,7 +179,17 @@ struct expr *analyze_fold(struct analyze *c, struct expr *x)
     enum { ARGS_MAX = 16 };
     const struct expr *nodes[ARGS_MAX + 1];
     struct eval v;
-    if (!x || x->kind != EXPR_CALL || x->n_args > ARGS_MAX)
+    if (!x || x->kind != EXPR_CALL)
+        return x;
+    for (uint32_t i = 0; i < x->n_args && !(x->func->flags & FUNC_NULLS); i++) {
+        if (x->args[i]->kind != EXPR_CONST || !x->args[i]->null)
+            continue;
+        struct expr *null = analyze_node(c, EXPR_CONST, x->type, x->at, 0);
+        if (null)
+            null->null = true;
+        return null;
+    }
+    if (x->n_args > ARGS_MAX)
         return x;
     for (uint32_t i = 0; i < x->n_args; i++) {
         if (x->args[i]->kind != EXPR_CONST || x->args[i]->type == SQLTYPE_UNKNOWN)

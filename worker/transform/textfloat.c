@@ -7,6 +7,25 @@
 
 enum { DIGITS_SURE = 15, DIGITS_MAX = 17, EXPONENT_LOW = -4, EXPONENT_HIGH = 15 };
 
+/*
+ * Does the decimal lie exactly between x and a neighbour? It reads back as x if x is even, but
+ * PostgreSQL does not rely on how others round ties, and takes more digits.
+ */
+static bool on_boundary(const char *decimal, double x)
+{
+    enum { EXACT_DIGITS = 40 };
+    char want[64], have[64];
+    long double y = strtold(decimal, NULL);
+    long double up = ((long double)x + (long double)nextafter(x, INFINITY)) / 2;
+    long double down = ((long double)x + (long double)nextafter(x, 0)) / 2;
+    if (y != up && y != down)
+        return false;
+    snprintf(want, sizeof want, "%.*Le", EXACT_DIGITS, y);
+    size_t n = strcspn(decimal, "e"); /* the rest of the exact value must be zeros */
+    snprintf(have, sizeof have, "%.*s", (int)n, decimal);
+    return strncmp(want, have, n) == 0 && strspn(want + n, "0") == strcspn(want + n, "e");
+}
+
 /* The shortest that reads back. Fewer than 15 digits need not be tried, as they would only end in
  * zeros, except for subnormal numbers, which have less precision. */
 static int shortest(double x, char digits[TEXTFLOAT_MAX], int *ret_exponent)
@@ -14,7 +33,7 @@ static int shortest(double x, char digits[TEXTFLOAT_MAX], int *ret_exponent)
     char text[TEXTFLOAT_MAX * 2];
     for (int precision = x < DBL_MIN ? 1 : DIGITS_SURE; precision <= DIGITS_MAX; precision++) {
         snprintf(text, sizeof text, "%.*e", precision - 1, x);
-        if (precision == DIGITS_MAX || strtod(text, NULL) == x)
+        if (precision == DIGITS_MAX || (strtod(text, NULL) == x && !on_boundary(text, x)))
             break;
     }
     int n = 0;
