@@ -20,7 +20,8 @@ struct analyze_column {
     enum sqltype type; /* OPEN: no use has decided */
     enum sqltype weak; /* what it is cast to; TEXT after casts to different types */
     uint32_t at;       /* the use that decided */
-    bool given, used;  /* typed by the user; used in this pass */
+    bool decided;      /* by the use at `at` */
+    bool used;         /* in this pass */
 };
 
 /* What an expression may hold. */
@@ -48,6 +49,11 @@ struct expr *analyze_func_call(struct analyze *c, const PgQuery__FuncCall *f) MU
 struct expr *analyze_cast_node(struct analyze *c, const PgQuery__TypeCast *t) MUST_CHECK;
 
 struct expr *analyze_refuse(struct analyze *c, uint32_t at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* `: amount is numeric by its use at character 46`, for the first of the expressions that is a column
+ * with a type that a use decided; else "". Returns ret. */
+enum { ANALYZE_BECAUSE_LEN = 200 };
+const char *analyze_because(struct analyze *c, struct expr *const *args, uint32_t n,
+                            char ret[ANALYZE_BECAUSE_LEN]);
 struct expr *analyze_node(struct analyze *c, enum expr_kind kind, enum sqltype type, uint32_t at,
                           uint32_t n_args) MUST_CHECK;
 struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr **args, uint32_t n,

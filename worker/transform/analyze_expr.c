@@ -132,12 +132,14 @@ static struct expr *call_by_name(struct analyze *c, const char *name, bool is_op
                               near ? "\"?)" : "");
     }
     struct buf list;
+    char because[ANALYZE_BECAUSE_LEN];
     buf_init(&list, 200);
     for (uint32_t i = 0; i < n; i++)
         buf_printf(&list, "%s%s", i > 0 ? ", " : "", sqltype_name(types[i]));
     buf_byte(&list, '\0');
-    (void)analyze_refuse(c, at, "there is no %s(%s) (a cast may help)", name,
-                         buf_ok(&list) ? (char *)list.data : "...");
+    (void)analyze_refuse(c, at, "there is no %s(%s)%s (a cast may help)", name,
+                         buf_ok(&list) ? (char *)list.data : "...",
+                         analyze_because(c, args, n, because));
     buf_done(&list);
     return NULL;
 }

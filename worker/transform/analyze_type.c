@@ -21,6 +21,21 @@ struct expr *analyze_refuse(struct analyze *c, uint32_t at, const char *fmt, ...
     return NULL;
 }
 
+const char *analyze_because(struct analyze *c, struct expr *const *args, uint32_t n,
+                            char ret[ANALYZE_BECAUSE_LEN])
+{
+    ret[0] = '\0';
+    for (uint32_t i = 0; i < n && ret[0] == '\0'; i++) {
+        const struct analyze_column *column =
+            args[i]->kind == EXPR_COLUMN ? &c->columns[args[i]->column] : NULL;
+        if (column && column->decided)
+            snprintf(ret, ANALYZE_BECAUSE_LEN, ": %.60s is %s by its use at character %u",
+                     column->name, sqltype_name(column->type),
+                     sqltext_character(c->plan->sql, column->at));
+    }
+    return ret;
+}
+
 struct expr *analyze_node(struct analyze *c, enum expr_kind kind, enum sqltype type, uint32_t at,
                           uint32_t n_args)
 {
@@ -228,7 +243,7 @@ static void decide(struct analyze *c, struct expr *x, enum sqltype type, uint32_
         if (column->type == SQLTYPE_OPEN) {
             column->type = type;
             column->at = at;
-            c->changed = true;
+            column->decided = c->changed = true;
         }
         return;
     }
@@ -343,6 +358,7 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
 {
     enum sqltype types[2];
     struct expr *args[2] = {x, y};
+    char because[ANALYZE_BECAUSE_LEN];
     bool known;
     if (!x || !y)
         return NULL;
@@ -366,7 +382,7 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
     }
     if (types[0] == SQLTYPE_OPEN && types[1] == SQLTYPE_OPEN)
         return compare_open(c, name, args, at);
-    if (strcmp(name, "||") == 0) {          /* one text is enough: the other is shown as one */
+    if (strcmp(name, "||") == 0) { /* one text is enough: the other is shown as one */
         bool text = types[0] == SQLTYPE_TEXT || types[1] == SQLTYPE_TEXT ||
                     (types[0] == SQLTYPE_UNKNOWN && types[1] == SQLTYPE_UNKNOWN);
         for (int i = 0; i < 2; i++) {
@@ -381,8 +397,9 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
     if (!f && !known)
         return analyze_refuse(c, at, "the operator %s is not supported", name);
     if (!f)
-        return analyze_refuse(c, at, "there is no operator %s %s %s (a cast may help)",
-                              sqltype_name(types[0]), name, sqltype_name(types[1]));
+        return analyze_refuse(c, at, "there is no operator %s %s %s%s (a cast may help)",
+                              sqltype_name(types[0]), name, sqltype_name(types[1]),
+                              analyze_because(c, args, 2, because));
     return analyze_call(c, f, args, 2, at);
 }
 

@@ -21,7 +21,7 @@ struct parsefast {
 
 void parsefast_run(const struct parsefast *x, enum simd simd);
 
-/* The last n (1 to 8) bytes before end, of which 8 are readable. */
+/* The last n (1 to 8) bytes before end, of which 8 are readable; a point alone is odd. */
 static inline uint64_t parsefast_word(const char *end, size_t n)
 {
     uint64_t x, keep = ~UINT64_C(0) << (8 * (8 - n));
@@ -29,7 +29,8 @@ static inline uint64_t parsefast_word(const char *end, size_t n)
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
     x = __builtin_bswap64(x);
 #endif
-    return (x & keep) | (UINT64_C(0x3030303030303030) & ~keep);
+    uint64_t fill = UINT64_C(0x3030303030303030) & ~keep;
+    return n == 1 && x >> 56 == '.' ? 0 : (x & keep) | fill;
 }
 
 #endif

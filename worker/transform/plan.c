@@ -181,7 +181,6 @@ static int begin_columns(struct analyze *c)
                 return error_set(c->e, ERR_NOMEM, "plan");
         }
         c->columns[i].type = o->types[k];
-        c->columns[i].given = true;
     }
     return ERR_OK;
 }

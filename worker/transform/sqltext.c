@@ -43,9 +43,10 @@ unsigned sqltext_character(struct span sql, size_t offset)
 
 static int parse_error(struct span sql, const PgQueryError *wrong, struct error *e)
 {
-    size_t offset = wrong->cursorpos > 0 ? (size_t)wrong->cursorpos - 1 : sql.len;
-    return error_set(e, ERR_INVALID_SPEC, "sql, character %u: %s", sqltext_character(sql, offset),
-                     wrong->message);
+    /* The parser counts characters, from 1; its tree has offsets in bytes. */
+    unsigned at =
+        wrong->cursorpos > 0 ? (unsigned)wrong->cursorpos : sqltext_character(sql, sql.len);
+    return error_set(e, ERR_INVALID_SPEC, "sql, character %u: %s", at, wrong->message);
 }
 
 static int check_statement(const PgQuery__ParseResult *tree, struct span sql, struct error *e)
