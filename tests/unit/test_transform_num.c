@@ -137,7 +137,7 @@ static void long_numbers(void **state)
             at[k][0] = at[k][0] == '0' ? '1' : at[k][0];
             at[k][n] = '\0';
         }
-        struct num x = read(tx), y = read(ty), r, q;
+        struct num x = read(tx), y = read(ty), r = x, q = x;
         assert_true(num_add(&arena, x, y, &r) && num_sub(&arena, r, y, &r));
         assert_int_equal(num_cmp(r, x, &arena), 0);
         assert_true(num_mul(&arena, x, y, &r) && num_mod(&arena, r, y, &q));

@@ -41,7 +41,7 @@ run_avx2(uint64_t *restrict words, uint64_t *restrict scales, uint64_t *restrict
     run(words, scales, odd, n);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))) static void
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) static void
 run_avx512(uint64_t *restrict words, uint64_t *restrict scales, uint64_t *restrict odd, size_t n)
 {
     run(words, scales, odd, n);

@@ -212,11 +212,13 @@ int plan_new(struct span sql, const struct plan_options *options, struct plan **
     enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
     struct error own = {0};
     struct plan *p = calloc(1, sizeof *p);
-    char *text = p ? strndup(sql.p, sql.len) : NULL;
+    char *text = p ? malloc(sql.len + 1) : NULL; /* not as a string: it may hold a NUL */
     if (!text) {
         free(p);
         return error_set(e, ERR_NOMEM, "plan");
     }
+    memcpy(text, sql.p, sql.len);
+    text[sql.len] = '\0';
     arena_init(&p->arena, ARENA_BYTES_MAX);
     p->sql = (struct span){text, sql.len};
     struct job job = {.c = {.plan = p, .options = options, .e = &own}};

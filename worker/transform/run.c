@@ -119,8 +119,17 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
 
 /* ---- faults ---- */
 
-static int report(struct run *r, const struct eval *v, bool of_group, struct error *e)
+static int by_row(const void *a, const void *b)
 {
+    const struct eval_fault *x = a, *y = b;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* In the order of the rows, whatever the order in which columns and expressions found them. */
+static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
+{
+    if (v->n_faults > 1)
+        qsort(v->faults, v->n_faults, sizeof *v->faults, by_row);
     for (uint32_t k = 0; k < v->n_faults; k++) {
         const struct eval_fault *f = &v->faults[k];
         bool from_text = f->column || f->value.p || strcmp(f->reason, FAULT_RAGGED) == 0;
