@@ -203,6 +203,7 @@ int main(int argc, char **argv)
             shown[i] = p->results[i].name;
         check(write_init(&w, c.format, shown, p->n_shown, ',', '"', flush, NULL, &e), &e);
         struct transform_run *all = NULL;
+        w.simd = c.simd;
         check(transform_open(t, &w.sink, on_reject, &c, c.simd, &all, &e), &e);
         size_t n = cut(&c, fd, ranges);
         for (size_t i = 0; i < n; i++) {

@@ -55,24 +55,70 @@ char *digits_write(char *to, int64_t m, int32_t scale)
     *to = '-';
     if (scale == 0)
         return put_whole(to + (m < 0), u);
-    if (u < EIGHT && scale < 8) {
-        /* All digits in one word, and the point between its bytes. */
-        uint64_t t = spread((uint32_t)u);
-        unsigned zeros = t ? (unsigned)__builtin_ctzll(t) / 8 : 8;
-        zeros = MIN(zeros, 7 - (unsigned)scale);
-        unsigned whole = 8 - zeros - (unsigned)scale;
-        t = (t | ascii_zeros) >> (8 * zeros);
-        to += m < 0;
-        uint64_t part = t >> (8 * (whole - 1)) >> 8;
-        memcpy(to, &t, sizeof t);
-        to[whole] = '.';
-        memcpy(to + whole + 1, &part, sizeof part);
-        return to + whole + 1 + scale;
-    }
     return to + num_text_small(m, scale, to);
 }
 
+static inline __attribute__((always_inline)) void words_of(const int64_t *restrict m, size_t n,
+                                                           uint64_t *restrict words)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t u = m[i] < 0 ? -(uint64_t)m[i] : (uint64_t)m[i];
+        /* The quotient by 10000 of what is below 10^8, exactly: 3518437209 is 2^45 / 10000, rounded
+         * up. What is above gets a word that is not used. */
+        uint64_t q = (u & 0x7ffffff) * 3518437209 >> 45;
+        uint64_t v = q | ((u & 0x7ffffff) - q * 10000) << 32;
+        q = (v * 10486 >> 20) & UINT64_C(0x7f0000007f);
+        v = q | (v - q * 100) << 16;
+        q = (v * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+        words[i] = u < EIGHT ? q | (v - q * 10) << 8 : DIGITS_LONG;
+    }
+}
+
+static void words_plain(const int64_t *restrict m, size_t n, uint64_t *restrict words)
+{
+    words_of(m, n, words);
+}
+
+#if defined(__x86_64__)
+
+__attribute__((target("avx2"))) static void words_avx2(const int64_t *restrict m, size_t n,
+                                                       uint64_t *restrict words)
+{
+    words_of(m, n, words);
+}
+
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) static void
+words_avx512(const int64_t *restrict m, size_t n, uint64_t *restrict words)
+{
+    words_of(m, n, words);
+}
+
+#endif
+
+void digits_words(const int64_t *m, size_t n, uint64_t *words, enum simd simd)
+{
+#if defined(__x86_64__)
+    if (simd == SIMD_AVX512)
+        words_avx512(m, n, words);
+    else if (simd == SIMD_AVX2)
+        words_avx2(m, n, words);
+    else
+        words_plain(m, n, words);
 #else
+    (void)simd;
+    words_plain(m, n, words);
+#endif
+}
+
+#else
+
+void digits_words(const int64_t *m, size_t n, uint64_t *words, enum simd simd)
+{
+    (void)m;
+    (void)n;
+    (void)words;
+    (void)simd;
+}
 
 char *digits_write(char *to, int64_t m, int32_t scale)
 {

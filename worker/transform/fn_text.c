@@ -13,27 +13,43 @@
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
-static void fold_ascii(char *to, const char *from, size_t n, uint8_t first)
+/* All texts one after another. Each writes up to fifteen bytes into the place of the next one, which
+ * then overwrites them. */
+static void fold_ascii(struct eval *v, const struct vec *in, const struct sel *sel, struct vec *out,
+                       uint8_t first)
 {
-    for (size_t k = 0; k < n; k += sizeof(bytes16)) {
-        bytes16 b;
-        memcpy(&b, from + k, sizeof b);
-        b ^= (bytes16)((b - first) < 26) & 0x20;
-        memcpy(to + k, &b, sizeof b);
+    size_t bytes = 0;
+    SEL_EACH(sel, i)
+    bytes += in->text[i].len;
+    char *to = eval_room(v, bytes);
+    SEL_EACH(sel, i)
+    {
+        const char *from = in->text[i].p;
+        size_t n = v->error ? 0 : in->text[i].len;
+        for (size_t k = 0; k < n; k += sizeof(bytes16)) {
+            bytes16 b;
+            memcpy(&b, from + k, sizeof b);
+            b ^= (bytes16)((b - first) < 26) & 0x20;
+            memcpy(to + k, &b, sizeof b);
+        }
+        out->text[i].p = to;
+        out->text[i].len = n;
+        to += n;
     }
+    (void)eval_keep(v, v->error ? 0 : bytes);
 }
 
 static void fold(struct eval *v, const struct vec *in, const struct sel *sel, struct vec *out,
                  bool up)
 {
+    out->ascii = in->ascii;
+    if (in->ascii) {
+        fold_ascii(v, in, sel, out, up ? 'a' : 'A');
+        return;
+    }
     SEL_EACH(sel, i)
     {
         struct span s = in->text[i];
-        if (in->ascii) {
-            fold_ascii(eval_room(v, s.len), s.p, v->error ? 0 : s.len, up ? 'a' : 'A');
-            out->text[i] = eval_keep(v, v->error ? 0 : s.len);
-            continue;
-        }
         /* A letter of two bytes may become one of three, never more. */
         char *to = eval_room(v, s.len * 2 + TEXTCASE_BYTES_MAX);
         size_t n = 0;
@@ -43,7 +59,6 @@ static void fold(struct eval *v, const struct vec *in, const struct sel *sel, st
         }
         out->text[i] = eval_keep(v, n);
     }
-    out->ascii = in->ascii;
 }
 
 KERNEL(lower)
@@ -103,7 +118,8 @@ static void trim_blanks(const struct vec *in, const struct sel *sel, struct vec 
         }
         while ((sides & TRIM_RIGHT) && s.len > 0 && s.p[s.len - 1] == ' ')
             s.len--;
-        out->text[i] = s;
+        out->text[i].p = s.p; /* one by one: see load.c, raw_at */
+        out->text[i].len = s.len;
     }
     out->ascii = in->ascii;
 }

@@ -99,10 +99,8 @@ static char *put_bool(const struct write *w, char *to, bool x)
     return to + s.len;
 }
 
-static inline char *put_num(char *to, const struct vec *v, uint32_t i)
+static char *put_num(char *to, const struct vec *v, uint32_t i)
 {
-    if (v->scale != VEC_MIXED)
-        return digits_write(to, v->i64[i], v->scale);
     struct num x = vec_num(v, i);
     if (!x.big)
         return digits_write(to, x.m, x.scale);
@@ -114,24 +112,38 @@ static inline char *put_num(char *to, const struct vec *v, uint32_t i)
     return to;
 }
 
-static inline char *put_cell(const struct write *w, char *to, const struct vec *v, uint32_t i)
+static char *put_other(const struct write *w, char *to, const struct vec *v, uint32_t i)
 {
-    if (vec_is_null(v, i)) {
-        memcpy(to, "null", 4);
-        return to + (w->format == WRITE_CSV ? 0 : 4);
-    }
     switch (v->type) {
     case SQLTYPE_BOOL:
         return put_bool(w, to, v->b8[i]);
     case SQLTYPE_NUMERIC:
         return put_num(to, v, i);
-    case SQLTYPE_FLOAT8:
-        return put_float(w, to, v->f64[i]);
-    case SQLTYPE_TEXT:
-        return put_text(w, to, v->text[i]);
     default:
-        return digits_write(to, v->i64[i], 0);
+        return put_float(w, to, v->f64[i]);
     }
+}
+
+/* Numbers whose digits digits_words can make for all rows at once. */
+static inline bool by_words(const struct vec *v)
+{
+    return v->type == SQLTYPE_INT4 || v->type == SQLTYPE_INT8 ||
+           (v->type == SQLTYPE_NUMERIC && v->scale != VEC_MIXED);
+}
+
+/* word: of the number, when the column is one by_words. */
+static inline char *put_cell(const struct write *w, char *to, const struct vec *v, uint32_t i,
+                             const uint64_t *word)
+{
+    if (__builtin_expect(vec_is_null(v, i), 0)) {
+        memcpy(to, "null", 4);
+        return to + (w->format == WRITE_CSV ? 0 : 4);
+    }
+    if (v->type == SQLTYPE_TEXT)
+        return put_text(w, to, v->text[i]);
+    if (by_words(v))
+        return digits_put(to, *word, v->i64[i], v->scale);
+    return put_other(w, to, v, i);
 }
 
 /* ---- rows ---- */
@@ -165,7 +177,9 @@ static void begin_bound(struct bound *b, const struct write *w, const struct vec
     }
 }
 
-static char *put_row(const struct write *w, char *to, const struct vec *const *columns, uint32_t i)
+/* k-th of the selected rows, which is row i. */
+static inline char *put_row(const struct write *w, char *to, const struct vec *const *columns,
+                            uint32_t i, uint32_t place)
 {
     for (size_t k = 0; k < w->n_columns; k++) {
         if (w->format == WRITE_NDJSON) {
@@ -174,7 +188,7 @@ static char *put_row(const struct write *w, char *to, const struct vec *const *c
         } else if (k > 0) {
             *to++ = (char)w->delimiter;
         }
-        to = put_cell(w, to, columns[k], i);
+        to = put_cell(w, to, columns[k], i, w->words + k * VEC_ROWS + place);
     }
     if (w->format == WRITE_NDJSON)
         *to++ = '}';
@@ -200,12 +214,32 @@ static int make_room(struct write *w, size_t n, struct error *e)
     return rc;
 }
 
+/* The digits of all numbers of the piece. */
+static void make_words(const struct write *w, const struct vec *const *columns,
+                       const struct sel *sel)
+{
+    int64_t packed[VEC_ROWS];
+    for (size_t k = 0; k < w->n_columns; k++) {
+        const int64_t *m = columns[k]->i64;
+        if (!by_words(columns[k]))
+            continue;
+        if (sel->rows) {
+            for (uint32_t i = 0; i < sel->n; i++)
+                packed[i] = m[sel->rows[i]];
+            m = packed;
+        }
+        digits_words(m, sel->n, w->words + k * VEC_ROWS, w->simd);
+    }
+}
+
 static int write_rows(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
                       struct error *e)
 {
     struct write *w = (struct write *)(void *)sink;
     struct bound b;
     begin_bound(&b, w, columns);
+    make_words(w, columns, sel);
+    uint32_t place = 0;
     char *to = (char *)w->out.data + w->out.len;
     SEL_EACH(sel, i)
     {
@@ -219,7 +253,7 @@ static int write_rows(struct sink *sink, const struct vec *const *columns, const
                 return rc;
             to = (char *)w->out.data;
         }
-        to = put_row(w, to, columns, i);
+        to = put_row(w, to, columns, i, place++);
     }
     w->out.len = (size_t)(to - (char *)w->out.data);
     return ERR_OK;
@@ -235,10 +269,13 @@ int write_init(struct write *w, enum write_format format, const char *const *nam
                         .quote = quote,
                         .flush = flush_fn,
                         .user = user,
-                        .n_columns = n};
+                        .n_columns = n,
+                        .simd = simd_best()};
     buf_init(&w->out, 0);
     w->keys = calloc(n + 1, sizeof *w->keys);
-    bool ok = w->keys != NULL && n <= BATCH_COLUMNS_MAX && buf_reserve(&w->out, WRITE_FLUSH_BYTES);
+    w->words = calloc(n + 1, VEC_ROWS * sizeof *w->words);
+    bool ok =
+        w->keys && w->words && n <= BATCH_COLUMNS_MAX && buf_reserve(&w->out, WRITE_FLUSH_BYTES);
     for (size_t k = 0; k < n && ok; k++) {
         if (format == WRITE_NDJSON) {
             buf_str(&w->keys[k], k == 0 ? "{" : ",");
@@ -277,6 +314,7 @@ void write_done(struct write *w)
     for (size_t k = 0; w->keys && k < w->n_columns; k++)
         buf_done(&w->keys[k]);
     free(w->keys);
+    free(w->words);
     buf_done(&w->out);
     *w = (struct write){0};
 }

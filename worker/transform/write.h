@@ -11,6 +11,7 @@
 #define DROVER_TRANSFORM_WRITE_H
 
 #include "common/buf.h"
+#include "simd.h"
 #include "sink.h"
 
 enum write_format { WRITE_CSV, WRITE_NDJSON };
@@ -28,6 +29,8 @@ struct write {
     void *user;
     size_t n_columns;
     struct buf *keys; /* NDJSON: what stands before each value */
+    enum simd simd;   /* simd_best(), unless set after write_init */
+    uint64_t *words;  /* VEC_ROWS for each column: the digits of its numbers, by place in sel */
 };
 
 int write_init(struct write *w, enum write_format format, const char *const *names, size_t n,
