@@ -1,6 +1,6 @@
 /*
- * fuzz_transform_plan.c: a hostile query. It is refused with a reason, or compiled, explained and run
- * over a few rows.
+ * fuzz_transform_plan.c: a hostile query. It is refused with a reason, or compiled, explained and
+ * run over a few rows.
  */
 #include "worker/transform/transform.h"
 #include "worker/transform/write_batch.h"

@@ -1,4 +1,5 @@
-/* Running: policies, faults, groups and their merging, order and limits, rows of the stage before. */
+/* Running: policies, faults, groups and their merging, order and limits, rows of the stage before.
+ * */
 #include "transform_fixture.h"
 
 #include "worker/transform/write_batch.h"
@@ -33,7 +34,8 @@ static void policies(void **state)
     outcome_done(&o);
 }
 
-/* What computing raises rejects the row, under the policy null too: NULL would be a wrong answer. */
+/* What computing raises rejects the row, under the policy null too: NULL would be a wrong answer.
+ * */
 static void computing(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* transform_fixture.h: runs a stage over a text of CSV and keeps what comes out, for the transform tests. */
+/* transform_fixture.h: runs a stage over a text of CSV and keeps what comes out, for the transform
+ * tests. */
 #ifndef DROVER_TEST_TRANSFORM_FIXTURE_H
 #define DROVER_TEST_TRANSFORM_FIXTURE_H
 
@@ -64,7 +65,8 @@ static struct transform *fixture_compile(const char *stage_text, int fd, char **
     return t;
 }
 
-/* ranges: the parts to run one after the other; each by itself and merged when the query has groups. */
+/* ranges: the parts to run one after the other; each by itself and merged when the query has
+ * groups. */
 static struct outcome fixture_run_parts(const char *stage, struct span csv, enum simd simd,
                                         const struct transform_range *ranges, size_t n_ranges)
 {

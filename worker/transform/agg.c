@@ -462,7 +462,8 @@ bool agg_known(const char *name)
     return false;
 }
 
-/* What an open column becomes in the aggregate: a number if it can be one, but in min and max text. */
+/* What an open column becomes in the aggregate: a number if it can be one, but in min and max
+ * text. */
 static bool takes_open(const struct agg *a)
 {
     bool extreme = strcmp(a->name, "min") == 0 || strcmp(a->name, "max") == 0;

@@ -1,8 +1,8 @@
 /*
- * agg.h: the aggregates, each one entry in one table by name and argument type. A state is a piece of
- * memory that starts as zeros; states of one aggregate lie in an array by group number. Two partial
- * states merge exactly: sums of decimals are kept as 128-bit mantissas (or longer), averages as sum
- * and count.
+ * agg.h: the aggregates, each one entry in one table by name and argument type. A state is a piece
+ * of memory that starts as zeros; states of one aggregate lie in an array by group number. Two
+ * partial states merge exactly: sums of decimals are kept as 128-bit mantissas (or longer),
+ * averages as sum and count.
  *
  * Thread rule: constants and pure functions over states that belong to the caller.
  */
@@ -17,8 +17,8 @@ struct agg {
     enum sqltype result;
     bool distinct; /* DISTINCT is allowed (with min and max it says nothing) */
     size_t state_bytes;
-    /* Rows of sel, none of which is NULL in arg (NULL: count(*)), into states[groups[row]]. False: no
-     * memory, or a sum out of range. */
+    /* Rows of sel, none of which is NULL in arg (NULL: count(*)), into states[groups[row]]. False:
+     * no memory, or a sum out of range. */
     bool (*update)(char *states, const uint32_t *groups, const struct vec *arg,
                    const struct sel *sel, struct arena *a);
     bool (*merge)(void *to, const void *from, struct arena *a);

@@ -1,22 +1,9 @@
 /* analyze_expr.c: one node of the parser's tree into one checked expression. See analyze.h. */
 #include "analyze.h"
 
-#include <stdio.h>
-
-#include "agg.h"
 #include "func.h"
 
 #include "common/suggest.h"
-
-static uint32_t place(int32_t location, uint32_t otherwise)
-{
-    return location >= 0 ? (uint32_t)location : otherwise;
-}
-
-static const char *string_of(const PgQuery__Node *node)
-{
-    return node && node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval : "";
-}
 
 /* ---- columns ---- */
 
@@ -67,183 +54,18 @@ static bool add_column(struct analyze *c, const char *name, uint32_t at)
 
 static struct expr *column_ref(struct analyze *c, const PgQuery__ColumnRef *r, uint32_t at)
 {
-    at = place(r->location, at);
+    at = analyze_place(r->location, at);
     if (r->n_fields > 2 || r->n_fields == 0)
         return analyze_refuse(c, at, "a column of another schema is not supported");
     const PgQuery__Node *last = r->fields[r->n_fields - 1];
     if (last->node_case == PG_QUERY__NODE__NODE_A_STAR)
         return analyze_refuse(c, at, "* stands alone in the SELECT list only");
-    if (r->n_fields == 2 && strcmp(string_of(r->fields[0]), "input") != 0)
+    if (r->n_fields == 2 && strcmp(analyze_string_of(r->fields[0]), "input") != 0)
         return analyze_refuse(c, at, "there is no table \"%.100s\"; the rows are called input",
-                              string_of(r->fields[0]));
-    return add_column(c, string_of(last), at) ? analyze_column(c, string_of(last), at) : NULL;
-}
-
-/* ---- calls ---- */
-
-struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr **args, uint32_t n,
-                          uint32_t at)
-{
-    enum { CALL_ARGS_MAX = 100 };
-    if (n > CALL_ARGS_MAX)
-        return analyze_refuse(c, at, "%s takes at most %d arguments", f->name, CALL_ARGS_MAX);
-    struct expr *x = analyze_node(c, EXPR_CALL, f->result, at, n);
-    if (!x)
-        return NULL;
-    x->func = f;
-    for (uint32_t i = 0; i < n; i++) {
-        char what[80];
-        bool known;
-        snprintf(what, sizeof what, "argument %u of %s", i + 1, f->name);
-        if (!(f->flags & FUNC_TO_TEXT)) {
-            x->args[i] = analyze_coerce(c, args[i], func_arg(f, i), what);
-        } else if (args[i]->type == SQLTYPE_BOOL) { /* t and f, not true and false */
-            enum sqltype type = SQLTYPE_BOOL;
-            x->args[i] =
-                analyze_call(c, func_find("bool letter", false, &type, 1, &known), &args[i], 1, at);
-        } else {
-            x->args[i] = args[i]->type == SQLTYPE_OPEN || args[i]->type == SQLTYPE_UNKNOWN
-                             ? analyze_coerce(c, args[i], SQLTYPE_TEXT, what)
-                             : analyze_cast(c, args[i], SQLTYPE_TEXT, at);
-        }
-        if (!x->args[i])
-            return NULL;
-    }
-    return analyze_fold(c, x);
-}
-
-static struct expr *call_by_name(struct analyze *c, const char *name, bool is_operator,
-                                 struct expr **args, uint32_t n, uint32_t at)
-{
-    enum { TYPES_MAX = 100 };
-    enum sqltype types[TYPES_MAX];
-    bool known;
-    if (n > TYPES_MAX)
-        return analyze_refuse(c, at, "%.60s: more than %d arguments", name, TYPES_MAX);
-    for (uint32_t i = 0; i < n; i++)
-        types[i] = args[i]->type;
-    const struct func *f = func_find(name, is_operator, types, n, &known);
-    if (f)
-        return analyze_call(c, f, args, n, at);
-    if (!known) {
-        const char *near = func_nearest(name);
-        return analyze_refuse(c, at, "there is no function \"%.100s\"%s%s%s", name,
-                              near ? " (did you mean \"" : "", near ? near : "",
-                              near ? "\"?)" : "");
-    }
-    struct buf list;
-    char because[ANALYZE_BECAUSE_LEN];
-    buf_init(&list, 200);
-    for (uint32_t i = 0; i < n; i++)
-        buf_printf(&list, "%s%s", i > 0 ? ", " : "", sqltype_name(types[i]));
-    buf_byte(&list, '\0');
-    (void)analyze_refuse(c, at, "there is no %s(%s)%s (a cast may help)", name,
-                         buf_ok(&list) ? (char *)list.data : "...",
-                         analyze_because(c, args, n, because));
-    buf_done(&list);
-    return NULL;
-}
-
-/* The same aggregate twice is computed once. */
-static struct expr *aggregate_node(struct analyze *c, const struct plan_agg *a, const char *name)
-{
-    struct plan *p = c->plan;
-    size_t i = 0;
-    for (; i < p->n_aggs; i++) {
-        const struct plan_agg *b = &p->aggs[i];
-        if (a->agg == b->agg && a->distinct == b->distinct && !a->arg == !b->arg &&
-            !a->filter == !b->filter && (!a->arg || expr_equal(a->arg, b->arg)) &&
-            (!a->filter || expr_equal(a->filter, b->filter)))
-            break;
-    }
-    if (i == PLAN_COLUMNS_MAX)
-        return analyze_refuse(c, a->at, "more than %d aggregates", PLAN_COLUMNS_MAX);
-    if (i == p->n_aggs)
-        p->aggs[p->n_aggs++] = *a;
-    struct expr *x = analyze_node(c, EXPR_AGGREGATE, a->type, a->at, 0);
-    if (x) {
-        x->column = (uint32_t)i;
-        x->name = arena_strndup(&p->arena, name, strlen(name));
-    }
-    return x && x->name ? x : NULL;
-}
-
-static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, const char *name,
-                              uint32_t at)
-{
-    enum analyze_place outer = c->place;
-    struct plan_agg a = {.at = at, .distinct = f->agg_distinct};
-    struct expr *arg = NULL;
-    if (outer == ANALYZE_AGGREGATE)
-        return analyze_refuse(c, at, "an aggregate inside an aggregate");
-    if (outer == ANALYZE_ROW)
-        return analyze_refuse(c, at,
-                              "%s() is not allowed here: aggregates stand in SELECT, HAVING "
-                              "and ORDER BY",
-                              name);
-    if (f->n_agg_order > 0 || f->agg_within_group)
-        return analyze_refuse(c, at, "ORDER BY inside an aggregate is not supported");
-    if (f->agg_star ? f->n_args != 0 : f->n_args != 1)
-        return analyze_refuse(c, at, "%s() takes one argument", name);
-    c->place = ANALYZE_AGGREGATE;
-    if (!f->agg_star)
-        arg = analyze_expr(c, f->args[0], at);
-    bool ok = f->agg_star || arg;
-    if (ok && f->agg_filter) {
-        struct expr *filter = analyze_expr(c, f->agg_filter, at);
-        a.filter = analyze_coerce(c, filter, SQLTYPE_BOOL, "FILTER");
-        ok = a.filter != NULL;
-    }
-    c->place = outer;
-    if (!ok)
-        return NULL;
-    a.agg = agg_find(name, arg ? arg->type : SQLTYPE_OPEN, f->agg_star);
-    if (!a.agg)
-        return analyze_refuse(c, at, "there is no aggregate %s(%s)", name,
-                              f->agg_star ? "*" : sqltype_name(arg->type));
-    if (arg && a.agg->arg != SQLTYPE_OPEN) {
-        bool open =
-            arg->type == SQLTYPE_OPEN && (strcmp(name, "min") == 0 || strcmp(name, "max") == 0);
-        if (!open)
-            arg = analyze_coerce(c, arg, a.agg->arg, "the argument");
-        if (!arg)
-            return NULL;
-    } else if (arg && arg->type == SQLTYPE_UNKNOWN) {
-        arg = analyze_coerce(c, arg, SQLTYPE_TEXT, "the argument");
-    }
-    if (a.distinct && !a.agg->distinct)
-        return analyze_refuse(c, at, "DISTINCT is supported in count, min and max");
-    a.arg = arg;
-    a.type = arg && arg->type == SQLTYPE_OPEN && a.agg->result == a.agg->arg ? SQLTYPE_OPEN
-                                                                             : a.agg->result;
-    return aggregate_node(c, &a, name);
-}
-
-struct expr *analyze_func_call(struct analyze *c, const PgQuery__FuncCall *f)
-{
-    uint32_t at = place(f->location, 0);
-    const char *name = f->n_funcname > 0 ? string_of(f->funcname[f->n_funcname - 1]) : "";
-    if (f->n_funcname > 1 && strcmp(string_of(f->funcname[0]), "pg_catalog") != 0)
-        return analyze_refuse(c, at, "functions of schemas are not supported");
-    if (f->over)
-        return analyze_refuse(c, at, "window functions (OVER) are not supported");
-    if (f->func_variadic)
-        return analyze_refuse(c, at, "VARIADIC is not supported");
-    if (agg_known(name))
-        return aggregate(c, f, name, at);
-    if (f->agg_star || f->agg_distinct || f->agg_filter || f->n_agg_order > 0)
-        return analyze_refuse(c, at, "%.60s is no aggregate", name);
-    struct expr **args = arena_zalloc(&c->plan->arena, (f->n_args + 1) * sizeof(struct expr *));
-    if (!args) {
-        (void)error_set(c->e, ERR_NOMEM, "plan");
-        return NULL;
-    }
-    for (size_t i = 0; i < f->n_args; i++) {
-        args[i] = analyze_expr(c, f->args[i], at);
-        if (!args[i])
-            return NULL;
-    }
-    return call_by_name(c, name, false, args, (uint32_t)f->n_args, at);
+                              analyze_string_of(r->fields[0]));
+    return add_column(c, analyze_string_of(last), at)
+               ? analyze_column(c, analyze_string_of(last), at)
+               : NULL;
 }
 
 /* ---- AND, OR, NOT ---- */
@@ -292,7 +114,7 @@ static struct expr *negated(struct analyze *c, struct expr *x, uint32_t at)
 
 static struct expr *bool_expr(struct analyze *c, const PgQuery__BoolExpr *b, uint32_t at)
 {
-    at = place(b->location, at);
+    at = analyze_place(b->location, at);
     struct expr **args = arena_zalloc(&c->plan->arena, (b->n_args + 1) * sizeof(struct expr *));
     for (size_t i = 0; args && i < b->n_args; i++) {
         args[i] = analyze_expr(c, b->args[i], at);
@@ -317,7 +139,7 @@ static struct expr *sign(struct analyze *c, const char *name, struct expr *x, ui
         x = analyze_coerce(c, x, x->type == SQLTYPE_OPEN ? SQLTYPE_NUMERIC : SQLTYPE_FLOAT8, name);
     if (!x)
         return NULL;
-    return call_by_name(c, name, true, &x, 1, at);
+    return analyze_call_by_name(c, name, true, &x, 1, at);
 }
 
 static struct expr *in_list(struct analyze *c, const PgQuery__AExpr *a, uint32_t at)
@@ -325,7 +147,7 @@ static struct expr *in_list(struct analyze *c, const PgQuery__AExpr *a, uint32_t
     const PgQuery__Node *right = a->rexpr;
     if (!right || right->node_case != PG_QUERY__NODE__NODE_LIST)
         return analyze_refuse(c, at, "IN with a subquery is not supported");
-    bool not_in = strcmp(string_of(a->name[0]), "<>") == 0;
+    bool not_in = strcmp(analyze_string_of(a->name[0]), "<>") == 0;
     uint32_t n = (uint32_t)right->list->n_items;
     struct expr **tests = arena_zalloc(&c->plan->arena, (n + 2) * sizeof(struct expr *));
     struct expr **all = arena_zalloc(&c->plan->arena, (n + 2) * sizeof(struct expr *));
@@ -397,8 +219,8 @@ static struct expr *is_distinct(struct analyze *c, const char *name, struct expr
 
 static struct expr *a_expr(struct analyze *c, const PgQuery__AExpr *a, uint32_t at)
 {
-    at = place(a->location, at);
-    const char *name = a->n_name > 0 ? string_of(a->name[a->n_name - 1]) : "";
+    at = analyze_place(a->location, at);
+    const char *name = a->n_name > 0 ? analyze_string_of(a->name[a->n_name - 1]) : "";
     switch (a->kind) {
     case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
         return in_list(c, a, at);
@@ -468,7 +290,7 @@ static bool unify(struct analyze *c, struct expr *x, uint32_t first, uint32_t st
 
 static struct expr *case_expr(struct analyze *c, const PgQuery__CaseExpr *k, uint32_t at)
 {
-    at = place(k->location, at);
+    at = analyze_place(k->location, at);
     struct expr *x = analyze_node(c, EXPR_CASE, SQLTYPE_OPEN, at, (uint32_t)k->n_args * 2 + 1);
     struct expr *of = k->arg && x ? analyze_expr(c, k->arg, at) : NULL;
     if (!x || (k->arg && !of))
@@ -490,7 +312,7 @@ static struct expr *case_expr(struct analyze *c, const PgQuery__CaseExpr *k, uin
 
 static struct expr *coalesce(struct analyze *c, const PgQuery__CoalesceExpr *k, uint32_t at)
 {
-    at = place(k->location, at);
+    at = analyze_place(k->location, at);
     struct expr *x = analyze_node(c, EXPR_COALESCE, SQLTYPE_OPEN, at, (uint32_t)k->n_args);
     for (size_t i = 0; x && i < k->n_args; i++) {
         x->args[i] = analyze_expr(c, k->args[i], at);
@@ -504,7 +326,7 @@ static struct expr *min_max(struct analyze *c, const PgQuery__MinMaxExpr *k, uin
 {
     bool known;
     bool greatest = k->op == PG_QUERY__MIN_MAX_OP__IS_GREATEST;
-    at = place(k->location, at);
+    at = analyze_place(k->location, at);
     struct expr *x = analyze_node(c, EXPR_CALL, SQLTYPE_OPEN, at, (uint32_t)k->n_args);
     for (size_t i = 0; x && i < k->n_args; i++) {
         x->args[i] = analyze_expr(c, k->args[i], at);
@@ -520,7 +342,7 @@ static struct expr *min_max(struct analyze *c, const PgQuery__MinMaxExpr *k, uin
 
 static struct expr *null_test(struct analyze *c, const PgQuery__NullTest *t, uint32_t at)
 {
-    at = place(t->location, at);
+    at = analyze_place(t->location, at);
     struct expr *x = analyze_expr(c, t->arg, at);
     bool is = t->nulltesttype == PG_QUERY__NULL_TEST_TYPE__IS_NULL;
     return x ? unary(c, is ? "is null" : "is not null", x, SQLTYPE_OPEN, at) : NULL;
@@ -535,7 +357,7 @@ static struct expr *boolean_test(struct analyze *c, const PgQuery__BooleanTest *
                                         [PG_QUERY__BOOL_TEST_TYPE__IS_UNKNOWN] = "is unknown",
                                         [PG_QUERY__BOOL_TEST_TYPE__IS_NOT_UNKNOWN] =
                                             "is not unknown"};
-    at = place(t->location, at);
+    at = analyze_place(t->location, at);
     struct expr *x = analyze_expr(c, t->arg, at);
     if (!x || (size_t)t->booltesttype >= ARRAY_LEN(names) || !names[t->booltesttype])
         return NULL;
@@ -580,7 +402,7 @@ static struct expr *any_node(struct analyze *c, const PgQuery__Node *node, uint3
     case PG_QUERY__NODE__NODE_COLUMN_REF:
         return column_ref(c, node->column_ref, at);
     case PG_QUERY__NODE__NODE_A_CONST:
-        return analyze_const(c, node->a_const, place(node->a_const->location, at));
+        return analyze_const(c, node->a_const, analyze_place(node->a_const->location, at));
     case PG_QUERY__NODE__NODE_A_EXPR:
         return a_expr(c, node->a_expr, at);
     case PG_QUERY__NODE__NODE_BOOL_EXPR:
@@ -600,7 +422,7 @@ static struct expr *any_node(struct analyze *c, const PgQuery__Node *node, uint3
     case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
         return boolean_test(c, node->boolean_test, at);
     case PG_QUERY__NODE__NODE_SUB_LINK:
-        return analyze_refuse(c, place(node->sub_link->location, at), "%s is not supported",
+        return analyze_refuse(c, analyze_place(node->sub_link->location, at), "%s is not supported",
                               construct(node));
     default:
         return analyze_refuse(c, at, "%s is not supported", construct(node));

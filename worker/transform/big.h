@@ -1,8 +1,8 @@
 /*
  * big.h: exact decimals of any length, for the values that do not fit into num.h's machine words:
  * a magnitude in base 10^9, least significant limb first, a sign, and the number of digits behind
- * the point. Results live in an arena. NULL says that there was no memory or that the value has more
- * than BIG_DIGITS_MAX digits.
+ * the point. Results live in an arena. NULL says that there was no memory or that the value has
+ * more than BIG_DIGITS_MAX digits.
  *
  * Thread rule: pure functions; the arena belongs to the caller.
  */

@@ -3,8 +3,8 @@
  *
  * The memory is bounded: one buffer, which grows only for a row that is longer than it, up to
  * CSV_ROW_BYTES_MAX. A byte order mark at the start of the file is skipped, CRLF ends a row as LF
- * does, a last row needs no newline. What is between quotes is taken as COPY of PostgreSQL takes it.
- * It does not know what the fields mean: load.h parses those that a query names.
+ * does, a last row needs no newline. What is between quotes is taken as COPY of PostgreSQL takes
+ * it. It does not know what the fields mean: load.h parses those that a query names.
  *
  * Thread rule: one owner at a time.
  */
@@ -62,8 +62,8 @@ int csv_init(struct csv *c, const struct csv_options *options, enum simd simd, c
              void *user, uint64_t first_line, struct error *e) MUST_CHECK;
 void csv_done(struct csv *c);
 
-/* The next block, or NULL at the end; it is valid until the next call. LIMIT names a row that is too
- * long, MALFORMED a quote that is never closed. */
+/* The next block, or NULL at the end; it is valid until the next call. LIMIT names a row that is
+ * too long, MALFORMED a quote that is never closed. */
 int csv_next(struct csv *c, const struct csv_block **ret, struct error *e) MUST_CHECK;
 
 /* The number of the line on which a row begins, from 1. */

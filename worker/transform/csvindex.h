@@ -1,10 +1,11 @@
 /*
  * csvindex.h: where the fields and rows of a run of CSV end, in one pass over the bytes.
  *
- * A quote toggles "inside quotes" wherever it stands, and a doubled quote toggles twice: the rule of
- * PostgreSQL's COPY, and the reason why a mask of the quotes' parity tells which separators count.
- * 64 bytes at a time become four masks (quote, delimiter, newline, not plain), and the positions of
- * the bits are written out. The scalar loop says the same, byte by byte, and is the reference.
+ * A quote toggles "inside quotes" wherever it stands, and a doubled quote toggles twice: the rule
+ * of PostgreSQL's COPY, and the reason why a mask of the quotes' parity tells which separators
+ * count. 64 bytes at a time become four masks (quote, delimiter, newline, not plain), and the
+ * positions of the bits are written out. The scalar loop says the same, byte by byte, and is the
+ * reference.
  *
  * Thread rule: pure functions.
  */
@@ -36,12 +37,12 @@ struct csvindex {
     bool in_quote;        /* the data end inside quotes */
 };
 
-/* The data begin at the start of a row. Bit i % 64 of word i / 64 of quotes says what byte i is: the
- * order of bytes in a word must be little-endian for csvindex_quoted. */
+/* The data begin at the start of a row. Bit i % 64 of word i / 64 of quotes says what byte i is:
+ * the order of bytes in a word must be little-endian for csvindex_quoted. */
 void csvindex_run(struct csvindex *x, enum simd simd);
 
-/* Is there a quote in [from, to)? A field of up to 56 bytes is one load and no branch that depends on
- * where it stands. */
+/* Is there a quote in [from, to)? A field of up to 56 bytes is one load and no branch that depends
+ * on where it stands. */
 static inline bool csvindex_quoted(const uint64_t *quotes, size_t from, size_t to)
 {
     enum { WINDOW = 56 };

@@ -1,7 +1,9 @@
 /*
  * csvindex_body.h: the pass of csvindex.h for one instruction set. The including file defines
- * CSVINDEX_NAME, CSVINDEX_TARGET (the attribute) and CSVINDEX_MASKS(p, x, m), which fills the masks
- * of 64 bytes. It is included once for each set, hence without a guard.
+ * CSVINDEX_NAME, CSVINDEX_TARGET (the attribute), CSVINDEX_MASKS(p, x, m), which fills the masks of
+ * 64 bytes, CSVINDEX_RANKS(bits, among), which says at which places of `among` the `bits` are, and
+ * CSVINDEX_LIST(to, base, bits), which writes base plus the place of each bit and returns the end.
+ * It is included once for each set, hence without a guard.
  */
 
 CSVINDEX_TARGET static void CSVINDEX_NAME(struct csvindex *x)
@@ -30,20 +32,8 @@ CSVINDEX_TARGET static void CSVINDEX_NAME(struct csvindex *x)
         n_inner_lines += (size_t)__builtin_popcountll(m.newline & quoted);
         uint64_t newline = m.newline & ~quoted;
         uint64_t sep = (m.delimiter & ~quoted) | newline;
-        uint32_t before = (uint32_t)(ends - x->ends);
-        while (newline) {
-            *rows++ = before + (uint32_t)__builtin_popcountll(sep & ((newline & -newline) - 1));
-            newline &= newline - 1;
-        }
-        /* Eight at a time without asking how many there are: a branch on that would be guessed wrong. */
-        size_t count = (size_t)__builtin_popcountll(sep);
-        for (size_t k = 0; k < count; k += 8) {
-            for (size_t j = 0; j < 8; j++) {
-                ends[k + j] = (uint32_t)at + (uint32_t)low_bit(sep);
-                sep &= sep - 1;
-            }
-        }
-        ends += count;
+        rows = CSVINDEX_LIST(rows, (uint32_t)(ends - x->ends), CSVINDEX_RANKS(newline, sep));
+        ends = CSVINDEX_LIST(ends, (uint32_t)at, sep);
     }
     x->n_ends = (size_t)(ends - x->ends);
     x->n_rows = (size_t)(rows - x->rows);
@@ -56,3 +46,5 @@ CSVINDEX_TARGET static void CSVINDEX_NAME(struct csvindex *x)
 #undef CSVINDEX_NAME
 #undef CSVINDEX_TARGET
 #undef CSVINDEX_MASKS
+#undef CSVINDEX_RANKS
+#undef CSVINDEX_LIST

@@ -12,9 +12,9 @@
 enum { DIGITS_ROOM = NUM_TEXT_MAX + 32 }; /* bytes that may be written, past the end too */
 
 /*
- * In two steps, for many numbers: their digits as words, eight at once with vector instructions, and
- * then each word as text where it belongs. A number of more than eight digits has DIGITS_LONG for a
- * word. The second step takes the sign from m.
+ * In two steps, for many numbers: their digits as words, eight at once with vector instructions,
+ * and then each word as text where it belongs. A number of more than eight digits has DIGITS_LONG
+ * for a word. The second step takes the sign from m.
  */
 #define DIGITS_LONG UINT64_MAX
 void digits_words(const int64_t *m, size_t n, uint64_t *words, enum simd simd);

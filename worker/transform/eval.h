@@ -48,7 +48,8 @@ void eval_block(struct eval *v); /* begins a block: forgets scratch and faults *
 const struct vec *eval_run(struct eval *v, const struct expr *e, const struct sel *sel);
 
 /* Memory of the block for texts: n bytes, with VEC_PAD more that may be read and written. Never
- * NULL: a failure is noted in v->error, and then the memory is good for nothing but n <= VEC_PAD. */
+ * NULL: a failure is noted in v->error, and then the memory is good for nothing but n <= VEC_PAD.
+ * */
 char *eval_room(struct eval *v, size_t n);
 /* Keeps the first n bytes of what eval_room gave. */
 static inline struct span eval_keep(struct eval *v, size_t n)

@@ -1,6 +1,6 @@
 /*
- * fn_cast.c: what can be cast to what. A text that is no value of its type follows the policy of the
- * stage (NULL, or a fault of its row); a number out of range is always a fault.
+ * fn_cast.c: what can be cast to what. A text that is no value of its type follows the policy of
+ * the stage (NULL, or a fault of its row); a number out of range is always a fault.
  */
 #include "fn.h"
 

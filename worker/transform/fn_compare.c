@@ -28,7 +28,8 @@ COMPARE_ALL(flag, args[0]->b8[i] - args[1]->b8[i])
 COMPARE_ALL(float, compare_f64(args[0]->f64[i], args[1]->f64[i]))
 COMPARE_ALL(text, compare_text(args[0]->text[i], args[1]->text[i]))
 
-/* With a scale in common (that of the vector, when the constant can take it on) the mantissas tell. */
+/* With a scale in common (that of the vector, when the constant can take it on) the mantissas
+ * tell. */
 static bool same_scale(const struct vec *const *args, int64_t *ret_constant)
 {
     const struct vec *x = args[0], *y = args[1];

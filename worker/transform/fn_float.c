@@ -1,6 +1,6 @@
 /*
- * fn_float.c: double precision. As in PostgreSQL an infinite result of finite arguments is an error,
- * and so is a result of 0 where mathematics has none.
+ * fn_float.c: double precision. As in PostgreSQL an infinite result of finite arguments is an
+ * error, and so is a result of 0 where mathematics has none.
  */
 #include "fn.h"
 

@@ -1,6 +1,6 @@
 /*
- * fn_num.c: numeric. Each kernel has a loop over plain mantissas for vectors in which all rows share
- * a scale, which is the usual case, and one over single values for all others.
+ * fn_num.c: numeric. Each kernel has a loop over plain mantissas for vectors in which all rows
+ * share a scale, which is the usual case, and one over single values for all others.
  */
 #include "fn.h"
 

@@ -13,8 +13,8 @@
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
-/* All texts one after another. Each writes up to fifteen bytes into the place of the next one, which
- * then overwrites them. */
+/* All texts one after another. Each writes up to fifteen bytes into the place of the next one,
+ * which then overwrites them. */
 static void fold_ascii(struct eval *v, const struct vec *in, const struct sel *sel, struct vec *out,
                        uint8_t first)
 {

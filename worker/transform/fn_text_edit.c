@@ -86,7 +86,8 @@ KERNEL(position)
     }
 }
 
-/* The n-th occurrence of what in s, from the end when n is negative; NULL: there are not so many. */
+/* The n-th occurrence of what in s, from the end when n is negative; NULL: there are not so many.
+ * */
 static const char *nth(struct span s, struct span what, int64_t n)
 {
     const char *found = NULL;

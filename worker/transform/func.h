@@ -3,8 +3,8 @@
  * types, kernel, and an example with its answer, which a test runs. The tables stand in the fn_*.c
  * files, by subject.
  *
- * A kernel gets vectors and the rows to work on. Unless the entry says FUNC_NULLS, it is called only
- * with rows in which no argument is NULL, and the result of all others is NULL already.
+ * A kernel gets vectors and the rows to work on. Unless the entry says FUNC_NULLS, it is called
+ * only with rows in which no argument is NULL, and the result of all others is NULL already.
  *
  * Thread rule: constants and pure functions; a kernel works on its eval alone.
  */
@@ -51,8 +51,9 @@ const struct func *func_at(size_t i);
 
 /*
  * The function of that name which fits the argument types best, as PostgreSQL chooses: most exact
- * matches, then most preferred types (double precision, text) where a cast is needed. An open column
- * takes the type of numeric rather than another number. NULL: none; *ret_known: the name exists.
+ * matches, then most preferred types (double precision, text) where a cast is needed. An open
+ * column takes the type of numeric rather than another number. NULL: none; *ret_known: the name
+ * exists.
  */
 const struct func *func_find(const char *name, bool is_operator, const enum sqltype *args, size_t n,
                              bool *ret_known);

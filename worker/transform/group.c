@@ -100,10 +100,16 @@ static bool find_by_text(struct group *g, const struct vec *key, const struct se
     bool is_new;
     SEL_EACH(sel, i)
     {
-        struct span s = vec_is_null(key, i) ? (struct span){null_key, 5} : key->text[i];
-        g->groups[i] = keyset_put(&g->set, s, &is_new);
-        if (g->groups[i] == KEYSET_NONE || (is_new && !new_group(g, &key, i)))
-            return false;
+        struct span s = key->text[i];
+        if (__builtin_expect(vec_is_null(key, i), 0))
+            s = (struct span){null_key, 5};
+        uint32_t number = keyset_find(&g->set, s);
+        if (__builtin_expect(number == KEYSET_NONE, 0)) {
+            number = keyset_put(&g->set, s, &is_new);
+            if (number == KEYSET_NONE || !new_group(g, &key, i))
+                return false;
+        }
+        g->groups[i] = number;
     }
     return true;
 }

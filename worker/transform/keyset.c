@@ -1,8 +1,7 @@
 #include "keyset.h"
 
-#include "common/hash.h"
-
-enum { ENTRIES_MIN = 64, SHORT_BYTES = 16, KEYSET_PAD = 16 };
+/* Few keys have many slots: two that collide cost a branch that is guessed wrong. */
+enum { ENTRIES_MIN = 64, SLOTS_MIN = 1024 };
 
 void keyset_init(struct keyset *k, size_t limit_bytes)
 {
@@ -18,38 +17,10 @@ void keyset_done(struct keyset *k)
     *k = (struct keyset){0};
 }
 
-/* The first n (up to 8) bytes at p as a number. */
-static inline uint64_t head(const char *p, size_t n)
-{
-    uint64_t x;
-    memcpy(&x, p, sizeof x);
-    return n >= 8 ? x : n == 0 ? 0 : x & (~UINT64_C(0) >> (8 * (8 - n)));
-}
-
-static inline uint32_t hash(struct span s)
-{
-    if (s.len > SHORT_BYTES)
-        return (uint32_t)hash_64(s.p, s.len, 0);
-    uint64_t a = head(s.p, s.len), b = s.len > 8 ? head(s.p + 8, s.len - 8) : 0;
-    unsigned __int128 m = (unsigned __int128)(a ^ UINT64_C(0x9e3779b97f4a7c15)) *
-                          (b ^ s.len ^ UINT64_C(0xd6e8feb86659fd93));
-    uint64_t mixed = (uint64_t)m ^ (uint64_t)(m >> 64);
-    return (uint32_t)(mixed ^ mixed >> 32);
-}
-
-static inline bool same(const struct keyset_entry *e, struct span s, uint32_t h)
-{
-    if (e->hash != h || e->len != s.len)
-        return false;
-    if (s.len > SHORT_BYTES)
-        return memcmp(e->p, s.p, s.len) == 0;
-    return head(e->p, s.len) == head(s.p, s.len) &&
-           (s.len <= 8 || head(e->p + 8, s.len - 8) == head(s.p + 8, s.len - 8));
-}
-
 static bool grow(struct keyset *k)
 {
-    uint32_t cap = MAX(k->cap * 2, (uint32_t)ENTRIES_MIN), n_slots = cap * 2;
+    uint32_t cap = MAX(k->cap * 2, (uint32_t)ENTRIES_MIN),
+             n_slots = MAX(cap * 2, (uint32_t)SLOTS_MIN);
     size_t bytes = cap * sizeof *k->entries + n_slots * sizeof *k->slots;
     if (cap > UINT32_MAX / 4 || bytes + k->memory.used_bytes > k->limit_bytes)
         return false;
@@ -73,29 +44,34 @@ static bool grow(struct keyset *k)
     return true;
 }
 
-uint32_t keyset_put(struct keyset *k, struct span key, bool *ret_new)
+static uint32_t insert(struct keyset *k, struct span key, const uint64_t head[2], uint32_t h)
 {
-    uint32_t h = hash(key);
-    *ret_new = false;
-    if (k->n_slots > 0) {
-        for (uint32_t at = h & (k->n_slots - 1); k->slots[at]; at = (at + 1) & (k->n_slots - 1))
-            if (same(&k->entries[k->slots[at] - 1], key, h))
-                return k->slots[at] - 1;
-    }
     if (k->n == k->cap && !grow(k))
         return KEYSET_NONE;
-    char *copy = key.len < UINT32_MAX ? arena_alloc(&k->memory, key.len + KEYSET_PAD) : NULL;
+    char *copy = key.len < UINT32_MAX ? arena_alloc(&k->memory, key.len + VEC_PAD) : NULL;
     if (!copy)
         return KEYSET_NONE;
     memcpy(copy, key.p, key.len);
-    memset(copy + key.len, 0, KEYSET_PAD);
+    memset(copy + key.len, 0, VEC_PAD);
     uint32_t at = h & (k->n_slots - 1);
     while (k->slots[at])
         at = (at + 1) & (k->n_slots - 1);
-    k->entries[k->n] = (struct keyset_entry){copy, (uint32_t)key.len, h};
+    k->entries[k->n] = (struct keyset_entry){{head[0], head[1]}, copy, (uint32_t)key.len, h};
     k->slots[at] = ++k->n;
-    *ret_new = true;
     return k->n - 1;
+}
+
+uint32_t keyset_put(struct keyset *k, struct span key, bool *ret_new)
+{
+    uint64_t head[2];
+    uint32_t number = keyset_find(k, key);
+    *ret_new = false;
+    if (number != KEYSET_NONE)
+        return number;
+    keyset_head(key, head);
+    number = insert(k, key, head, keyset_hash(key, head));
+    *ret_new = number != KEYSET_NONE;
+    return number;
 }
 
 static void encode_num(struct num x, struct arena *scratch, struct buf *out)

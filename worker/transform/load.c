@@ -117,8 +117,8 @@ static bool is_quoted(const struct load_piece *p, uint32_t i)
 
 /*
  * The bytes of a field, quotes and all: where it begins and its length; false: the row has none.
- * Two scalars, not a struct span: the compiler keeps them in registers, where a copy of sixteen bytes
- * would wait for the two stores of eight that made it.
+ * Two scalars, not a struct span: the compiler keeps them in registers, where a copy of sixteen
+ * bytes would wait for the two stores of eight that made it.
  */
 static inline __attribute__((always_inline)) bool raw_at(const struct load_piece *p,
                                                          const uint32_t *base, uint32_t i,

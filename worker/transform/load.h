@@ -1,7 +1,7 @@
 /*
- * load.h: fields of a block of CSV, or cells of a batch, into the typed vectors of the columns that a
- * query names. An empty field without quotes is NULL, as for COPY ... CSV. What does not parse is a
- * fault of its row, or NULL by policy.
+ * load.h: fields of a block of CSV, or cells of a batch, into the typed vectors of the columns
+ * that a query names. An empty field without quotes is NULL, as for COPY ... CSV. What does not
+ * parse is a fault of its row, or NULL by policy.
  *
  * Thread rule: works on its eval alone.
  */

@@ -4,8 +4,8 @@
 
 /*
  * One word after the other, but nothing depends on the one before. The lowest bit of a mask m is
- * m & -m, and below it lie (m & -m) - 1: that finds the point and moves the digits before it up by one
- * place. Pairs of digits, then fours, then eights come together by one multiplication each.
+ * m & -m, and below it lie (m & -m) - 1: that finds the point and moves the digits before it up by
+ * one place. Pairs of digits, then fours, then eights come together by one multiplication each.
  */
 static inline __attribute__((always_inline)) void
 run(uint64_t *restrict words, uint64_t *restrict scales, uint64_t *restrict odd, size_t n)

@@ -10,8 +10,8 @@
 
 #include "simd.h"
 
-/* A field [-]digits[.digits] as a word: its last eight bytes, little-endian, with '0' for the bytes in
- * front of it and for the sign. */
+/* A field [-]digits[.digits] as a word: its last eight bytes, little-endian, with '0' for the
+ * bytes in front of it and for the sign. */
 struct parsefast {
     uint64_t *words;  /* in: the words; out: the mantissas, positive still */
     uint64_t *scales; /* out */

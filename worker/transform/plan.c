@@ -8,8 +8,8 @@
 /* ---- finishing: group columns and numbers ---- */
 
 /*
- * An expression of a grouped query over its groups: keys and aggregates become columns of the group;
- * a column of the input that is in neither has no one value.
+ * An expression of a grouped query over its groups: keys and aggregates become columns of the
+ * group; a column of the input that is in neither has no one value.
  */
 static struct expr *over_groups(struct analyze *c, const struct expr *x)
 {

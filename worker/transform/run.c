@@ -232,8 +232,8 @@ static int check_fields(struct run *r, const struct csv *c, struct sel *sel, uin
 
 static bool regular(const struct csv_block *b, size_t first, uint32_t n, size_t fields)
 {
-    /* All have that many exactly when no sum on the way is off, and an OR over the differences needs
-     * no branch. */
+    /* All have that many exactly when no sum on the way is off, and an OR over the differences
+     * needs no branch. */
     uint32_t differ = 0, want = (uint32_t)fields;
     for (size_t row = first; row < first + n; row++)
         differ |= (b->rows[row] - b->rows[(ptrdiff_t)row - 1]) ^ want;

@@ -44,8 +44,8 @@ int run_new(const struct plan *p, const struct run_options *o, struct sink *sink
             struct error *e) MUST_CHECK;
 void run_free(struct run *r);
 
-/* The names of the fields of the input, in order: where the plan's columns are. INVALID_SPEC: one of
- * them is not there. */
+/* The names of the fields of the input, in order: where the plan's columns are. INVALID_SPEC: one
+ * of them is not there. */
 int run_bind(struct run *r, const char *const *names, size_t n, struct error *e) MUST_CHECK;
 
 /* All rows of the reader. skip_header: its first row names the columns. */

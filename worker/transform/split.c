@@ -47,7 +47,8 @@ int split_next(struct split *s, uint64_t offset, struct split_point *ret, struct
             if (n == 0)
                 break;
         }
-        /* All bytes before the one that could end a row at the offset only matter by their counts. */
+        /* All bytes before the one that could end a row at the offset only matter by their counts.
+         * */
         uint64_t far = offset > s->here.offset ? offset - s->here.offset : 0;
         if (far > 1) {
             advance(s, (size_t)MIN(far - 1, (uint64_t)(s->len - s->at)));

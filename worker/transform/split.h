@@ -30,7 +30,8 @@ int split_init(struct split *s, uint8_t quote, csv_read_fn *read, void *user,
                struct error *e) MUST_CHECK;
 void split_done(struct split *s);
 
-/* The first start of a row at or after the offset, or the end of the file. Offsets must not fall. */
+/* The first start of a row at or after the offset, or the end of the file. Offsets must not fall.
+ * */
 int split_next(struct split *s, uint64_t offset, struct split_point *ret,
                struct error *e) MUST_CHECK;
 

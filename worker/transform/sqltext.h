@@ -18,7 +18,8 @@ enum { SQLTEXT_BYTES_MAX = 64 * 1024, SQLTEXT_STACK_BYTES = 256 * 1024 * 1024 };
 /* Calls f on a thread with a large stack, and waits. NOMEM: there can be none. */
 int sqltext_with_stack(void (*f)(void *user), void *user, struct error *e) MUST_CHECK;
 
-/* INVALID_SPEC with the position of the mistake. Freed by sqltext_free. Both need the large stack. */
+/* INVALID_SPEC with the position of the mistake. Freed by sqltext_free. Both need the large stack.
+ * */
 int sqltext_parse(struct span sql, PgQuery__ParseResult **ret, struct error *e) MUST_CHECK;
 void sqltext_free(PgQuery__ParseResult *tree);
 

@@ -23,8 +23,9 @@
 struct transform;
 
 /* input: the columns of the stage before; NULL for the first stage, which reads files. names: the
- * columns of the files, when they are known already (n_names 0: they are not, and a column that does
- * not exist is found out when a file is opened). INVALID_SPEC, its detail beginning with the path. */
+ * columns of the files, when they are known already (n_names 0: they are not, and a column that
+ * does not exist is found out when a file is opened). INVALID_SPEC, its detail beginning with the
+ * path. */
 int transform_compile(const json_t *stage, const struct batch *input, const char *const *names,
                       size_t n_names, struct transform **ret, struct error *e) MUST_CHECK;
 void transform_free(struct transform *t); /* takes NULL */
