@@ -72,9 +72,9 @@ def go_program(bench: Bench, folder: Path) -> Path | None:
     return program
 
 
-def engines(bench: Bench, folder: Path, source: Path) -> Dict[str, Callable[[str, Path], list]]:
+def engines(bench: Bench, folder: Path, source: Path) -> Dict[str, Callable[[str, Path], List[object]]]:
     """Commands by engine: case and output file."""
-    found: Dict[str, Callable[[str, Path], list]] = {
+    found: Dict[str, Callable[[str, Path], List[object]]] = {
         OURS: lambda case, out: [
             "sh", "-c", 'exec "$0" --sql "$1" --format "$2" "$3" >"$4"', CLI,
             GROUP if case == "group" else SELECT, "ndjson" if case == "ndjson" else "csv", source, out]}
@@ -96,7 +96,7 @@ def engines(bench: Bench, folder: Path, source: Path) -> Dict[str, Callable[[str
     return found
 
 
-def compare(peers: Dict[str, Callable[[str, Path], list]], folder: Path, env: Dict[str, str]) -> None:
+def compare(peers: Dict[str, Callable[[str, Path], List[object]]], folder: Path, env: Dict[str, str]) -> None:
     """The rows must be those of DuckDB's exact decimals."""
     if "duckdb" not in peers:
         return
