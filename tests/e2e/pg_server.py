@@ -129,14 +129,20 @@ class PgServer:
     def socket_url(self, role: str = "postgres", database: str = "postgres") -> str:
         return f"postgresql://{role}@/{database}?host={self.folder}&port={self.port}"
 
+    def _psql(self, text: str, *flags: str) -> str:
+        done = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-p",
+                               str(self.port), "-U", "postgres", *flags, "-f", "-"],
+                              input=text, text=True, capture_output=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{text[:500]}: {done.stderr}"
+        return done.stdout
+
+    def psql(self, script: str) -> list[str]:
+        """Runs a script as the superuser; the lines that it prints."""
+        return self._psql(script).splitlines()
+
     def sql(self, text: str, database: str = "postgres") -> list[list[str]]:
         """Runs statements as the superuser; the rows of the last one, as texts."""
-        done = subprocess.run(
-            ["psql", "-XqAt", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-p",
-             str(self.port), "-U", "postgres", "-d", database, "-f", "-"],
-            input=text, text=True, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{text[:500]}: {done.stderr}"
-        out = done.stdout.rstrip("\n")
+        out = self._psql(text, "-F", "\x1f", "-R", "\x1e", "-d", database).rstrip("\n")
         return [row.split("\x1f") for row in out.split("\x1e")] if out else []
 
     def value(self, text: str) -> str:
