@@ -27,6 +27,10 @@ enum {
     SPEC_ITEM_MAX = 64 * 1024 /* bytes of one packed input item */
 };
 
+/* The only item of the task that brings together what the others came to (struct spec: gather). No engine
+ * takes it as an input. */
+#define SPEC_GATHER_ITEM "gather:"
+
 /* What the rest of drover needs to know of an engine before a worker runs it. */
 struct spec_engine {
     const char *name; /* "scrape": the stage's "kind" */
@@ -50,6 +54,9 @@ struct spec_engine {
     uint32_t (*key_delay_ms)(const void *compiled); /* between two uses of a key */
     uint32_t (*key_use_ms)(const void *compiled);   /* the longest that one use can take */
     uint64_t (*items_max)(const void *compiled);    /* inputs in all, found ones too; 0: no limit */
+    /* Its tasks come to parts of an answer, which have to be brought together. sinks_merge: all sinks of
+     * the job add up the rows of one key by themselves. NULL: never. */
+    bool (*gathers)(const void *compiled, bool sinks_merge);
 };
 
 struct spec_stage {
@@ -71,7 +78,10 @@ struct spec {
     bool unique;             /* of the first stage's engine, as are the next three */
     uint32_t key_limit, key_delay_ms, key_use_ms;
     struct spec_stage *stages;
-    size_t n_stages;       /* at least 1 */
+    size_t n_stages; /* at least 1 */
+    size_t
+        gather; /* the stage at which tasks end with a part of the answer, which one task more brings
+                      together before it goes on with the stages after it; n_stages: none */
     struct batch *columns; /* of the rows that the last stage makes; no rows in it */
     struct spec_sink *sinks;
     size_t n_sinks;         /* at least 1 */

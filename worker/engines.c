@@ -160,7 +160,8 @@ const struct spec_engine engines_table[] = {
      .compile = engine_transform_compile,
      .free = engine_transform_free,
      .columns = engine_transform_columns,
-     .item = engine_transform_item},
+     .item = engine_transform_item,
+     .gathers = engine_transform_gathers},
 };
 const size_t engines_count = ARRAY_LEN(engines_table);
 

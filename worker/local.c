@@ -392,7 +392,7 @@ static int gather(struct local *l, struct error *e)
         return ERR_OK;
     buf_clear(&l->item);
     pack_array(&l->item, 2);
-    pack_str(&l->item, SPAN(PIPELINE_GATHER_ITEM));
+    pack_str(&l->item, SPAN(SPEC_GATHER_ITEM));
     pack_u64(&l->item, 0);
     return frontier_add(l->frontier, 0, buf_span(&l->item), 1, 0);
 }

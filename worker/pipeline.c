@@ -37,7 +37,6 @@ const struct pipeline_kind pipeline_kinds[] = {
      .process = engine_transform_process,
      .end = engine_transform_end,
      .close = engine_transform_close,
-     .gathers = engine_transform_gathers,
      .save = engine_transform_save,
      .load = engine_transform_load},
 };
@@ -48,24 +47,6 @@ const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
 static bool can_be(const struct pipeline_kind *k, size_t stage)
 {
     return stage == 0 ? k->run || k->place == PIPELINE_LOOP : k->open != NULL;
-}
-
-static bool sinks_merge(const struct spec *s)
-{
-    for (size_t i = 0; i < s->n_sinks; i++)
-        if (s->sinks[i].kind == SPEC_SINK_STORE || s->sinks[i].mode != SPEC_SINK_MERGE)
-            return false;
-    return true;
-}
-
-static size_t gathering_stage(const struct pipeline *p)
-{
-    const size_t n = p->spec->n_stages;
-    for (size_t i = 0; i < n; i++) /* a stage after it would make something else of the groups */
-        if (p->kinds[i]->gathers &&
-            p->kinds[i]->gathers(p->spec->stages[i].compiled, i + 1 == n && sinks_merge(p->spec)))
-            return i;
-    return n;
 }
 
 int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size_t n_kinds,
@@ -90,7 +71,6 @@ int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size
                              i == 0 ? "as the first stage" : "after another stage");
         }
     }
-    p->gather = gathering_stage(p);
     *ret = p;
     return ERR_OK;
 }
@@ -130,7 +110,7 @@ const void *pipeline_source(const struct pipeline *p)
 
 bool pipeline_gathers(const struct pipeline *p)
 {
-    return p->gather < p->spec->n_stages;
+    return p->spec->gather < p->spec->n_stages;
 }
 
 bool pipeline_is_gather(const struct pipeline *p, struct span items)
@@ -138,7 +118,7 @@ bool pipeline_is_gather(const struct pipeline *p, struct span items)
     struct unpack u;
     unpack_init(&u, items.p, items.len);
     return pipeline_gathers(p) && unpack_array(&u) == 1 && unpack_array(&u) == 2 &&
-           span_eq(unpack_str(&u), SPAN(PIPELINE_GATHER_ITEM));
+           span_eq(unpack_str(&u), SPAN(SPEC_GATHER_ITEM));
 }
 
 struct output *pipeline_output(const struct pipeline *p)
@@ -164,7 +144,7 @@ void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, st
     struct error e = {0};
     struct pipeline_call mine = *call;
     assert(pipeline_place(p) != PIPELINE_LOOP);
-    mine.partial = p->gather == 0;
+    mine.partial = p->spec->gather == 0;
     const int rc = p->kinds[0]->run(pipeline_source(p), &mine, o, &e);
     if (rc != ERR_OK)
         fail_with(o, rc, &e);
@@ -179,7 +159,7 @@ static int follow_one(const struct pipeline *p, size_t stage, struct output *o, 
     if (rc != ERR_OK)
         return rc;
     rc = kind->process(state, o, e);
-    if (rc == ERR_OK && stage == p->gather) {
+    if (rc == ERR_OK && stage == p->spec->gather) {
         rc = kind->save(state, &o->partial, e);
         batch_clear(o->rows);
     } else if (rc == ERR_OK) {
@@ -201,7 +181,7 @@ static void follow(const struct pipeline *p, size_t first, size_t end, struct ou
 
 void pipeline_follow(const struct pipeline *p, struct output *o)
 {
-    follow(p, 1, MIN(p->gather + 1, p->spec->n_stages), o);
+    follow(p, 1, MIN(p->spec->gather + 1, p->spec->n_stages), o);
 }
 
 /* ---- bringing partial states together ---- */
@@ -218,7 +198,8 @@ int pipeline_gather_new(const struct pipeline *p, struct pipeline_gather **ret, 
     if (!g)
         return error_set(e, ERR_NOMEM, "no memory to gather");
     g->pipeline = p;
-    const int rc = p->kinds[p->gather]->open(p->spec->stages[p->gather].compiled, &g->state, e);
+    const int rc =
+        p->kinds[p->spec->gather]->open(p->spec->stages[p->spec->gather].compiled, &g->state, e);
     if (rc != ERR_OK)
         free(g);
     else
@@ -228,23 +209,23 @@ int pipeline_gather_new(const struct pipeline *p, struct pipeline_gather **ret, 
 
 int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct error *e)
 {
-    return g->pipeline->kinds[g->pipeline->gather]->load(g->state, partial, e);
+    return g->pipeline->kinds[g->pipeline->spec->gather]->load(g->state, partial, e);
 }
 
 void pipeline_gather_end(struct pipeline_gather *g, struct output *o)
 {
     const struct pipeline *p = g->pipeline;
     struct error e = {0};
-    const int rc = p->kinds[p->gather]->end(g->state, o, &e);
+    const int rc = p->kinds[p->spec->gather]->end(g->state, o, &e);
     if (rc != ERR_OK)
         fail_with(o, rc, &e);
-    follow(p, p->gather + 1, p->spec->n_stages, o);
+    follow(p, p->spec->gather + 1, p->spec->n_stages, o);
 }
 
 void pipeline_gather_free(struct pipeline_gather *g)
 {
     if (!g)
         return;
-    g->pipeline->kinds[g->pipeline->gather]->close(g->state);
+    g->pipeline->kinds[g->pipeline->spec->gather]->close(g->state);
     free(g);
 }

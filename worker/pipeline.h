@@ -34,9 +34,6 @@ struct output;
 
 enum pipeline_place { PIPELINE_INLINE, PIPELINE_POOL, PIPELINE_LOOP };
 
-/* The only item of the task that brings partial states together. No engine takes it as an input. */
-#define PIPELINE_GATHER_ITEM "gather:"
-
 /* Takes text that is ready, e.g. whole lines; called by one thread at a time. */
 typedef int pipeline_text_fn(void *user, const void *p, size_t n, struct error *e);
 
@@ -74,9 +71,7 @@ struct pipeline_kind {
     int (*end)(void *state, struct output *o, struct error *e);
     void (*close)(void *state);
 
-    /* ---- a stage that may gather ---- */
-    /* NULL: it never does. sinks_merge: all sinks of the job add up the rows of one key by themselves. */
-    bool (*gathers)(const void *compiled, bool sinks_merge);
+    /* ---- a stage that may gather (spec_engine.gathers) ---- */
     int (*save)(void *state, struct buf *partial, struct error *e); /* instead of end */
     int (*load)(void *state, struct span partial, struct error *e); /* MALFORMED, LIMIT */
 };
@@ -88,7 +83,6 @@ extern const size_t pipeline_n_kinds;
 struct pipeline {
     struct spec *spec;                                  /* owned */
     const struct pipeline_kind *kinds[SPEC_STAGES_MAX]; /* of the stages, in order */
-    size_t gather; /* the stage that gathers; n_stages: none does */
     uint32_t references;
     /* What names the job in sinks; set by who made the pipeline, before the first task. */
     uint8_t uid[16];

@@ -67,7 +67,7 @@ static void finish(void *user UNUSED, struct runner_task *task, struct output *o
     struct job_run *run = task->user;
     const bool good =
         output_take->error == ERR_OK && !output_take->failed && batch_ok(output_take->rows);
-    if (good && landings_needed(task->pipeline)) {
+    if (good && output_take->partial.len == 0 && landings_needed(task->pipeline)) {
         run->landings = landings_new(task->pipeline, task->job, run->token.task, &output_take);
         if (run->landings) {
             run->landings->user = run;
