@@ -282,12 +282,50 @@ int run_batch(struct run *r, const struct batch *b, struct error *e)
     return rc;
 }
 
+static void add_counts(struct run *r, struct run_counts c)
+{
+    r->counts.rows += c.rows;
+    r->counts.rejects += c.rejects;
+    r->counts.results += c.results;
+}
+
 int run_merge(struct run *r, const struct run *from, struct error *e)
 {
-    assert(r->group && from->group && r->plan == from->plan);
-    r->counts.rows += from->counts.rows;
-    r->counts.rejects += from->counts.rejects;
-    return group_merge(r->group, from->group, e);
+    assert(r->plan == from->plan && !from->tail.sink);
+    add_counts(r, from->counts);
+    return r->group ? group_merge(r->group, from->group, e) : tail_merge(&r->tail, &from->tail, e);
+}
+
+int run_save(struct run *r, state_write_fn *write, void *user, struct error *e)
+{
+    struct state_out out;
+    const struct state_head head = {.kind = r->group ? STATE_GROUPS : STATE_ROWS,
+                                    .plan = state_plan(r->plan),
+                                    .rows = r->counts.rows,
+                                    .rejects = r->counts.rejects,
+                                    .results = r->counts.results};
+    assert(!r->tail.sink);
+    state_out_init(&out, &head, write, user);
+    int rc = r->group ? group_save(r->group, &out, e) : tail_save(&r->tail, &out, e);
+    if (rc == ERR_OK)
+        rc = state_out_flush(&out, e);
+    state_out_done(&out);
+    return rc;
+}
+
+int run_load(struct run *r, struct span chunk, struct error *e)
+{
+    struct state_in in;
+    int rc =
+        state_in_init(&in, chunk, r->group ? STATE_GROUPS : STATE_ROWS, state_plan(r->plan), e);
+    if (rc == ERR_OK)
+        rc = r->group ? group_take(r->group, &in, e) : tail_take(&r->tail, &in, e);
+    if (rc == ERR_OK)
+        add_counts(r, (struct run_counts){.rows = in.head.rows,
+                                          .rejects = in.head.rejects,
+                                          .results = in.head.results});
+    state_in_done(&in);
+    return rc;
 }
 
 static int give_groups(struct run *r, struct error *e)
@@ -318,6 +356,7 @@ static int give_groups(struct run *r, struct error *e)
 
 int run_end(struct run *r, struct error *e)
 {
+    assert(r->tail.sink);
     int rc = r->group ? give_groups(r, e) : ERR_OK;
     return rc ? rc : tail_end(&r->tail, e);
 }

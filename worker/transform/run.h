@@ -14,6 +14,7 @@
 #include "load.h"
 #include "plan.h"
 #include "sink.h"
+#include "state.h"
 
 enum { RUN_LIMIT_BYTES = 256 * 1024 * 1024 }; /* of groups, and of kept results */
 
@@ -40,6 +41,7 @@ struct run_options {
 
 struct run;
 
+/* sink: NULL for a run over a part, whose results are merged or saved. */
 int run_new(const struct plan *p, const struct run_options *o, struct sink *sink, struct run **ret,
             struct error *e) MUST_CHECK;
 void run_free(struct run *r);
@@ -51,8 +53,12 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
-/* Takes in the groups of another run of the same plan, which has not ended. */
+/* Takes in what another run of the same plan, which had no sink and has not ended, found. */
 int run_merge(struct run *r, const struct run *from, struct error *e) MUST_CHECK;
+/* What a run without a sink found, as chunks of bytes (state.h), and one of them back into a run.
+ * After an error of run_load the run is good for nothing. */
+int run_save(struct run *r, state_write_fn *write, void *user, struct error *e) MUST_CHECK;
+int run_load(struct run *r, struct span chunk, struct error *e) MUST_CHECK;
 /* Gives out groups and sorted rows. */
 int run_end(struct run *r, struct error *e) MUST_CHECK;
 

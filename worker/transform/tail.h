@@ -1,6 +1,7 @@
 /*
  * tail.h: what happens to result rows on their way to the sink: DISTINCT, ORDER BY, OFFSET, LIMIT.
  * Without ORDER BY rows pass through; with it they are kept, and with a LIMIT only the best ones.
+ * Without a sink all that may be results are kept, to be saved or merged into another tail.
  *
  * Thread rule: one owner at a time.
  */
@@ -10,16 +11,17 @@
 #include "keyset.h"
 #include "plan.h"
 #include "sink.h"
+#include "state.h"
 #include "store.h"
 
 struct tail {
     const struct plan *plan;
-    struct sink *sink; /* borrowed */
+    struct sink *sink; /* borrowed; NULL: rows are kept */
     size_t limit_bytes;
     struct keyset seen; /* DISTINCT */
     struct buf key;
-    struct store kept; /* ORDER BY */
-    struct vec *cells; /* to read kept rows back */
+    struct store kept; /* ORDER BY, or no sink */
+    struct vec *cells; /* to read kept rows back; NULL: not needed yet */
     const struct vec **columns;
     struct arena scratch;
     int64_t skipped, passed;
@@ -33,6 +35,12 @@ void tail_done(struct tail *t);
 /* A vector for each result, hidden ones too. */
 int tail_rows(struct tail *t, const struct vec *const *results, const struct sel *sel,
               struct arena *scratch, struct error *e) MUST_CHECK;
+/* The rows that another tail of the same plan has kept, in order. */
+int tail_merge(struct tail *t, const struct tail *from, struct error *e) MUST_CHECK;
+/* Kept rows as records; and the records of a chunk as if they had come to tail_rows. */
+int tail_save(struct tail *t, struct state_out *out, struct error *e) MUST_CHECK;
+int tail_take(struct tail *t, struct state_in *in, struct error *e) MUST_CHECK;
+
 int tail_end(struct tail *t, struct error *e) MUST_CHECK; /* gives out what was kept */
 
 #endif

@@ -277,6 +277,16 @@ int transform_merge(struct transform_run *r, const struct transform_run *from, s
     return run_merge(r->run, from->run, e);
 }
 
+int transform_save(struct transform_run *r, state_write_fn *write, void *user, struct error *e)
+{
+    return run_save(r->run, write, user, e);
+}
+
+int transform_load(struct transform_run *r, struct span chunk, struct error *e)
+{
+    return run_load(r->run, chunk, e);
+}
+
 int transform_end(struct transform_run *r, struct error *e)
 {
     return run_end(r->run, e);

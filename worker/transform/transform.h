@@ -51,16 +51,24 @@ extern const struct transform_range transform_whole_file;
 
 struct transform_run;
 
-/* reject: may be NULL. simd: how, SIMD_AVX512 for the best there is is simd_best(). */
+/* sink: NULL for a run over a part of the input, whose results are merged or saved and not ended.
+ * reject: may be NULL. simd: how, SIMD_AVX512 for the best there is is simd_best(). */
 int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *reject, void *user,
                    enum simd simd, struct transform_run **ret, struct error *e) MUST_CHECK;
 void transform_close(struct transform_run *r); /* takes NULL */
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;
-/* The groups of another run, which has not ended. */
+/* What another run, which had no sink, found. */
 int transform_merge(struct transform_run *r, const struct transform_run *from,
                     struct error *e) MUST_CHECK;
+/* What a run without a sink found, as chunks of bytes of about STATE_CHUNK_BYTES. */
+int transform_save(struct transform_run *r, state_write_fn *write, void *user,
+                   struct error *e) MUST_CHECK;
+/* Takes such a chunk in. Chunks of all runs may come in any order, each once; a run without a sink
+ * can load some and save what they come to. MALFORMED: it is none of this query (after this or
+ * another error the run is good for nothing). */
+int transform_load(struct transform_run *r, struct span chunk, struct error *e) MUST_CHECK;
 int transform_end(struct transform_run *r, struct error *e) MUST_CHECK;
 struct run_counts transform_counts(const struct transform_run *r);
 
