@@ -33,13 +33,6 @@ static struct transform *compile(size_t query)
     return all[query];
 }
 
-static int keep(void *user, struct span chunk, struct error *e)
-{
-    (void)e;
-    buf_append(user, chunk.p, chunk.len);
-    return ERR_OK;
-}
-
 static struct transform_run *open_run(const struct transform *t, struct sink *sink)
 {
     struct error e = {0};
@@ -52,36 +45,34 @@ static struct transform_run *open_run(const struct transform *t, struct sink *si
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error e = {0};
-    struct buf chunk = {0}, again = {0};
+    struct buf state = {0}, again = {0};
     struct write_batch w;
     if (size == 0)
         return 0;
     const struct transform *t = compile(data[0] % ARRAY_LEN(queries));
     struct transform_run *part = open_run(t, NULL);
-    int rc = transform_save(part, keep, &chunk, &e); /* the head */
+    int rc = transform_save(part, &state, &e); /* the head */
     assert(rc == ERR_OK);
-    buf_append(&chunk, data + 1, size - 1);
-    rc = transform_load(part, buf_span(&chunk), &e);
+    buf_append(&state, data + 1, size - 1);
+    rc = transform_load(part, buf_span(&state), &e);
     assert(rc == ERR_OK || rc == ERR_MALFORMED || rc == ERR_LIMIT);
     if (rc == ERR_OK) {
         struct batch *out = transform_columns(t);
         assert(out);
         write_batch_init(&w, out);
         struct transform_run *all = open_run(t, &w.sink);
-        rc = transform_save(part, keep, &again, &e);
+        rc = transform_save(part, &again, &e);
         assert(rc == ERR_OK);
-        if (again.len < STATE_CHUNK_BYTES) { /* one chunk */
-            rc = transform_load(all, buf_span(&again), &e);
-            assert(rc == ERR_OK || rc == ERR_LIMIT);
-            if (rc == ERR_OK)
-                rc = transform_end(all, &e);
-            assert(rc == ERR_OK || e.detail[0]);
-        }
+        rc = transform_load(all, buf_span(&again), &e);
+        assert(rc == ERR_OK || rc == ERR_LIMIT);
+        if (rc == ERR_OK)
+            rc = transform_end(all, &e);
+        assert(rc == ERR_OK || e.detail[0]);
         transform_close(all);
         batch_free(out);
     }
     transform_close(part);
-    buf_done(&chunk);
+    buf_done(&state);
     buf_done(&again);
     return 0;
 }

@@ -31,12 +31,6 @@ struct cli {
     FILE *rejects;
 };
 
-/* Chunks of partial states. */
-struct chunks {
-    struct buf *list;
-    size_t n;
-};
-
 static void die(const char *what, const char *detail)
 {
     fprintf(stderr, "transform_cli: %s: %s\n", what, detail);
@@ -187,40 +181,28 @@ static size_t cut(const struct cli *c, int fd, struct transform_range *ranges)
     return n;
 }
 
-static int keep_chunk(void *user, struct span chunk, struct error *e)
-{
-    struct chunks *c = user;
-    struct buf *list = realloc(c->list, (c->n + 1) * sizeof *list);
-    if (!list)
-        return error_set(e, ERR_NOMEM, "chunks");
-    c->list = list;
-    buf_init(&list[c->n], 0);
-    buf_append(&list[c->n++], chunk.p, chunk.len);
-    return ERR_OK;
-}
-
 /* Each range in a run of its own, and what they saved into `all`, in any order. */
 static void run_parts(struct cli *c, const struct transform *t, int fd, const char *const *names,
                       size_t n_names, const struct transform_range *ranges, size_t n,
                       struct transform_run *all)
 {
     struct error e = {0};
-    struct chunks chunks = {0};
-    for (size_t i = 0; i < n; i++) {
+    struct buf *states = calloc(n, sizeof *states);
+    for (size_t i = 0; states && i < n; i++) {
         struct transform_run *part = NULL;
         check(transform_open(t, NULL, on_reject, c, c->simd, &part, &e), &e);
         check(transform_file(part, fd, &ranges[i], names, n_names, &e), &e);
-        check(transform_save(part, keep_chunk, &chunks, &e), &e);
+        check(transform_save(part, &states[i], &e), &e);
         transform_close(part);
     }
-    for (size_t left = chunks.n; left > 0; left--) {
+    for (size_t left = n; states && left > 0; left--) {
         size_t i = (size_t)rand_r(&c->seed) % left;
-        struct buf chunk = chunks.list[i];
-        chunks.list[i] = chunks.list[left - 1];
-        check(transform_load(all, buf_span(&chunk), &e), &e);
-        buf_done(&chunk);
+        struct buf state = states[i];
+        states[i] = states[left - 1];
+        check(transform_load(all, buf_span(&state), &e), &e);
+        buf_done(&state);
     }
-    free(chunks.list);
+    free(states);
 }
 
 static void run(struct cli *c, const struct transform *t, int fd, const char *const *names,

@@ -353,54 +353,28 @@ static bool sort_set(const struct keyset *set, uint32_t n_groups, struct by_grou
     return true;
 }
 
-/* What a record begins with. */
-static void put_group(const struct group *g, uint32_t i, bool states, struct vec *cells,
-                      struct state_out *out)
+static void save_group(const struct group *g, uint32_t i, const struct by_group *sets,
+                       struct vec *cells, struct buf *out)
 {
     for (size_t c = 0; c < g->plan->n_keys; c++) {
         store_load(&g->keys, c, NULL, i, 1, &cells[c]);
         state_put(out, &cells[c], 0);
     }
-    pack_bool(&out->chunk, states);
-    for (size_t k = 0; k < g->plan->n_aggs && states; k++) {
+    for (size_t k = 0; k < g->plan->n_aggs; k++) {
         const struct agg *a = g->plan->aggs[k].agg;
-        if (!has_set(g, k))
-            a->save(g->states[k] + i * a->state_bytes, &out->chunk);
-    }
-}
-
-static void put_nils(const struct group *g, size_t from, size_t to, struct state_out *out)
-{
-    for (size_t k = from; k < to; k++)
-        if (has_set(g, k))
-            pack_nil(&out->chunk);
-}
-
-static int save_group(const struct group *g, uint32_t i, const struct by_group *sets,
-                      struct vec *cells, struct state_out *out, struct error *e)
-{
-    size_t n_aggs = g->plan->n_aggs;
-    int rc = ERR_OK;
-    put_group(g, i, true, cells, out);
-    for (size_t k = 0; k < n_aggs && rc == ERR_OK; k++) {
-        if (!has_set(g, k))
+        if (!has_set(g, k)) {
+            a->save(g->states[k] + i * a->state_bytes, out);
             continue;
-        for (uint32_t j = sets[k].first[i]; j < sets[k].first[i + 1] && rc == ERR_OK; j++) {
-            const struct keyset_entry *x = &g->distinct[k].entries[sets[k].entries[j]];
-            if (state_out_full(out)) { /* the others in a record of the next chunk */
-                put_nils(g, k, n_aggs, out);
-                rc = state_out_flush(out, e);
-                put_group(g, i, false, cells, out);
-                put_nils(g, 0, k, out);
-            }
-            pack_bin(&out->chunk, (struct span){x->p + sizeof i, x->len - sizeof i});
         }
-        pack_nil(&out->chunk);
+        pack_array(out, sets[k].first[i + 1] - sets[k].first[i]);
+        for (uint32_t j = sets[k].first[i]; j < sets[k].first[i + 1]; j++) {
+            const struct keyset_entry *x = &g->distinct[k].entries[sets[k].entries[j]];
+            pack_bin(out, (struct span){x->p + sizeof i, x->len - sizeof i});
+        }
     }
-    return rc == ERR_OK && state_out_full(out) ? state_out_flush(out, e) : rc;
 }
 
-int group_save(const struct group *g, struct state_out *out, struct error *e)
+int group_save(const struct group *g, struct buf *out, struct error *e)
 {
     const struct plan *p = g->plan;
     uint32_t n = p->n_keys > 0 ? g->set.n : MIN(g->cap, 1u);
@@ -410,8 +384,8 @@ int group_save(const struct group *g, struct state_out *out, struct error *e)
     for (size_t k = 0; k < p->n_aggs && ok; k++)
         ok = !has_set(g, k) || sort_set(&g->distinct[k], n, &sets[k]);
     int rc = ok ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
-    for (uint32_t i = 0; i < n && rc == ERR_OK; i++)
-        rc = save_group(g, i, sets, cells, out, e);
+    for (uint32_t i = 0; i < n && rc == ERR_OK && buf_ok(out); i++)
+        save_group(g, i, sets, cells, out);
     for (size_t k = 0; sets && k < p->n_aggs; k++) {
         free(sets[k].first);
         free(sets[k].entries);
@@ -421,37 +395,33 @@ int group_save(const struct group *g, struct state_out *out, struct error *e)
     return rc;
 }
 
-/* Into the group that g->groups[0] says. state: memory for one of any aggregate. */
-static bool take_states(struct group *g, struct state_in *in, char *state)
+static bool take_set(struct group *g, size_t k, uint32_t group, struct unpack *u)
 {
-    uint32_t group = g->groups[0];
-    for (size_t k = 0; k < g->plan->n_aggs; k++) {
-        const struct agg *a = g->plan->aggs[k].agg;
-        if (has_set(g, k))
-            continue;
-        memset(state, 0, a->state_bytes);
-        if (!a->load(state, &in->u, &in->arena) ||
-            !a->merge(g->states[k] + group * a->state_bytes, state, &g->memory))
+    bool is_new;
+    for (size_t n = unpack_array(u); n > 0 && unpack_ok(u); n--) {
+        struct span s = unpack_bin(u);
+        if (!s.p || !note_distinct(g, k, group, s, &is_new)) {
+            u->failed |= !s.p;
             return false;
+        }
+        if (is_new)
+            ++((int64_t *)(void *)g->states[k])[group];
     }
-    return true;
+    return unpack_ok(u);
 }
 
-static bool take_sets(struct group *g, struct state_in *in)
+/* state: memory for one of any aggregate. */
+static bool take_states(struct group *g, uint32_t group, struct state_in *in, char *state)
 {
-    uint32_t group = g->groups[0];
-    bool is_new;
-    for (size_t k = 0; k < g->plan->n_aggs; k++) {
-        if (!has_set(g, k))
-            continue;
-        for (struct span s = unpack_bin(&in->u); s.p; s = unpack_bin(&in->u)) {
-            if (!note_distinct(g, k, group, s, &is_new))
-                return false;
-            if (is_new)
-                ++((int64_t *)(void *)g->states[k])[group];
-        }
+    bool ok = true;
+    for (size_t k = 0; k < g->plan->n_aggs && ok; k++) {
+        const struct agg *a = g->plan->aggs[k].agg;
+        memset(state, 0, a->state_bytes);
+        ok = has_set(g, k) ? take_set(g, k, group, &in->u)
+                           : a->load(state, &in->u, &in->arena) &&
+                                 a->merge(g->states[k] + group * a->state_bytes, state, &g->memory);
     }
-    return true;
+    return ok;
 }
 
 static int take_record(struct group *g, struct state_in *in, struct vec *cells, char *state,
@@ -464,13 +434,12 @@ static int take_record(struct group *g, struct state_in *in, struct vec *cells, 
         state_get(in, &cells[c], 0);
         keys[c] = &cells[c];
     }
-    bool states = unpack_bool(&in->u);
     int rc = state_in_check(in, e);
     if (rc)
         return rc;
     g->groups[0] = 0;
     bool ok = g->plan->n_keys > 0 ? find_groups(g, keys, &one, &in->arena) : reserve(g, 1);
-    ok = ok && (!states || take_states(g, in, state)) && take_sets(g, in);
+    ok = ok && take_states(g, g->groups[0], in, state);
     rc = state_in_check(in, e);
     arena_clear(&in->arena);
     return rc == ERR_OK && !ok ? full(g, e) : rc;

@@ -296,28 +296,25 @@ int run_merge(struct run *r, const struct run *from, struct error *e)
     return r->group ? group_merge(r->group, from->group, e) : tail_merge(&r->tail, &from->tail, e);
 }
 
-int run_save(struct run *r, state_write_fn *write, void *user, struct error *e)
+int run_save(struct run *r, struct buf *out, struct error *e)
 {
-    struct state_out out;
     const struct state_head head = {.kind = r->group ? STATE_GROUPS : STATE_ROWS,
                                     .plan = state_plan(r->plan),
                                     .rows = r->counts.rows,
                                     .rejects = r->counts.rejects,
                                     .results = r->counts.results};
     assert(!r->tail.sink);
-    state_out_init(&out, &head, write, user);
-    int rc = r->group ? group_save(r->group, &out, e) : tail_save(&r->tail, &out, e);
-    if (rc == ERR_OK)
-        rc = state_out_flush(&out, e);
-    state_out_done(&out);
+    state_put_head(out, &head);
+    int rc = r->group ? group_save(r->group, out, e) : tail_save(&r->tail, out, e);
+    if (rc == ERR_OK && !buf_ok(out))
+        rc = error_set(e, ERR_LIMIT, "a partial state of more than %zu bytes", out->len);
     return rc;
 }
 
-int run_load(struct run *r, struct span chunk, struct error *e)
+int run_load(struct run *r, struct span from, struct error *e)
 {
     struct state_in in;
-    int rc =
-        state_in_init(&in, chunk, r->group ? STATE_GROUPS : STATE_ROWS, state_plan(r->plan), e);
+    int rc = state_in_init(&in, from, r->group ? STATE_GROUPS : STATE_ROWS, state_plan(r->plan), e);
     if (rc == ERR_OK)
         rc = r->group ? group_take(r->group, &in, e) : tail_take(&r->tail, &in, e);
     if (rc == ERR_OK)

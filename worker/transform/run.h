@@ -55,10 +55,10 @@ int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUS
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
 /* Takes in what another run of the same plan, which had no sink and has not ended, found. */
 int run_merge(struct run *r, const struct run *from, struct error *e) MUST_CHECK;
-/* What a run without a sink found, as chunks of bytes (state.h), and one of them back into a run.
- * After an error of run_load the run is good for nothing. */
-int run_save(struct run *r, state_write_fn *write, void *user, struct error *e) MUST_CHECK;
-int run_load(struct run *r, struct span chunk, struct error *e) MUST_CHECK;
+/* What a run without a sink found, as bytes (state.h) appended to out, and such bytes into a run.
+ * LIMIT: more than out may hold. After an error of run_load the run is good for nothing. */
+int run_save(struct run *r, struct buf *out, struct error *e) MUST_CHECK;
+int run_load(struct run *r, struct span from, struct error *e) MUST_CHECK;
 /* Gives out groups and sorted rows. */
 int run_end(struct run *r, struct error *e) MUST_CHECK;
 

@@ -21,8 +21,17 @@ uint64_t state_plan(const struct plan *p)
     return h;
 }
 
-/* ---- decimals: scale and mantissa, or a text when they are long ---- */
+/* ---- single values ---- */
 
+struct span state_get_text(struct unpack *u)
+{
+    struct span s = unpack_str(u);
+    if (s.len > 0 && (utf8_valid_prefix(s) != s.len || memchr(s.p, '\0', s.len)))
+        u->failed = true;
+    return unpack_ok(u) && s.p ? s : SPAN("");
+}
+
+/* Scale and mantissa, or a text when it is long. */
 void state_put_num(struct buf *out, struct num x)
 {
     if (x.big) {
@@ -41,8 +50,7 @@ bool state_get_num(struct unpack *u, struct arena *a, struct num *ret)
 {
     bool too_long;
     if (unpack_peek(u) == UNPACK_STR) {
-        struct span s = unpack_str(u);
-        bool ok = num_parse(a, s, ret, &too_long);
+        bool ok = num_parse(a, state_get_text(u), ret, &too_long);
         u->failed |= !ok && a->used_bytes < a->limit_bytes;
         return ok;
     }
@@ -54,85 +62,51 @@ bool state_get_num(struct unpack *u, struct arena *a, struct num *ret)
     return unpack_ok(u);
 }
 
-struct span state_get_text(struct unpack *u)
-{
-    struct span s = unpack_str(u);
-    if (s.len > 0 && (utf8_valid_prefix(s) != s.len || memchr(s.p, '\0', s.len)))
-        u->failed = true;
-    return unpack_ok(u) && s.p ? s : SPAN("");
-}
-
 /* ---- writing ---- */
 
-static void put_head(struct state_out *o)
+void state_put_head(struct buf *out, const struct state_head *head)
 {
-    struct buf *b = &o->chunk;
-    buf_clear(b);
-    pack_u64(b, STATE_VERSION);
-    pack_u64(b, o->head.kind);
-    pack_u64(b, o->head.plan);
-    pack_u64(b, o->head.rows);
-    pack_u64(b, o->head.rejects);
-    pack_u64(b, o->head.results);
-    o->head.rows = o->head.rejects = o->head.results = 0;
+    pack_u64(out, STATE_VERSION);
+    pack_u64(out, head->kind);
+    pack_u64(out, head->plan);
+    pack_u64(out, head->rows);
+    pack_u64(out, head->rejects);
+    pack_u64(out, head->results);
 }
 
-void state_out_init(struct state_out *o, const struct state_head *head, state_write_fn *write,
-                    void *user)
+void state_put(struct buf *out, const struct vec *v, uint32_t i)
 {
-    *o = (struct state_out){.head = *head, .write = write, .user = user};
-    buf_init(&o->chunk, 0);
-    put_head(o);
-}
-
-void state_out_done(struct state_out *o)
-{
-    buf_done(&o->chunk);
-}
-
-void state_put(struct state_out *o, const struct vec *v, uint32_t i)
-{
-    struct buf *b = &o->chunk;
     if (vec_is_null(v, i)) {
-        pack_nil(b);
+        pack_nil(out);
         return;
     }
     switch (v->type) {
     case SQLTYPE_BOOL:
-        pack_bool(b, v->b8[i]);
+        pack_bool(out, v->b8[i]);
         break;
     case SQLTYPE_NUMERIC:
-        state_put_num(b, vec_num(v, i));
+        state_put_num(out, vec_num(v, i));
         break;
     case SQLTYPE_FLOAT8:
-        pack_f64(b, v->f64[i]);
+        pack_f64(out, v->f64[i]);
         break;
     case SQLTYPE_TEXT:
-        pack_str(b, v->text[i]);
+        pack_str(out, v->text[i]);
         break;
     default:
-        pack_i64(b, v->i64[i]);
+        pack_i64(out, v->i64[i]);
         break;
     }
 }
 
-int state_out_flush(struct state_out *o, struct error *e)
-{
-    if (!buf_ok(&o->chunk))
-        return error_set(e, ERR_NOMEM, "a partial state");
-    int rc = o->write(o->user, buf_span(&o->chunk), e);
-    put_head(o);
-    return rc;
-}
-
 /* ---- reading ---- */
 
-int state_in_init(struct state_in *in, struct span chunk, enum state_kind kind, uint64_t plan,
+int state_in_init(struct state_in *in, struct span from, enum state_kind kind, uint64_t plan,
                   struct error *e)
 {
     *in = (struct state_in){0};
     arena_init(&in->arena, ARENA_BYTES_MAX);
-    unpack_init(&in->u, chunk.p, chunk.len);
+    unpack_init(&in->u, from.p, from.len);
     uint64_t version = unpack_u64(&in->u);
     if (unpack_ok(&in->u) && version != STATE_VERSION)
         return error_set(e, ERR_MALFORMED, "a partial state of version %llu, %d is known here",

@@ -4,11 +4,9 @@
  * it, in any order and by any number of runs on the way, and come to what one run over all would
  * have found.
  *
- * A state is a list of chunks, each of which can be loaded by itself: msgpack values, one after the
- * other: version, kind, plan, counts of rows, rejects and results (in one chunk of a state; zeros in
- * the others), and then records to the end. A record of a group: its keys, whether there are
- * states, the states of the aggregates, and for each count(DISTINCT) the values and nil. (A group
- * with many values goes on in the next chunk, without states.) A record of a row: its values.
+ * A state is msgpack values, one after the other: version, kind, plan, counts of rows, rejects and
+ * results, and then records to the end. A record of a group: its keys, the states of the aggregates
+ * (agg.h), and for each count(DISTINCT) the list of values. A record of a row: its values.
  *
  * It knows bytes; what they are parts of is known to group.h and tail.h. Bytes from outside are
  * MALFORMED, or merge to a wrong answer, but do no harm.
@@ -22,10 +20,7 @@
 #include "plan.h"
 #include "vec.h"
 
-enum {
-    STATE_VERSION = 1,
-    STATE_CHUNK_BYTES = 1024 * 1024 /* a chunk ends with the record that passes it */
-};
+enum { STATE_VERSION = 1 };
 
 enum state_kind { STATE_GROUPS = 1, STATE_ROWS = 2 };
 
@@ -40,25 +35,8 @@ uint64_t state_plan(const struct plan *p);
 
 /* ---- writing ---- */
 
-typedef int state_write_fn(void *user, struct span chunk, struct error *e);
-
-struct state_out {
-    struct buf chunk;
-    struct state_head head; /* counts are zeros after the first chunk */
-    state_write_fn *write;
-    void *user;
-};
-
-void state_out_init(struct state_out *o, const struct state_head *head, state_write_fn *write,
-                    void *user);
-void state_out_done(struct state_out *o);
-void state_put(struct state_out *o, const struct vec *v, uint32_t i);
-static inline bool state_out_full(const struct state_out *o)
-{
-    return o->chunk.len >= STATE_CHUNK_BYTES;
-}
-/* Gives the chunk out and begins the next one; between records only. */
-int state_out_flush(struct state_out *o, struct error *e) MUST_CHECK;
+void state_put_head(struct buf *out, const struct state_head *head);
+void state_put(struct buf *out, const struct vec *v, uint32_t i);
 
 /* ---- reading ---- */
 
@@ -69,8 +47,8 @@ struct state_in {
     bool no_memory;
 };
 
-/* MALFORMED: not a chunk, of another version, kind or plan. state_in_done is due in any case. */
-int state_in_init(struct state_in *in, struct span chunk, enum state_kind kind, uint64_t plan,
+/* MALFORMED: no state, or of another version, kind or plan. state_in_done is due in any case. */
+int state_in_init(struct state_in *in, struct span from, enum state_kind kind, uint64_t plan,
                   struct error *e) MUST_CHECK;
 void state_in_done(struct state_in *in);
 static inline bool state_in_more(const struct state_in *in)

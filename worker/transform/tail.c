@@ -206,23 +206,20 @@ int tail_merge(struct tail *t, const struct tail *from, struct error *e)
     return rc;
 }
 
-int tail_save(struct tail *t, struct state_out *out, struct error *e)
+int tail_save(struct tail *t, struct buf *out, struct error *e)
 {
     uint32_t want = wanted(t->plan);
     if (t->kept.n > want && !prune(t, want))
         return full(t, e);
-    int rc = ERR_OK;
-    for (uint32_t first = 0; first < t->kept.n && rc == ERR_OK; first += VEC_ROWS) {
+    for (uint32_t first = 0; first < t->kept.n && buf_ok(out); first += VEC_ROWS) {
         uint32_t n = MIN((uint32_t)VEC_ROWS, t->kept.n - first);
         for (size_t k = 0; k < t->plan->n_results; k++)
             store_load(&t->kept, k, NULL, first, n, &t->cells[k]);
-        for (uint32_t i = 0; i < n && rc == ERR_OK; i++) {
+        for (uint32_t i = 0; i < n; i++)
             for (size_t k = 0; k < t->plan->n_results; k++)
                 state_put(out, &t->cells[k], i);
-            rc = state_out_full(out) ? state_out_flush(out, e) : ERR_OK;
-        }
     }
-    return rc;
+    return ERR_OK;
 }
 
 int tail_take(struct tail *t, struct state_in *in, struct error *e)

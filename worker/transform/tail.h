@@ -37,8 +37,8 @@ int tail_rows(struct tail *t, const struct vec *const *results, const struct sel
               struct arena *scratch, struct error *e) MUST_CHECK;
 /* The rows that another tail of the same plan has kept, in order. */
 int tail_merge(struct tail *t, const struct tail *from, struct error *e) MUST_CHECK;
-/* Kept rows as records; and the records of a chunk as if they had come to tail_rows. */
-int tail_save(struct tail *t, struct state_out *out, struct error *e) MUST_CHECK;
+/* Kept rows as records; and such records as if they had come to tail_rows. */
+int tail_save(struct tail *t, struct buf *out, struct error *e) MUST_CHECK;
 int tail_take(struct tail *t, struct state_in *in, struct error *e) MUST_CHECK;
 
 int tail_end(struct tail *t, struct error *e) MUST_CHECK; /* gives out what was kept */

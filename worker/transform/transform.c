@@ -277,14 +277,14 @@ int transform_merge(struct transform_run *r, const struct transform_run *from, s
     return run_merge(r->run, from->run, e);
 }
 
-int transform_save(struct transform_run *r, state_write_fn *write, void *user, struct error *e)
+int transform_save(struct transform_run *r, struct buf *out, struct error *e)
 {
-    return run_save(r->run, write, user, e);
+    return run_save(r->run, out, e);
 }
 
-int transform_load(struct transform_run *r, struct span chunk, struct error *e)
+int transform_load(struct transform_run *r, struct span from, struct error *e)
 {
-    return run_load(r->run, chunk, e);
+    return run_load(r->run, from, e);
 }
 
 int transform_end(struct transform_run *r, struct error *e)

@@ -62,13 +62,13 @@ int transform_batch(struct transform_run *r, const struct batch *in, struct erro
 /* What another run, which had no sink, found. */
 int transform_merge(struct transform_run *r, const struct transform_run *from,
                     struct error *e) MUST_CHECK;
-/* What a run without a sink found, as chunks of bytes of about STATE_CHUNK_BYTES. */
-int transform_save(struct transform_run *r, state_write_fn *write, void *user,
-                   struct error *e) MUST_CHECK;
-/* Takes such a chunk in. Chunks of all runs may come in any order, each once; a run without a sink
- * can load some and save what they come to. MALFORMED: it is none of this query (after this or
+/* What a run without a sink found, as bytes that are appended to out. LIMIT: more than out may
+ * hold. */
+int transform_save(struct transform_run *r, struct buf *out, struct error *e) MUST_CHECK;
+/* Takes such bytes in. Those of all runs may come in any order, each once; a run without a sink can
+ * load some and save what they come to. MALFORMED: they are none of this query (after this or
  * another error the run is good for nothing). */
-int transform_load(struct transform_run *r, struct span chunk, struct error *e) MUST_CHECK;
+int transform_load(struct transform_run *r, struct span from, struct error *e) MUST_CHECK;
 int transform_end(struct transform_run *r, struct error *e) MUST_CHECK;
 struct run_counts transform_counts(const struct transform_run *r);
 
