@@ -263,7 +263,7 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     const struct spec_engine *engine = find_engine(engines, n_engines, json_string_value(kind));
     if (!engine)
         return unknown_engine(engines, n_engines, index, json_string_value(kind), e);
-    if (engine->source != (index == 0))
+    if (index == 0 ? !engine->source : !engine->follows)
         return error_set(e, ERR_INVALID_SPEC, "%s.kind: \"%s\" can%s be the first stage", path,
                          engine->name, engine->source ? " only" : "not");
     int rc = engine->compile(stage, s->columns, &compiled, &inner);

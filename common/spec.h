@@ -31,9 +31,10 @@ enum {
 struct spec_engine {
     const char *name; /* "scrape": the stage's "kind" */
     uint32_t kind;    /* bit of wire_kind */
-    bool source;      /* takes items: can only be the first stage */
+    bool source;      /* takes items: can be the first stage */
+    bool follows;     /* takes rows: can come after another */
     /* Compiles the stage object (with its "kind"). input: the columns of the rows that come from the
-     * stage before, NULL for a source. The detail of an error begins with the path inside the stage,
+     * stage before, NULL for the first one. The detail of an error begins with the path inside the stage,
      * without a leading dot; spec.c puts "stages[n]." in front. */
     int (*compile)(const json_t *stage, const struct batch *input, void **ret, struct error *e);
     void (*free)(void *compiled);

@@ -4,6 +4,7 @@
 
 #include "common/pack.h"
 #include "common/wire.h"
+#include "worker/engine_transform.h"
 #include "worker/scrape/scrape.h"
 
 enum { NOOP_KEYS = 64 }; /* shards that the noop engine spreads its items over */
@@ -152,6 +153,14 @@ const struct spec_engine engines_table[] = {
      .free = free,
      .columns = noop_columns,
      .item = noop_item},
+    {.name = "transform",
+     .kind = WIRE_KIND_TRANSFORM,
+     .source = true,
+     .follows = true,
+     .compile = engine_transform_compile,
+     .free = engine_transform_free,
+     .columns = engine_transform_columns,
+     .item = engine_transform_item},
 };
 const size_t engines_count = ARRAY_LEN(engines_table);
 

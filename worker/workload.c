@@ -199,6 +199,7 @@ int workload_init(struct workload *w, const struct workload_config *config, stru
         return error_set(e, ERR_NOMEM, "no memory");
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
+                                         .inputs = config->inputs,
                                          .fleet = true,
                                          .finish = finish,
                                          .user = w};
@@ -324,7 +325,8 @@ static void run_inline(struct workload *w, struct job_run *run)
         finished_plain(w, run, WIRE_RETRY, REASON_NOMEM ": out of memory for the rows");
         return;
     }
-    pipeline_run(run->task.pipeline, (struct span){run->input, run->input_len}, o);
+    const struct pipeline_call call = {.items = {run->input, run->input_len}};
+    pipeline_run(run->task.pipeline, &call, o);
     finish(w, &run->task, o);
     ran(w, run);
 }

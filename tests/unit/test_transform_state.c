@@ -3,6 +3,8 @@
 
 #include "common/pack.h"
 
+static struct sink nothing; /* no row comes there before a run ends */
+
 struct states {
     struct buf list[8];
     size_t n;
@@ -35,7 +37,7 @@ static void save(const struct transform *t, const char *csv, char **names, size_
     struct error e = {0};
     struct transform_run *r = NULL;
     int fd = fixture_file(span_str(csv));
-    assert_int_equal(transform_open(t, NULL, NULL, NULL, simd_best(), &r, &e), 0);
+    assert_int_equal(transform_open(t, &nothing, NULL, NULL, simd_best(), &r, &e), 0);
     assert_int_equal(transform_file(r, fd, &transform_whole_file, (const char *const *)names, n,
                                     &e),
                      0);
@@ -158,7 +160,7 @@ static void limit(void **state)
     int fd = fixture_file(span_str(csv));
     struct transform *t = compile("SELECT k FROM input ORDER BY k", fd, &names, &n);
     buf_init(&out, 40);
-    assert_int_equal(transform_open(t, NULL, NULL, NULL, simd_best(), &r, &e), 0);
+    assert_int_equal(transform_open(t, &nothing, NULL, NULL, simd_best(), &r, &e), 0);
     assert_int_equal(transform_file(r, fd, &transform_whole_file, (const char *const *)names, n,
                                     &e),
                      0);
@@ -174,7 +176,7 @@ static void expect_refused(const struct transform *t, struct span from, const ch
 {
     struct error e = {0};
     struct transform_run *r = NULL;
-    assert_int_equal(transform_open(t, NULL, NULL, NULL, simd_best(), &r, &e), 0);
+    assert_int_equal(transform_open(t, &nothing, NULL, NULL, simd_best(), &r, &e), 0);
     assert_int_equal(transform_load(r, from, &e), ERR_MALFORMED);
     assert_string_equal(e.detail, detail);
     transform_close(r);

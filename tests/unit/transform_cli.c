@@ -187,10 +187,11 @@ static void run_parts(struct cli *c, const struct transform *t, int fd, const ch
                       struct transform_run *all)
 {
     struct error e = {0};
+    struct sink nothing = {0}; /* no row comes there before a run ends */
     struct buf *states = calloc(n, sizeof *states);
     for (size_t i = 0; states && i < n; i++) {
         struct transform_run *part = NULL;
-        check(transform_open(t, NULL, on_reject, c, c->simd, &part, &e), &e);
+        check(transform_open(t, &nothing, on_reject, c, c->simd, &part, &e), &e);
         check(transform_file(part, fd, &ranges[i], names, n_names, &e), &e);
         check(transform_save(part, &states[i], &e), &e);
         transform_close(part);

@@ -90,7 +90,7 @@ static struct outcome fixture_run_parts(const char *stage, struct span csv, enum
         for (size_t i = 0; i < n_ranges && o.rc == ERR_OK; i++) {
             struct transform_run *part = all;
             if (p->grouped)
-                assert_int_equal(transform_open(t, NULL, fixture_reject, &rejects, simd, &part,
+                assert_int_equal(transform_open(t, &w.sink, fixture_reject, &rejects, simd, &part,
                                                 &o.e),
                                  0);
             o.rc = transform_file(part, fd, &ranges[i], (const char *const *)names, n_names, &o.e);

@@ -41,7 +41,6 @@ struct run_options {
 
 struct run;
 
-/* sink: NULL for a run over a part, whose results are merged or saved. */
 int run_new(const struct plan *p, const struct run_options *o, struct sink *sink, struct run **ret,
             struct error *e) MUST_CHECK;
 void run_free(struct run *r);
@@ -53,9 +52,10 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
-/* Takes in what another run of the same plan, which had no sink and has not ended, found. */
+/* Takes in what another run of the same plan, which has not ended, found. Here and below the plan
+ * has something to gather: groups, or rows that the tail keeps. */
 int run_merge(struct run *r, const struct run *from, struct error *e) MUST_CHECK;
-/* What a run without a sink found, as bytes (state.h) appended to out, and such bytes into a run.
+/* What a run that has not ended found, as bytes (state.h) appended to out, and such bytes into a run.
  * LIMIT: more than out may hold. After an error of run_load the run is good for nothing. */
 int run_save(struct run *r, struct buf *out, struct error *e) MUST_CHECK;
 int run_load(struct run *r, struct span from, struct error *e) MUST_CHECK;

@@ -4,7 +4,7 @@ enum { KEPT_MIN = 4096 }; /* rows before a LIMIT throws the worst away */
 
 static int full(const struct tail *t, struct error *e)
 {
-    return error_set(e, ERR_LIMIT, "DISTINCT or ORDER BY needs more than %zu bytes",
+    return error_set(e, ERR_LIMIT, "DISTINCT, ORDER BY or LIMIT needs more than %zu bytes",
                      t->limit_bytes);
 }
 
@@ -17,9 +17,10 @@ static int new_store(const struct tail *t, struct store *s)
     return store_init(s, types, p->n_results, t->limit_bytes);
 }
 
-static bool keeps(const struct tail *t)
+bool tail_keeps(const struct plan *p)
 {
-    return t->plan->n_order > 0 || !t->sink;
+    return p->n_order > 0 ||
+           (!p->grouped && (p->distinct || p->limit != PLAN_LIMIT_NONE || p->offset > 0));
 }
 
 static int make_cells(struct tail *t)
@@ -45,7 +46,7 @@ int tail_init(struct tail *t, const struct plan *p, struct sink *sink, size_t li
     buf_init(&t->key, 0);
     arena_init(&t->scratch, limit_bytes);
     int rc = new_store(t, &t->kept);
-    if (rc == ERR_OK && keeps(t))
+    if (rc == ERR_OK && tail_keeps(t->plan))
         rc = make_cells(t);
     t->full = p->limit == 0;
     if (rc == ERR_OK)
@@ -178,7 +179,7 @@ int tail_rows(struct tail *t, const struct vec *const *results, const struct sel
         return ERR_OK;
     if (p->distinct && !only_new(t, results, &rows, scratch, room))
         return full(t, e);
-    if (!keeps(t))
+    if (!tail_keeps(t->plan))
         return pass(t, results, &rows, e);
     uint32_t want = wanted(p);
     if (p->n_order == 0) { /* the first ones are as good as any */
@@ -242,8 +243,9 @@ int tail_take(struct tail *t, struct state_in *in, struct error *e)
 
 int tail_end(struct tail *t, struct error *e)
 {
-    if (t->plan->n_order == 0 || t->kept.n == 0)
+    if (t->kept.n == 0)
         return ERR_OK;
+    t->full = false;
     uint32_t *rows = sorted(t);
     int rc = rows ? ERR_OK : full(t, e);
     for (uint32_t first = 0; rows && first < t->kept.n && rc == ERR_OK && !t->full;

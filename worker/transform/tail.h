@@ -1,7 +1,8 @@
 /*
  * tail.h: what happens to result rows on their way to the sink: DISTINCT, ORDER BY, OFFSET, LIMIT.
- * Without ORDER BY rows pass through; with it they are kept, and with a LIMIT only the best ones.
- * Without a sink all that may be results are kept, to be saved or merged into another tail.
+ * Without any of them rows pass through; else they are kept to the end (with a LIMIT only the best
+ * ones), so that they can be saved or merged into another tail instead. The results of groups come
+ * at the end anyway, and are only kept to be sorted.
  *
  * Thread rule: one owner at a time.
  */
@@ -16,17 +17,20 @@
 
 struct tail {
     const struct plan *plan;
-    struct sink *sink; /* borrowed; NULL: rows are kept */
+    struct sink *sink; /* borrowed */
     size_t limit_bytes;
     struct keyset seen; /* DISTINCT */
     struct buf key;
-    struct store kept; /* ORDER BY, or no sink */
+    struct store kept;
     struct vec *cells; /* to read kept rows back; NULL: not needed yet */
     const struct vec **columns;
     struct arena scratch;
     int64_t skipped, passed;
     bool full; /* LIMIT is reached: no more rows are wanted */
 };
+
+/* Rows of that plan are kept. */
+bool tail_keeps(const struct plan *p);
 
 int tail_init(struct tail *t, const struct plan *p, struct sink *sink, size_t limit_bytes,
               struct error *e) MUST_CHECK;
