@@ -345,6 +345,16 @@ int transform_merge(struct transform_run *r, const struct transform_run *from, s
     return run_merge(r->run, from->run, e);
 }
 
+int transform_save(struct transform_run *r, struct buf *out, struct error *e)
+{
+    return run_save(r->run, out, e);
+}
+
+int transform_load(struct transform_run *r, struct span from, struct error *e)
+{
+    return run_load(r->run, from, e);
+}
+
 int transform_end(struct transform_run *r, struct error *e)
 {
     return run_end(r->run, e);
@@ -353,14 +363,4 @@ int transform_end(struct transform_run *r, struct error *e)
 struct run_counts transform_counts(const struct transform_run *r)
 {
     return run_counts(r->run);
-}
-
-int transform_save(struct transform_run *r UNUSED, struct buf *out UNUSED, struct error *e)
-{
-    return error_set(e, ERR_INTERNAL, "groups cannot be sent yet");
-}
-
-int transform_load(struct transform_run *r UNUSED, struct span from UNUSED, struct error *e)
-{
-    return error_set(e, ERR_INTERNAL, "groups cannot be sent yet");
 }

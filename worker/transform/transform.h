@@ -79,12 +79,15 @@ void transform_stop(struct transform_run *r, const atomic_bool *stop);
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;
-/* The groups of another run, which has not ended. */
+/* What another run, which has not ended, found. Here and below: for a stage that gathers. */
 int transform_merge(struct transform_run *r, const struct transform_run *from,
                     struct error *e) MUST_CHECK;
-/* What the run came to so far, as bytes, and back: instead of transform_end, and as transform_merge.
- * MALFORMED: these are none of that query. */
+/* What the run found so far, as bytes that are appended to out, instead of transform_end. LIMIT:
+ * more than out may hold. */
 int transform_save(struct transform_run *r, struct buf *out, struct error *e) MUST_CHECK;
+/* Takes such bytes in. Those of all runs may come in any order, each once; a run can also load
+ * some and save what they come to. MALFORMED: they are none of this query (after this or
+ * another error the run is good for nothing). */
 int transform_load(struct transform_run *r, struct span from, struct error *e) MUST_CHECK;
 int transform_end(struct transform_run *r, struct error *e) MUST_CHECK;
 struct run_counts transform_counts(const struct transform_run *r);
