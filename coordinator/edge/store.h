@@ -87,10 +87,9 @@ struct store_complete {
     struct span error; /* reason and detail, for ATTEMPT and DEAD */
     int64_t now_ms;
     /* with WRITE_DONE: */
-    struct span
-        rows; /* wire form of a batch; empty: none go to the store. With n_rows 0 it is a part:
-                         see store_parts */
-    uint32_t n_rows; /* rows that the task made, wherever they went */
+    struct span rows; /* wire form of a batch; empty: none go to the store */
+    struct span part; /* instead: what the task of a gathering stage came to (store_parts) */
+    uint32_t n_rows;  /* rows that the task made, wherever they went */
     const struct store_stat {
         struct span name;
         int64_t value;

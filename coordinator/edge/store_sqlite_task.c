@@ -132,8 +132,8 @@ static int write_outputs(struct store_sqlite *s, struct store_sqlite_job *job,
                          const struct store_complete *in, struct error *e)
 {
     int code = 0;
-    if (in->rows.len > 0 && in->n_rows == 0) {
-        code = insert_output(s, SQ_PART_INSERT, in, 0, in->rows, e);
+    if (in->part.len > 0) {
+        code = insert_output(s, SQ_PART_INSERT, in, 0, in->part, e);
     } else if (in->rows.len > 0) {
         code = insert_output(s, SQ_RESULT_INSERT, in, in->n_rows, in->rows, e);
         s->meta.results++;
@@ -239,8 +239,9 @@ static int check_complete(const struct store_complete *in, struct error *e)
 static bool needs_savepoint(const struct store_sqlite_job *job, const struct store_complete *in)
 {
     if (in->write == SCHED_WRITE_DONE)
-        return in->task.v == job->gather_task ||
-               in->rows.len + in->rejects.len + in->n_stats + in->n_found + in->n_retries > 0;
+        return in->task.v == job->gather_task || in->part.len + in->rows.len + in->rejects.len +
+                                                         in->n_stats + in->n_found + in->n_retries >
+                                                     0;
     return in->write == SCHED_WRITE_DEAD;
 }
 
