@@ -84,7 +84,9 @@ static int pack_full(const struct wire_token *token, const struct output *o, boo
         batch_pack(o->rows, rows);
         m.rows = buf_span(rows);
     } else if (o->partial.len > 0) {
-        m.rows = buf_span(&o->partial);
+        pack_array(rows, 1);
+        pack_bin(rows, buf_span(&o->partial));
+        m.rows = buf_span(rows);
     }
     if (o->n_rejects > 0) {
         pack_rejects(o, rejects);
