@@ -15,6 +15,7 @@
 #include "common/unpack.h"
 #include "worker/feed.h"
 #include "worker/frontier.h"
+#include "worker/local_blobs.h"
 #include "worker/output.h"
 #include "worker/rowfile.h"
 #include "worker/runner.h"
@@ -31,6 +32,7 @@ struct local_task {
     struct frontier_task plan;
     struct output *output;     /* when it finished, unless its rows are landing */
     struct landings *landings; /* its rows are on their way into sinks */
+    struct blobset blobs;      /* what it needs */
     uint64_t started_ms;
     bool timed_out, released; /* its host is free again */
     struct local_task *prev, *next;
@@ -48,6 +50,7 @@ struct local {
     uint64_t stopped_ms; /* when stopped: since when */
     struct rowfile rows, rejects;
     struct local_sinks sinks;
+    struct local_blobs blobs;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
     size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
@@ -269,15 +272,22 @@ static void account(struct local *l, struct local_task *t)
         plan(l, span_str(o->found[i].url), o->found[i].depth, 1, false, NULL, NULL);
 }
 
+static void task_free(struct local_task *t)
+{
+    landings_free(t->landings);
+    output_free(t->output);
+    blobset_done(&t->blobs);
+    free(t);
+}
+
 static void settled(struct local *l, struct local_task *t)
 {
     l->n_tasks_done++;
     account(l, t);
     if (!t->released)
         frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
-    output_free(t->output);
     list_remove(l, t);
-    free(t);
+    task_free(t);
 }
 
 static void landed(struct local *l, struct local_task *t)
@@ -342,13 +352,19 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
     t->task.grant = plan_->grant;
     t->task.user = t;
     list_add(l, t);
+    t->task.blobs = &t->blobs;
     const struct span items = {t->items, t->items_len};
-    if (pipeline_place(l->config->pipeline) == PIPELINE_LOOP)
+    struct error missing = {0};
+    const int rc = local_blobs_task(&l->blobs, l->config->pipeline, items, &t->blobs, &missing);
+    if (rc == ERR_OK && pipeline_place(l->config->pipeline) == PIPELINE_LOOP)
         return runner_start(l->runner, &t->task, items, e);
     struct output *o = pipeline_output(l->config->pipeline);
     if (!o)
         return error_set(e, ERR_NOMEM, "no memory for rows");
-    pipeline_run(l->config->pipeline, items, o);
+    if (rc == ERR_OK)
+        pipeline_run(l->config->pipeline, items, &t->blobs, o);
+    else
+        pipeline_fail(o, (enum err)rc, err_name((enum err)rc), missing.detail);
     finish(l, &t->task, o);
     made(l, t);
     return ERR_OK;
@@ -529,6 +545,9 @@ static int open_all(struct local *l, struct error *e)
         rc = rowfile_open(&l->rejects, config->rejects, e);
     if (rc != ERR_OK)
         return rc;
+    rc = local_blobs_open(&l->blobs, config->blobs, config->pipeline, e);
+    if (rc != ERR_OK)
+        return rc;
     rc = local_sinks_open(&l->sinks, &config->sinks, config->pipeline, e);
     if (rc != ERR_OK)
         return rc;
@@ -562,10 +581,9 @@ static void free_all(struct local *l, bool sinks_ended)
     runner_free(l->runner);
     for (struct local_task *t = sinks_ended ? l->tasks : NULL, *next; t; t = next) {
         next = t->next;
-        landings_free(t->landings);
-        output_free(t->output);
-        free(t);
+        task_free(t);
     }
+    local_blobs_close(&l->blobs);
     frontier_free(l->frontier);
     feed_close(&l->feed);
     buf_done(&l->items);

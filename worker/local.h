@@ -32,6 +32,7 @@ struct local_config {
     const char *input;         /* file of inputs, one in a line; "-": standard input; NULL: none */
     const char *output;  /* NDJSON; "-": standard output; NULL: rows are counted, not written */
     const char *rejects; /* NDJSON; NULL: rejects are only counted */
+    const char *blobs;   /* folder of files that are named by their SHA-256; NULL: none */
     size_t loops;
     struct scrape_config scrape;
     size_t frontier_max_bytes;

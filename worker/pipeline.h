@@ -19,6 +19,7 @@
 
 #include "common/spec.h"
 
+struct blobset;
 struct output;
 
 enum pipeline_place { PIPELINE_INLINE, PIPELINE_LOOP };
@@ -29,11 +30,14 @@ struct pipeline_kind {
     /* ---- a source; only for the first stage ---- */
     bool source;
     enum pipeline_place place;
-    /* INLINE: runs the task. items: a packed array. */
-    int (*run)(const void *compiled, struct span items, struct output *o, struct error *e);
+    /* INLINE: runs the task. items: a packed array. blobs: those that the engine's `blobs` names are
+     * among them (blobset_find). */
+    int (*run)(const void *compiled, struct span items, const struct blobset *blobs,
+               struct output *o, struct error *e);
 
     /* ---- any other stage: open, process, close, once for each task on the task's thread ---- */
-    int (*open)(const void *compiled, void **ret_state, struct error *e);
+    int (*open)(const void *compiled, const struct blobset *blobs, void **ret_state,
+                struct error *e);
     /* Replaces o->rows (and may add rejects and stats). */
     int (*process)(void *state, struct output *o, struct error *e);
     void (*close)(void *state);
@@ -67,11 +71,17 @@ const void *pipeline_source(const struct pipeline *p); /* the first stage, compi
 /* A new output with the source's columns. NULL: no memory. */
 struct output *pipeline_output(const struct pipeline *p) MUST_CHECK;
 
-/* Runs an inline source, then the stages after it. */
-void pipeline_run(const struct pipeline *p, struct span items, struct output *o);
+/* Runs an inline source, then the stages after it. blobs: all that the job and the items need; NULL:
+ * none. */
+void pipeline_run(const struct pipeline *p, struct span items, const struct blobset *blobs,
+                  struct output *o);
 /* Runs the stages after the source over what the source made. An error is noted in the output;
  * nothing is done when there is one already. */
-void pipeline_follow(const struct pipeline *p, struct output *o);
+void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o);
+
+/* Every blob that a task with these items needs: see spec_blobs. MALFORMED: items. */
+int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn,
+                   void *user) MUST_CHECK;
 
 /* Notes a failure of the whole task. reason: static. */
 void pipeline_fail(struct output *o, enum err code, const char *reason, const char *detail);

@@ -122,7 +122,7 @@ static void scrape_finished(struct scrape_task *scrape, struct output *output)
 {
     struct runner_task *task = scrape->user;
     struct runner *r = task->runner;
-    pipeline_follow(task->pipeline, output);
+    pipeline_follow(task->pipeline, task->blobs, output);
     r->config.finish(r->config.user, task, output);
     free(TAKE_PTR(task->memory));
     task->next = NULL;

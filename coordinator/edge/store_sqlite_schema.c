@@ -66,6 +66,11 @@ static const char *const migrations[] = {
     "UPDATE job SET uid=randomblob(16);"
     /* Breakers that an administrator tripped (1) or pinned closed (2). */
     "CREATE TABLE breaker(downstream TEXT PRIMARY KEY, manual INTEGER NOT NULL) WITHOUT ROWID;",
+
+    /* Which job uses which blob. */
+    "CREATE TABLE blob_use(name BLOB NOT NULL, job INTEGER NOT NULL, PRIMARY KEY(name,job))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX blob_use_job ON blob_use(job);",
 };
 
 /* The first column of the first row of a query. */
