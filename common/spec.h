@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "batch.h"
+#include "blob.h"
 #include "buf.h"
 #include "err.h"
 #include "hash.h"
@@ -30,6 +31,9 @@ enum {
 /* The only item of the task that brings together what the others came to (struct spec: gather). No engine
  * takes it as an input. */
 #define SPEC_GATHER_ITEM "gather:"
+
+/* Hears of one blob; what it returns other than OK ends the listing and is returned. */
+typedef int spec_blob_fn(void *user, const struct blob_name *name);
 
 /* What the rest of drover needs to know of an engine before a worker runs it. */
 struct spec_engine {
@@ -57,6 +61,9 @@ struct spec_engine {
     /* Its tasks come to parts of an answer, which have to be brought together. sinks_merge: all sinks of
      * the job add up the rows of one key by themselves. NULL: never. */
     bool (*gathers)(const void *compiled, bool sinks_merge);
+    /* The blobs that must be at hand before a task runs: those that the stage itself names (a model,
+     * tables) when item.p is NULL, else those of one packed item. NULL: none. */
+    int (*blobs)(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
 };
 
 struct spec_stage {
@@ -99,6 +106,17 @@ void spec_free(struct spec *s);
 /* One input item by the first stage's engine: see spec_engine.item. */
 int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf *out,
               uint64_t *ret_key, struct hash128 *ret_unique, struct error *e) MUST_CHECK;
+
+/* The blobs that every task of the job needs, and those of one packed item: see spec_engine.blobs. A blob
+ * may come more than once. */
+int spec_blobs(const struct spec *s, spec_blob_fn *fn, void *user) MUST_CHECK;
+int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn,
+                    void *user) MUST_CHECK;
+
+/* {"blob": SHA256}, where a stage names a blob. INVALID_SPEC; path: of the value in the stage. For
+ * engines. */
+int spec_read_blob(const json_t *value, const char *path, struct blob_name *ret,
+                   struct error *e) MUST_CHECK;
 
 /* Fails with INVALID_SPEC, naming path and the nearest key, when the object has a key that is not in
  * the list. path "": the root. For engines too. */

@@ -29,6 +29,7 @@
 
 #include "common/spec.h"
 
+struct blobset;
 struct inputs;
 struct output;
 
@@ -47,6 +48,7 @@ struct pipeline_text {
 /* What a source that is called gets, beside its stage. */
 struct pipeline_call {
     struct span items;                /* a packed array */
+    const struct blobset *blobs;      /* all that the job and the items need; NULL: none */
     const struct inputs *inputs;      /* files that may be read; NULL: none */
     const atomic_bool *cancelled;     /* NULL: never. When true, it ends soon, with STALE */
     bool partial;                     /* the stage gathers: fill o->partial, and make no rows */
@@ -64,7 +66,8 @@ struct pipeline_kind {
 
     /* ---- as any other stage, and to gather: open, process, end, close; once for each task, on the
      * task's thread. open NULL: it can only be the first. ---- */
-    int (*open)(const void *compiled, void **ret_state, struct error *e);
+    int (*open)(const void *compiled, const struct blobset *blobs, void **ret_state,
+                struct error *e);
     /* Takes the rows of o in (and may add rejects and stats). */
     int (*process)(void *state, struct output *o, struct error *e);
     /* Replaces o->rows by its own. */
@@ -113,14 +116,19 @@ struct output *pipeline_output(const struct pipeline *p) MUST_CHECK;
 void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, struct output *o);
 /* Runs the stages after the source over what the source made, up to one that gathers. An error is noted
  * in the output; nothing is done when there is one already. */
-void pipeline_follow(const struct pipeline *p, struct output *o);
+void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o);
+
+/* Every blob that a task with these items needs: see spec_blobs. MALFORMED: items. */
+int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn,
+                   void *user) MUST_CHECK;
 
 /* ---- bringing partial states together ---- */
 
 struct pipeline_gather;
 
-int pipeline_gather_new(const struct pipeline *p, struct pipeline_gather **ret,
-                        struct error *e) MUST_CHECK;
+/* blobs: those of the job; borrowed until the end. */
+int pipeline_gather_new(const struct pipeline *p, const struct blobset *blobs,
+                        struct pipeline_gather **ret, struct error *e) MUST_CHECK;
 int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct error *e) MUST_CHECK;
 /* The rows of the gathering stage, and of those after it, into o. An error is noted there. */
 void pipeline_gather_end(struct pipeline_gather *g, struct output *o);

@@ -144,7 +144,7 @@ static void finished(struct runner_task *task, struct output *output)
 static void scrape_finished(struct scrape_task *scrape, struct output *output)
 {
     struct runner_task *task = scrape->user;
-    pipeline_follow(task->pipeline, output);
+    pipeline_follow(task->pipeline, task->blobs, output);
     finished(task, output);
 }
 
@@ -154,6 +154,7 @@ static void compute(struct pool_job *job)
     const struct runner *r = task->runner;
     struct output *o = task->output;
     const struct pipeline_call call = {.items = {task->memory, task->items_len},
+                                       .blobs = task->blobs,
                                        .inputs = &r->config.inputs,
                                        .cancelled = &task->cancelled,
                                        .text = r->config.text};

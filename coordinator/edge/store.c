@@ -158,6 +158,18 @@ int store_dead_discard(struct store *s, uint64_t job, uint64_t task, uint64_t *r
     return s->ops->dead_discard(s, job, task, ret_n, e);
 }
 
+int store_blob_use(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                   struct error *e)
+{
+    return s->ops->blob_use(s, job, names, n, e);
+}
+
+int store_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                      struct error *e)
+{
+    return s->ops->blob_needed(s, names, n, ret, e);
+}
+
 int store_drain_set(struct store *s, struct span worker, bool on, struct error *e)
 {
     return s->ops->drain_set(s, worker, on, e);

@@ -15,6 +15,7 @@
 #define DROVER_STORE_H
 
 #include "common/arena.h"
+#include "common/blob.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/hash.h"
@@ -124,7 +125,7 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
 void store_close(struct store *s);
 
 /* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry
- * and discard, drain, breaker, expire) is called between begin and commit; what reads, anywhere. A failed
+ * and discard, blob use, drain, breaker, expire) is called between begin and commit; what reads, anywhere. A failed
  * operation inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or
  * NOMEM: the whole transaction may be gone, then each operation up to and with the commit fails
  * with that code. After a failed commit there is no transaction. STORE: end the process. */
@@ -235,6 +236,15 @@ int store_dead_retry(struct store *s, uint64_t job, uint64_t task, struct arena 
 /* Deletes dead letters; *ret_n of them. NOT_FOUND when the one that was named is not there. */
 int store_dead_discard(struct store *s, uint64_t job, uint64_t task, uint64_t *ret_n,
                        struct error *e) MUST_CHECK;
+
+/* Which job needs which blobs; the files are not the store's business (blobs.h). A blob is needed
+ * while a job that uses it is open or has dead letters. Called in the transaction that takes the job
+ * or the chunk that names them; what is noted already stays so. NOT_FOUND: no such job. */
+int store_blob_use(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                   struct error *e) MUST_CHECK;
+/* For each of n names whether it is needed. */
+int store_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                      struct error *e) MUST_CHECK;
 
 /* Drained workers survive restarts. */
 int store_drain_set(struct store *s, struct span worker, bool on, struct error *e) MUST_CHECK;

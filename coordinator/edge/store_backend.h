@@ -54,6 +54,10 @@ struct store_ops {
                       struct store_task **ret, size_t *ret_n, struct error *e);
     int (*dead_discard)(struct store *s, uint64_t job, uint64_t task, uint64_t *ret_n,
                         struct error *e);
+    int (*blob_use)(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                    struct error *e);
+    int (*blob_needed)(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                       struct error *e);
     int (*drain_set)(struct store *s, struct span worker, bool on, struct error *e);
     int (*drain_list)(struct store *s, struct arena *arena, struct span **ret, size_t *ret_n,
                       struct error *e);

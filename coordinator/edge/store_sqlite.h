@@ -7,6 +7,7 @@
  *   store_sqlite_cache.c   job records in memory, written back before a commit; savepoints
  *   store_sqlite_job.c     submit, input, seal, cancel, pause, end, remove
  *   store_sqlite_task.c    completions and dead letters
+ *   store_sqlite_blob.c    which job uses which blob
  *   store_sqlite_read.c    everything that only reads
  *   store_sqlite_expire.c  deleting what nobody needs any more, in small portions
  *   store_sqlite_space.c   what happens on a full disk
@@ -134,7 +135,7 @@ int store_sqlite_op_begin(struct store_sqlite_op *op, struct store_sqlite *s,
 /* Ends it as rc says and returns rc, or what went wrong at ending it. */
 int store_sqlite_op_end(struct store_sqlite_op *op, int rc, struct error *e) MUST_CHECK;
 
-/* ---- store_sqlite_job.c, task.c, read.c, expire.c: the operations ---- */
+/* ---- store_sqlite_job.c, task.c, blob.c, read.c, expire.c: the operations ---- */
 
 int store_sqlite_job_submit(struct store *s, const struct store_submit *in, uint64_t *ret_job,
                             bool *ret_existing, struct error *e);
@@ -197,6 +198,11 @@ int store_sqlite_read_task_get(struct store *s, struct task_id task, struct aren
 int store_sqlite_read_breaker_list(struct store *s, struct arena *arena, struct store_breaker **ret,
                                    size_t *ret_n, struct error *e);
 int store_sqlite_read_sizes(struct store *s, struct store_sizes *ret, struct error *e);
+
+int store_sqlite_blob_use(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                          struct error *e);
+int store_sqlite_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                             struct error *e);
 
 /* Deletes at most `max` pending tasks of an ended job and counts them off. */
 int store_sqlite_expire_tasks(struct store_sqlite *s, struct store_sqlite_job *job, int max,

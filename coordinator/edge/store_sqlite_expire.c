@@ -4,8 +4,8 @@
 /*
  * What is deleted when:
  *
- *   results expire    results and rejects; what was seen and the chunks too, unless there are dead
- *   (expires_ms)      letters, since retrying one opens the job again
+ *   results expire    results and rejects; what was seen, the chunks and the uses of blobs too, unless
+ *   (expires_ms)      there are dead letters, since retrying one opens the job again
  *   + STORE_JOB_KEEP  the job's row, statistics and specification, unless there are dead letters
  *   removed           everything
  *   cancelled         pending tasks that were too many to delete at the cancel
@@ -75,6 +75,7 @@ static const struct portion outputs[] = {
 static const struct portion inputs[] = {
     {SQ_SEEN_EXPIRE, SMALL_ROWS},
     {SQ_CHUNK_EXPIRE, SMALL_ROWS},
+    {SQ_BLOB_EXPIRE, SMALL_ROWS},
 };
 static const struct portion others[] = {
     {SQ_DEAD_EXPIRE, LARGE_ROWS},

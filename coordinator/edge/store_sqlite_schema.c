@@ -72,6 +72,11 @@ static const char *const migrations[] = {
     " n INTEGER NOT NULL, data BLOB NOT NULL);"
     "CREATE INDEX part_job ON part(job);"
     "ALTER TABLE job ADD COLUMN gather_task INTEGER NOT NULL DEFAULT 0;",
+
+    /* Which job uses which blob. */
+    "CREATE TABLE blob_use(name BLOB NOT NULL, job INTEGER NOT NULL, PRIMARY KEY(name,job))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX blob_use_job ON blob_use(job);",
 };
 
 /* The first column of the first row of a query. */

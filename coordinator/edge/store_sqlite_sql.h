@@ -110,6 +110,11 @@
     X(DEAD_DELETE, "DELETE FROM dead WHERE task=?")                                                \
     X(DEAD_EXPIRE, "DELETE FROM dead WHERE task IN "                                               \
                    "(SELECT task FROM dead WHERE job=? LIMIT ?)")                                  \
+    X(BLOB_USE, "INSERT OR IGNORE INTO blob_use(name,job) VALUES(?,?)")                            \
+    X(BLOB_NEEDED, "SELECT 1 FROM blob_use u JOIN job j ON j.id=u.job "                            \
+                   "WHERE u.name=? AND (j.state=1 OR (j.state<>0 AND j.dead>0)) LIMIT 1")          \
+    X(BLOB_EXPIRE, "DELETE FROM blob_use WHERE job=?1 AND name IN "                                \
+                   "(SELECT name FROM blob_use WHERE job=?1 LIMIT ?2)")                            \
     X(DRAIN_ADD, "INSERT OR IGNORE INTO drain(worker) VALUES(?)")                                  \
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
     X(BREAKER_PUT, "INSERT OR REPLACE INTO breaker(downstream,manual) VALUES(?,?)")               \
