@@ -54,8 +54,8 @@ static const struct spec_engine engines[] = {
     {.name = "append", .kind = KIND_APPEND, .compile = compile, .free = free, .columns = columns},
 };
 
-static int run(const void *compiled UNUSED, struct span items, struct output *o,
-               struct error *e UNUSED)
+static int run(const void *compiled UNUSED, struct span items, const struct blobset *blobs UNUSED,
+               struct output *o, struct error *e UNUSED)
 {
     struct unpack u;
     unpack_init(&u, items.p, items.len);
@@ -66,7 +66,8 @@ static int run(const void *compiled UNUSED, struct span items, struct output *o,
     return ERR_OK;
 }
 
-static int append_open(const void *compiled, void **ret, struct error *e)
+static int append_open(const void *compiled, const struct blobset *blobs UNUSED, void **ret,
+                       struct error *e)
 {
     if (strcmp(compiled, "no-open") == 0)
         return error_set(e, ERR_UNAVAILABLE, "not now");
@@ -139,7 +140,7 @@ static void stages_follow_one_another(void **state UNUSED)
             fail_msg("%s: %s", cases[i].name, e.detail);
         struct output *o = pipeline_output(p);
         n_processed = 0;
-        pipeline_run(p, SPAN("\x91\xa1x"), o);
+        pipeline_run(p, SPAN("\x91\xa1x"), NULL, o);
         assert_int_equal(o->error, cases[i].error);
         assert_int_equal(n_processed, cases[i].n_processed);
         if (cases[i].row)
