@@ -282,7 +282,7 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     const struct spec_engine *engine = find_engine(engines, n_engines, json_string_value(kind));
     if (!engine)
         return unknown_engine(engines, n_engines, index, json_string_value(kind), e);
-    if (engine->source != (index == 0))
+    if (index == 0 ? !engine->source : !engine->follows)
         return error_set(e, ERR_INVALID_SPEC, "%s.kind: \"%s\" can%s be the first stage", path,
                          engine->name, engine->source ? " only" : "not");
     int rc = engine->compile(stage, s->columns, &compiled, &inner);
@@ -366,6 +366,26 @@ static int read_sinks(struct spec *s, struct error *e)
     return check_sinks_differ(s, e);
 }
 
+static bool sinks_merge(const struct spec *s)
+{
+    for (size_t i = 0; i < s->n_sinks; i++)
+        if (s->sinks[i].kind == SPEC_SINK_STORE || s->sinks[i].mode != SPEC_SINK_MERGE)
+            return false;
+    return true;
+}
+
+static size_t gathering_stage(const struct spec *s)
+{
+    for (size_t i = 0; i < s->n_stages; i++) {
+        const struct spec_stage *stage = &s->stages[i];
+        /* a stage after it would make something else of the groups */
+        const bool merges = i + 1 == s->n_stages && sinks_merge(s);
+        if (stage->engine->gathers && stage->engine->gathers(stage->compiled, merges))
+            return i;
+    }
+    return s->n_stages;
+}
+
 static int read_input(struct spec *s, bool with_input, struct error *e)
 {
     static const char *const keys[] = {"urls", "items"};
@@ -417,6 +437,8 @@ static int read_spec(struct spec *s, const struct spec_engine *engines, size_t n
         rc = read_stages(s, engines, n_engines, e);
     if (rc == ERR_OK)
         rc = read_sinks(s, e);
+    if (rc == ERR_OK)
+        s->gather = gathering_stage(s);
     if (rc == ERR_OK)
         rc = read_input(s, with_input, e);
     return rc;

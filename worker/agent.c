@@ -512,6 +512,7 @@ static int init(struct agent *a, struct error *e)
     const struct workload_config work = {.loops = config->loops,
                                          .slots = config->slots,
                                          .scrape = config->scrape,
+                                         .inputs = config->inputs,
                                          .sink_connections = config->sink_connections,
                                          .landing_budget_bytes = config->result_budget_bytes,
                                          .cache = config->cache,

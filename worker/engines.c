@@ -6,6 +6,7 @@
 #include "common/slice.h"
 #include "common/unpack.h"
 #include "common/wire.h"
+#include "worker/engine_transform.h"
 #include "worker/scrape/scrape.h"
 
 enum { NOOP_KEYS = 64 }; /* shards that the noop engine spreads its items over */
@@ -191,6 +192,16 @@ const struct spec_engine engines_table[] = {
      .columns = noop_columns,
      .item = noop_item,
      .blobs = noop_blobs},
+    {.name = "transform",
+     .kind = WIRE_KIND_TRANSFORM,
+     .source = true,
+     .follows = true,
+     .compile = engine_transform_compile,
+     .free = engine_transform_free,
+     .columns = engine_transform_columns,
+     .item = engine_transform_item,
+     .gathers = engine_transform_gathers,
+     .blobs = engine_transform_blobs},
 };
 const size_t engines_count = ARRAY_LEN(engines_table);
 

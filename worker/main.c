@@ -48,6 +48,7 @@ static int serve(const struct config *c)
         .loops = o.loops,
         .slots = o.slots,
         .scrape = o.scrape,
+        .inputs = o.inputs,
         .sink_connections = o.sink_connections,
         .result_budget_bytes = o.result_budget_bytes,
         .cache = {.dir = o.cache_dir, .bytes_max = o.cache_bytes_max},

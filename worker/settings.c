@@ -48,6 +48,9 @@ static const struct config_option table[] = {
      "PEM file of the certification authorities to trust. Default: those built in."},
     {"proxy", CONFIG_STR, NULL, 0, 0, "HTTP proxy for all requests, such as http://10.0.0.1:3128."},
     {"user_agent", CONFIG_STR, NULL, 0, 0, "User-Agent of requests, unless the job names one."},
+    {"input_roots", CONFIG_LIST, NULL, 0, 0,
+     "Folders whose files transform jobs may read on this machine, such as /data. A service without "
+     "them reads only what clients send; `run` reads anything."},
     {"sink_connections", CONFIG_INT, "2", 1, BATCHER_CONNECTIONS_MAX,
      "Connections to each sink (PostgreSQL, Redis) that this worker has at most."},
     {"sink.*.url", CONFIG_STR, NULL, 0, 0,
@@ -136,6 +139,10 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
         .connections_max = (uint32_t)config_int(c, "connections_max"),
         .memory_max_bytes = o.memory_max_bytes / 4 / o.loops,
     };
+    static const char *const none[] = {NULL};
+    o.inputs.n_roots = config_list(c, "input_roots", &o.inputs.roots);
+    if (o.inputs.n_roots == 0)
+        o.inputs.roots = none;
     *ret = o;
     return ERR_OK;
 }

@@ -68,7 +68,7 @@ static void finish(void *user UNUSED, struct runner_task *task, struct output *o
     struct job_run *run = task->user;
     const bool good =
         output_take->error == ERR_OK && !output_take->failed && batch_ok(output_take->rows);
-    if (good && landings_needed(task->pipeline)) {
+    if (good && output_take->partial.len == 0 && landings_needed(task->pipeline)) {
         run->landings = landings_new(task->pipeline, task->job, run->token.task, &output_take);
         if (run->landings) {
             run->landings->user = run;
@@ -203,6 +203,7 @@ int workload_init(struct workload *w, const struct workload_config *config, stru
         return error_set(e, ERR_NOMEM, "no memory");
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
+                                         .inputs = config->inputs,
                                          .fleet = true,
                                          .finish = finish,
                                          .user = w};
@@ -379,7 +380,9 @@ static void run_inline(struct workload *w, struct job_run *run)
         finished_plain(w, run, WIRE_RETRY, REASON_NOMEM ": out of memory for the rows");
         return;
     }
-    pipeline_run(run->task.pipeline, (struct span){run->input, run->input_len}, run->task.blobs, o);
+    const struct pipeline_call call = {.items = {run->input, run->input_len},
+                                       .blobs = run->task.blobs};
+    pipeline_run(run->task.pipeline, &call, o);
     finish(w, &run->task, o);
     ran(w, run);
 }

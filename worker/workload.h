@@ -33,6 +33,7 @@ struct workload_config {
     size_t loops;
     uint32_t slots;
     struct scrape_config scrape; /* of each loop; borrowed */
+    struct inputs inputs;        /* files that tasks may read; what it borrows, too */
     uint32_t sink_connections;   /* of each sink */
     size_t landing_budget_bytes; /* of rows on their way into sinks */
     struct cache_config cache;

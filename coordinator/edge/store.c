@@ -116,6 +116,18 @@ int store_replay(struct store *s, store_replay_fn *fn, void *user, struct error 
     return s->ops->replay(s, fn, user, e);
 }
 
+int store_job_gather(struct store *s, uint64_t job, const struct store_item *item,
+                     struct arena *arena, struct store_task **ret, size_t *ret_n, struct error *e)
+{
+    return s->ops->job_gather(s, job, item, arena, ret, ret_n, e);
+}
+
+int store_parts(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e)
+{
+    return s->ops->parts(s, job, cursor, max_bytes, arena, ret, ret_n, e);
+}
+
 int store_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                   struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e)
 {

@@ -89,6 +89,7 @@ struct store_complete {
     int64_t now_ms;
     /* with WRITE_DONE: */
     struct span rows; /* wire form of a batch; empty: none go to the store */
+    struct span part; /* instead: what the task of a gathering stage came to (store_parts) */
     uint32_t n_rows;  /* rows that the task made, wherever they went */
     const struct store_stat {
         struct span name;
@@ -156,6 +157,12 @@ int store_job_end(struct store *s, uint64_t job, enum store_job_state state, int
 /* Ended jobs only (WRONG_STATE). The job is gone at once; its bytes go with store_expire. */
 int store_job_remove(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
 
+/* The task that brings together what the tasks of a job with a gathering stage came to: made once, when
+ * nothing else is pending and no letter is dead; later calls make none (*ret_n 0). item: its only one. */
+int store_job_gather(struct store *s, uint64_t job, const struct store_item *item,
+                     struct arena *arena, struct store_task **ret, size_t *ret_n,
+                     struct error *e) MUST_CHECK;
+
 int store_task_complete(struct store *s, const struct store_complete *in, struct arena *arena,
                         struct store_complete_ret *ret, struct error *e) MUST_CHECK;
 
@@ -201,6 +208,11 @@ struct store_result {
 int store_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                   struct arena *arena, struct store_result **ret, size_t *ret_n,
                   struct error *e) MUST_CHECK;
+/* Parts in the same way, until the task that brings them together is done: what tasks of a gathering
+ * stage came to, as bytes that only the engine reads. */
+int store_parts(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                struct arena *arena, struct store_result **ret, size_t *ret_n,
+                struct error *e) MUST_CHECK;
 /* Rejects in the same way; `rows` is then the msgpack array of [input, reason, detail]. */
 int store_rejects(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                   struct arena *arena, struct store_result **ret, size_t *ret_n,

@@ -40,6 +40,10 @@ struct store_ops {
                      size_t *ret_n, struct error *e);
     int (*job_chunks)(struct store *s, uint64_t job, uint64_t *ret, struct error *e);
     int (*replay)(struct store *s, store_replay_fn *fn, void *user, struct error *e);
+    int (*job_gather)(struct store *s, uint64_t job, const struct store_item *item,
+                      struct arena *arena, struct store_task **ret, size_t *ret_n, struct error *e);
+    int (*parts)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                 struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e);
     int (*results)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                    struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e);
     int (*rejects)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,

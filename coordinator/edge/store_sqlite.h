@@ -45,6 +45,7 @@ struct store_sqlite_job {
     int64_t created_ms, ended_ms, expires_ms, ttl_ms;
     int64_t due_ms; /* store_expire looks at it then; 0: never */
     uint64_t items, duplicates, tasks, tasks_done, tasks_pending, dead, rows, rejects;
+    uint64_t gather_task; /* brings the parts together; 0: not made */
 };
 
 /* The one row of `meta`. */
@@ -147,6 +148,9 @@ int store_sqlite_job_pause(struct store *s, uint64_t job, bool on, struct error 
 int store_sqlite_job_end(struct store *s, uint64_t job, enum store_job_state state, int64_t now_ms,
                          struct error *e);
 int store_sqlite_job_remove(struct store *s, uint64_t job, struct error *e);
+int store_sqlite_job_gather(struct store *s, uint64_t job, const struct store_item *item,
+                            struct arena *arena, struct store_task **ret, size_t *ret_n,
+                            struct error *e);
 /* Whether the hash is new in the job; it is remembered when `add`. */
 int store_sqlite_job_unseen(struct store_sqlite *s, struct store_sqlite_job *job,
                             struct hash128 hash, bool add, bool *ret_new,
@@ -178,6 +182,9 @@ int store_sqlite_read_replay(struct store *s, store_replay_fn *fn, void *user, s
 int store_sqlite_read_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                               struct arena *arena, struct store_result **ret, size_t *ret_n,
                               struct error *e);
+int store_sqlite_read_parts(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                            struct arena *arena, struct store_result **ret, size_t *ret_n,
+                            struct error *e);
 int store_sqlite_read_rejects(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                               struct arena *arena, struct store_result **ret, size_t *ret_n,
                               struct error *e);

@@ -68,6 +68,7 @@ static int delete_portion(struct store_sqlite *s, uint64_t job, const struct por
 }
 
 static const struct portion outputs[] = {
+    {SQ_PART_EXPIRE, LARGE_ROWS},
     {SQ_RESULT_EXPIRE, LARGE_ROWS},
     {SQ_REJECT_EXPIRE, LARGE_ROWS},
 };
