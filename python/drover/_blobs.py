@@ -38,6 +38,9 @@ SLICE_BYTES = 4 << 20
 ROW_BYTES_MAX = 64 << 20
 """A row that is longer is taken for a quote that does not end."""
 
+FILE_NAME_MAX = 60
+"""Characters of the name of a slice's file that rejects show."""
+
 Source = Union[bytes, str, "os.PathLike[str]"]
 """What becomes a blob: the bytes themselves, or the path of a file."""
 
@@ -95,13 +98,17 @@ class Slice:
     size: int
     line: int
     data: bytes = field(default=b"", repr=False, compare=False)
+    file: str = ""
 
     def read(self, offset: int, count: int) -> bytes:
         return self.data[offset:offset + count]
 
     def item(self) -> str:
         """The item's text: what stages take, and what rejects name."""
-        return json.dumps({"blob": self.sha, "bytes": self.size, "line": self.line})
+        item: Dict[str, Any] = {"blob": self.sha, "bytes": self.size, "line": self.line}
+        if self.file:
+            item["file"] = self.file[-FILE_NAME_MAX:]
+        return json.dumps(item, ensure_ascii=False)
 
 
 def blob_of(source: Source) -> Blob:
@@ -235,8 +242,9 @@ def _rows_end(data: bytes, quote: bytes) -> int:
     return end + 1
 
 
-def _slice(data: bytes, line: int) -> Slice:
-    return Slice(hashlib.sha256(data).hexdigest(), len(data), line, data)
+def slice_of(data: bytes, line: int, file: str = "") -> Slice:
+    """A slice of bytes that are here; line: the number of the first one in its file."""
+    return Slice(hashlib.sha256(data).hexdigest(), len(data), line, data, file)
 
 
 def slices(source: Any, *, quote: Optional[str] = '"',
@@ -270,7 +278,7 @@ def slices(source: Any, *, quote: Optional[str] = '"',
                 cut = len(data) if at_end else _rows_end(data, mark)
             if data:
                 part = data[:cut]
-                yield _slice(part, line)
+                yield slice_of(part, line)
                 line += part.count(b"\n")
             if at_end:
                 return
