@@ -55,6 +55,7 @@ static int read_base(struct op_prepare *p, struct tree_state *s)
     s->base = arena_zalloc(p->keep, want * sizeof *s->base);
     if (!s->base)
         return op_nomem(p->e, p->node);
+    s->n_base = n;
     for (size_t i = 0; i < n; i++)
         s->base[i] = (float)values[i];
     return ERR_OK;
@@ -66,12 +67,6 @@ static struct tree_state *state_new(struct op_prepare *p)
     if (s)
         p->node->state = s;
     return s;
-}
-
-static int finish(struct op_prepare *p, struct tree_state *s)
-{
-    s->rounding = rounding_of(&s->forest);
-    return ERR_OK;
 }
 
 static int read_targets(struct op_prepare *p, int32_t *ret)
@@ -95,7 +90,8 @@ int tree_prepare_regressor(struct op_prepare *p)
         (rc = post_read(p->node, &s->post, p->e)) || (rc = read_aggregate(p, s)) ||
         (rc = read_base(p, s)))
         return rc;
-    return finish(p, s);
+    s->rounding = rounding_of(&s->forest);
+    return ERR_OK;
 }
 
 int tree_prepare_v5(struct op_prepare *p)
@@ -113,7 +109,8 @@ int tree_prepare_v5(struct op_prepare *p)
     int rc = read_targets(p, &n_targets);
     if (rc || (rc = tree_read_v5(p, n_targets, &s->forest)) || (rc = read_aggregate(p, s)))
         return rc;
-    return finish(p, s);
+    s->rounding = rounding_of(&s->forest);
+    return ERR_OK;
 }
 
 /* Two classes with weights of one class alone: the other's score follows from it. The target of
@@ -131,8 +128,8 @@ static void find_one_score(struct tree_state *s)
         }
     if (!s->one_score)
         return;
-    if (s->base && (s->base[1] != 0 || f->weights[0].target == 1) && s->base[0] != s->base[1])
-        s->base[0] += s->base[1]; /* which of the two counts is not said: there is one score */
+    if (s->base && s->n_base == 2)
+        s->base[0] = s->base[1]; /* as ONNX Runtime: of two values the second counts */
     for (size_t i = 0; i < f->n_weights; i++)
         f->weights[i].target = 0;
     f->n_targets = 1;
@@ -154,7 +151,8 @@ int tree_prepare_classifier(struct op_prepare *p)
         (rc = post_read(p->node, &s->post, p->e)) || (rc = read_base(p, s)))
         return rc;
     find_one_score(s);
-    return finish(p, s);
+    s->rounding = rounding_of(&s->forest);
+    return ERR_OK;
 }
 
 int tree_settle(struct node *n, const char *kernel, struct arena *keep, struct error *e)

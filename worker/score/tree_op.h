@@ -24,6 +24,7 @@ struct tree_state {
     enum tree_rounding rounding;
     enum post post;
     float *base;   /* n_targets values, or NULL */
+    size_t n_base; /* as the model has them */
     bool classifier;
     struct labels labels;
     bool one_score;     /* two classes, whose scores are both told by the weights of one */
