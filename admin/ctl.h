@@ -31,6 +31,9 @@ enum ctl_exit {
     CTL_INTERRUPTED = 130
 };
 
+/* Requests for which the coordinator asks its sinks: it waits 5 s for them. */
+enum { CTL_SINKS_WAIT_MS = 6000 };
+
 struct ctl {
     const struct config *config;
     enum print_format format;

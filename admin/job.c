@@ -12,6 +12,7 @@ static const struct print_column columns[] = {
     {"STATE", "state", PRINT_TEXT, false},       {"KIND", "kinds", PRINT_LIST, false},
     {"TASKS", "tasks", PRINT_COUNT, false},      {"DONE", "done", PRINT_COUNT, false},
     {"RUNNING", "running", PRINT_COUNT, false},  {"DELAYED", "delayed", PRINT_COUNT, true},
+    {"HELD", "held", PRINT_COUNT, true},         {"BREAKER", "breaker", PRINT_TEXT, true},
     {"PENDING", "pending", PRINT_COUNT, true},   {"DEAD", "dead", PRINT_COUNT, false},
     {"ROWS", "rows", PRINT_COUNT, false},        {"REJECTS", "rejects", PRINT_COUNT, false},
     {"ITEMS", "items", PRINT_COUNT, true},       {"DUPLICATES", "duplicates", PRINT_COUNT, true},
@@ -19,7 +20,7 @@ static const struct print_column columns[] = {
     {"CLIENT", "client", PRINT_TEXT, true},      {"SEALED", "sealed", PRINT_TEXT, true},
     {"PAUSED", "paused", PRINT_TEXT, true},      {"CANCELLING", "cancelling", PRINT_TEXT, true},
     {"CREATED", "created", PRINT_TIME, false},   {"ENDED", "ended", PRINT_TIME, true},
-    {"EXPIRES", "expires", PRINT_TIME, true},
+    {"EXPIRES", "expires", PRINT_TIME, true},    {"UID", "uid", PRINT_TEXT, true},
 };
 
 /* "  pages  1,234" for each member, under a title; nothing for an empty object. */

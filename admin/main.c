@@ -50,6 +50,14 @@ static const struct verb verbs[] = {
     {"job", "pause", "JOB", 1, 1, job_pause, "give none of its tasks to workers", {0}},
     {"job", "resume", "JOB", 1, 1, job_resume, "go on with a paused job", {0}},
     {"job", "rm", "JOB", 1, 1, job_rm, "forget an ended job and its results", {0}},
+    {"explain",
+     NULL,
+     "[JOB|TASK]",
+     0,
+     1,
+     explain_run,
+     "why a job (or a task) does not run",
+     {"task"}},
     {"worker", "ls", "", 0, 0, worker_ls, "all workers", {0}},
     {"worker", "show", "WORKER", 1, 1, worker_show, "one worker", {0}},
     {"worker",
@@ -79,6 +87,27 @@ static const struct verb verbs[] = {
      dead_discard,
      "drop one, or with --job all of a job",
      {"job"}},
+    {"breaker", "ls", "", 0, 0, breaker_ls, "of all sinks, and of hosts in trouble", {0}},
+    {"breaker",
+     "trip",
+     "DOWNSTREAM",
+     1,
+     1,
+     breaker_trip,
+     "call it no more until reset; its tasks are held",
+     {0}},
+    {"breaker", "pin", "DOWNSTREAM", 1, 1, breaker_pin, "keep it closed, whatever happens", {0}},
+    {"breaker", "reset", "DOWNSTREAM", 1, 1, breaker_reset, "closed, and by itself again", {0}},
+    {"sink", "ls", "", 0, 0, sink_ls, "where jobs may put rows", {0}},
+    {"sink", "check", "[SINK]", 0, 1, sink_check, "whether they (or one) answer", {0}},
+    {"sink",
+     "init",
+     "URL",
+     1,
+     1,
+     sink_init,
+     "make the PostgreSQL of URL (an administrator's connection) ready for rows",
+     {"for-job", "worker-role", "password-file", "dry-run"}},
     {"key", "gen", "FILE", 1, 1, key_gen, "make a key pair: FILE (secret) and FILE.pub", {0}},
     {"key",
      "authorize",
@@ -129,18 +158,24 @@ static const struct {
     {"rejects", "--rejects               the inputs that were rejected, in place of the rows"},
     {"cursor", "--cursor N              go on after a cursor that was printed"},
     {"timeout", "--timeout DURATION      wait no longer; exit code 124"},
+    {"task", "--task TASK             the id of a task, in place of a job"},
     {"job", "--job JOB               all of this job; asks first"},
     {"file", "--file FILE             in this list on this machine, not by the coordinator"},
     {"origin", "--origin                where each value comes from"},
     {"server", "--server                of the coordinator"},
+    {"for-job", "--for-job FILE          make the tables of that job too, from its columns"},
+    {"worker-role", "--worker-role ROLE      as which workers connect (drover_worker)"},
+    {"password-file", "--password-file FILE    gives the role that password"},
+    {"dry-run", "--dry-run               print the SQL and do nothing"},
 };
 
 static const char *const global_flags[] = {"output", "yes", "key", "server-key"};
 
 static const char *const extra_flags[] = {
-    "output=|o",        "yes|y", "key=",  "server-key=", "input=",  "name=",
-    "idempotency-key=", "wait",  "max=",  "follow",      "rejects", "cursor=",
-    "timeout=",         "job=",  "file=", "origin",      "server",  NULL};
+    "output=|o",        "yes|y",        "key=",           "server-key=", "input=",  "name=",
+    "idempotency-key=", "wait",         "max=",           "follow",      "rejects", "cursor=",
+    "timeout=",         "job=",         "file=",          "origin",      "server",  "task=",
+    "for-job=",         "worker-role=", "password-file=", "dry-run",     NULL};
 
 static const struct config_option options[] = {
     {"url", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0, "Address of the coordinator's front."},
@@ -189,7 +224,9 @@ static void print_help(const struct config_program *program, const char *noun)
         if (noun)
             write_flags(&out, &verbs[i]);
     }
-    buf_str(&out, "\nA JOB is an id, a name, the beginning of one, or \"last\".\n\n");
+    buf_str(&out,
+            "\nA JOB is an id, a name, the beginning of one, or \"last\". A DOWNSTREAM is a sink's "
+            "name or host:https://example.org.\n\n");
     if (noun)
         buf_str(&out, "See also: drover --help\n");
     else

@@ -32,6 +32,37 @@ static void write_status(struct buf *out, const json_t *s)
     buf_str(out, " open\n");
 }
 
+/* BREAKER  postgres:main  OPEN for 4.2s  "connection refused"   312 tasks held */
+static void write_breakers(struct buf *out, const json_t *s)
+{
+    static const struct {
+        const char *state, *shown;
+    } states[] = {{"open", "OPEN"}, {"half_open", "HALF OPEN"}, {"closed", "CLOSED"}};
+    const json_t *breakers = json_object_get(s, "breakers");
+    for (size_t i = 0; i < json_array_size(breakers); i++) {
+        const json_t *b = json_array_get(breakers, i);
+        const char *state = json_string_value(json_object_get(b, "state"));
+        put(out, "BREAKER  ", json_object_get(b, "downstream"), PRINT_TEXT);
+        for (size_t k = 0; k < ARRAY_LEN(states); k++)
+            if (state && strcmp(states[k].state, state) == 0)
+                buf_printf(out, "  %s", states[k].shown);
+        put(out, " for ", json_object_get(b, "since_s"), PRINT_SECONDS);
+        if (json_is_string(json_object_get(b, "manual")))
+            put(out, ", ", json_object_get(b, "manual"), PRINT_TEXT);
+        if (json_is_string(json_object_get(b, "error"))) {
+            put(out, "  \"", json_object_get(b, "error"), PRINT_TEXT);
+            buf_byte(out, '"');
+        }
+        put(out, "   ", json_object_get(b, "held"), PRINT_COUNT);
+        buf_str(out, " tasks held");
+        if (json_integer_value(json_object_get(b, "quarantined")) > 0) {
+            put(out, ", ", json_object_get(b, "quarantined"), PRINT_COUNT);
+            buf_str(out, " workers in quarantine");
+        }
+        buf_byte(out, '\n');
+    }
+}
+
 static void write_problems(struct buf *out, const json_t *s)
 {
     const json_t *problems = json_object_get(s, "problems");
@@ -89,6 +120,7 @@ int status_show(struct ctl *ctl, size_t n, const char *const *args, struct error
     if (ctl->format != PRINT_NAME) {
         print_queues(ctl->format, status);
         buf_clear(&out);
+        write_breakers(&out, status);
         write_problems(&out, status);
         print_text(buf_span(&out));
     }

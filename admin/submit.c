@@ -177,7 +177,7 @@ static int open_job(struct ctl *ctl, const json_t *job, json_t **ret, struct err
     ctl_args(ctl, 2);
     ctl_arg_str(ctl, "spec", text);
     ctl_arg_str(ctl, "idem", idem ? idem : random);
-    return ctl_call(ctl, "job.submit", 0, ret, e);
+    return ctl_call(ctl, "job.submit", CTL_SINKS_WAIT_MS, ret, e);
 }
 
 static void say(const struct submission *s, const json_t *job, bool existing)
@@ -230,6 +230,21 @@ static int finish(struct submission *s, bool sealed, bool existing, struct error
     return follow_to_end(ctl, id, -1, e);
 }
 
+/* Such as a sink that could not be asked whether the job fits; on standard error, for people. */
+static void warn(const json_t *opened)
+{
+    const json_t *warnings = json_object_get(opened, "warnings");
+    for (size_t i = 0; i < json_array_size(warnings); i++) {
+        struct buf out;
+        buf_init(&out, 0);
+        buf_str(&out, "drover: warning: ");
+        print_value(&out, json_array_get(warnings, i), PRINT_TEXT);
+        buf_byte(&out, '\n');
+        fwrite(out.data, 1, out.len, stderr);
+        buf_done(&out);
+    }
+}
+
 int submit_run(struct ctl *ctl, size_t n, const char *const *args, struct error *e)
 {
     CTL_JSON job = NULL;
@@ -250,6 +265,7 @@ int submit_run(struct ctl *ctl, size_t n, const char *const *args, struct error 
         rc = open_job(ctl, job, &opened, e);
     if (rc)
         return rc;
+    warn(opened);
     const char *id = json_string_value(json_object_get(opened, "job"));
     bool sealed = json_is_true(json_object_get(opened, "sealed"));
     s.job = id ? strtoull(id, NULL, 10) : 0;

@@ -23,6 +23,14 @@ verb_fn follow_results, follow_wait;
 verb_fn worker_ls, worker_show, worker_drain, worker_resume;
 /* dead.c */
 verb_fn dead_ls, dead_show, dead_retry, dead_discard;
+/* breaker.c */
+verb_fn breaker_ls, breaker_trip, breaker_pin, breaker_reset;
+/* sink.c */
+verb_fn sink_ls, sink_check;
+/* sink_init.c */
+verb_fn sink_init;
+/* explain.c */
+verb_fn explain_run;
 /* key.c */
 verb_fn key_gen, key_authorize, key_revoke, key_ls;
 /* server.c */

@@ -395,7 +395,7 @@ static void write_f64(struct buf *out, double v)
     buf_str(out, text);
 }
 
-static void write_cell(const struct batch *b, size_t column, uint32_t row, struct buf *out)
+void batch_write_cell(const struct batch *b, size_t column, uint32_t row, struct buf *out)
 {
     if (batch_is_null(b, column, row)) {
         buf_str(out, "null");
@@ -436,7 +436,7 @@ void batch_write_ndjson(const struct batch *b, struct buf *out)
             buf_byte(out, i ? ',' : '{');
             buf_json_str(out, span_str(b->columns[i].name));
             buf_byte(out, ':');
-            write_cell(b, i, row, out);
+            batch_write_cell(b, i, row, out);
         }
         buf_str(out, b->n_columns ? "}\n" : "{}\n");
     }

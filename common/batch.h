@@ -84,5 +84,7 @@ int batch_unpack(struct span wire, struct batch **ret, struct error *e) MUST_CHE
 /* One JSON object per line. JSON cells are written as they are; decimals as numbers; non-finite
  * doubles as null; dates as "YYYY-MM-DD"; timestamps as RFC 3339 UTC. */
 void batch_write_ndjson(const struct batch *b, struct buf *out);
+/* One cell as it stands in such a line. */
+void batch_write_cell(const struct batch *b, size_t column, uint32_t row, struct buf *out);
 
 #endif

@@ -32,7 +32,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
         b->failed = true;
         return NULL;
     }
-    if (b->len + n > b->cap) {
+    if (b->len + n > b->cap || !b->data) { /* never NULL, not for no bytes either */
         size_t cap = MAX(b->cap + b->cap / 2, b->len + n);
         uint8_t *data = realloc(b->data, MAX(cap, (size_t)64));
         if (!data) {

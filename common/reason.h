@@ -37,15 +37,18 @@
 #define REASON_NEEDS_JAVASCRIPT "NEEDS_JAVASCRIPT"
 
 /* ---- the worker ---- */
+#define REASON_BAD_ROW "BAD_ROW"             /* a row that a sink does not take */
 #define REASON_CANCELLED "CANCELLED"         /* the lease is gone: nobody asks any more */
 #define REASON_FRONTIER_FULL "FRONTIER_FULL" /* `run`: too many URLs wait */
 #define REASON_INVALID_INPUT "INVALID_INPUT" /* `run`: not what the first stage takes */
 #define REASON_LIMIT "LIMIT"                 /* the result has no room in a message */
 #define REASON_NOMEM "NOMEM"
+#define REASON_SINK "SINK"       /* a sink refused the rows of a task, for good */
 #define REASON_STOPPED "STOPPED" /* the worker ends: the task goes back uncounted */
 
 /* ---- the coordinator ---- */
 #define REASON_ATTEMPTS_EXHAUSTED "ATTEMPTS_EXHAUSTED" /* it came with none left */
+#define REASON_HOST_DOWN "HOST_DOWN"                   /* nothing of the host came for long */
 #define REASON_RUN_TIMEOUT "RUN_TIMEOUT"               /* longer than run_timeout_s */
 #define REASON_WORKER_LOST "WORKER_LOST"               /* kills_max workers died with it */
 

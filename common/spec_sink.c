@@ -56,6 +56,16 @@ const char *spec_sink_kind_name(enum spec_sink_kind kind)
     return name_of(kinds, ARRAY_LEN(kinds), (int)kind);
 }
 
+bool spec_sink_kind_find(const char *name, enum spec_sink_kind *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0) {
+            *ret = (enum spec_sink_kind)kinds[i].value;
+            return true;
+        }
+    return false;
+}
+
 const char *spec_sink_mode_name(enum spec_sink_mode mode)
 {
     return name_of(modes, ARRAY_LEN(modes), (int)mode);

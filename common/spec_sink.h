@@ -72,6 +72,7 @@ struct spec_sink {
 };
 
 const char *spec_sink_kind_name(enum spec_sink_kind kind);
+bool spec_sink_kind_find(const char *name, enum spec_sink_kind *ret);
 const char *spec_sink_mode_name(enum spec_sink_mode mode);
 /* "postgres:main"; "" for the store. out: DOWNSTREAM_NAME_MAX bytes. Returns out. */
 const char *spec_sink_downstream(const struct spec_sink *s, char *out);

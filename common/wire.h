@@ -216,6 +216,7 @@ struct wire_calls {
     uint32_t ok, fail, slow; /* slow ones are among ok */
     uint32_t waiting;        /* now: tasks whose rows wait for it */
     struct span error;       /* of the last failure: the downstream's own words; p == NULL: none */
+    uint32_t row; /* now: failures since the last success; those of `fail` that came last */
 };
 void wire_calls_pack(struct buf *out, const struct wire_calls *m, size_t n);
 int wire_calls_read(struct span body, struct arena *a, struct wire_calls **ret, size_t *ret_n,

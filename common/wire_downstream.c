@@ -18,13 +18,14 @@ void wire_calls_pack(struct buf *out, const struct wire_calls *m, size_t n)
 {
     pack_array(out, n);
     for (size_t i = 0; i < n; i++) {
-        pack_array(out, 6);
+        pack_array(out, 7);
         wire_part_pack_text(out, m[i].downstream);
         pack_u64(out, m[i].ok);
         pack_u64(out, m[i].fail);
         pack_u64(out, m[i].slow);
         pack_u64(out, m[i].waiting);
         wire_part_pack_text(out, m[i].error);
+        pack_u64(out, m[i].row);
     }
 }
 
@@ -45,7 +46,8 @@ int wire_calls_read(struct span body, struct arena *a, struct wire_calls **ret, 
         m[i].slow = wire_part_u32(&u);
         m[i].waiting = wire_part_u32(&u);
         m[i].error = wire_part_text_or_nil(&u);
-        unpack_skip_n(&u, extra);
+        m[i].row = extra > 0 ? wire_part_u32(&u) : m[i].ok > 0 ? 0 : m[i].fail;
+        unpack_skip_n(&u, extra > 0 ? extra - 1 : 0);
     }
     const int rc = wire_part_end(&u, nomem, "CALLS", e);
     if (rc == ERR_OK) {

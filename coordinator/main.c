@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/transport.h"
 #include "coordinator/edge/completions.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/loop.h"
@@ -19,6 +20,7 @@
 #include "coordinator/edge/options.h"
 #include "coordinator/edge/replay.h"
 #include "coordinator/edge/sessions.h"
+#include "coordinator/edge/sink_thread.h"
 #include "coordinator/edge/waiters.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -69,6 +71,7 @@ static int start_scheduler(struct coordinator *c, struct error *e)
     struct sched_config config = {.epoch = edge->epoch,
                                   .lease_ms = edge->options.lease_ms,
                                   .kills_max = edge->options.kills_max,
+                                  .host_give_up_ms = edge->options.host_give_up_ms,
                                   .memory_max_bytes = edge->options.tasks_memory_bytes};
     if (getrandom(&config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         return error_set(e, ERR_IO, "the system has no random numbers");
@@ -78,10 +81,17 @@ static int start_scheduler(struct coordinator *c, struct error *e)
     edge->inputs = inputs_new(edge->options.inputs_memory_bytes);
     edge->waiters = waiters_new(edge, edge->options.waiters_max);
     edge->completions = completions_new(edge);
+    edge->downstreams = downstreams_new(edge);
     if (edge->sched && edge->sessions && edge->jobs && edge->inputs && edge->waiters &&
-        edge->completions)
+        edge->completions && edge->downstreams)
         return 0;
     return error_set(e, ERR_NOMEM, "no memory to start");
+}
+
+static int start_sinks(struct coordinator *c, struct error *e)
+{
+    int rc = sinks_new(c->config, &c->edge.sinks, e);
+    return rc ? rc : sink_thread_new(c->edge.sinks, &c->edge.sink_thread, e);
 }
 
 static int start_store(struct coordinator *c, struct error *e)
@@ -159,6 +169,8 @@ static int run(struct coordinator *c, struct error *e)
     if (rc == 0)
         rc = start_keys(c, e);
     if (rc == 0)
+        rc = start_sinks(c, e);
+    if (rc == 0)
         rc = start_store(c, e);
     if (rc == 0)
         rc = start_sockets(c, e);
@@ -179,10 +191,13 @@ static void stop(struct coordinator *c)
 {
     struct edge *e = &c->edge;
     http_free(c->http);
-    store_thread_free(e->store); /* commits what is queued */
+    e->stopping = true;
+    sink_thread_free(e->sink_thread, e); /* requests that wait for a sink are answered */
+    store_thread_free(e->store);         /* commits what is queued */
     store_close(c->store);
     waiters_free(e->waiters);
     completions_free(e->completions);
+    downstreams_free(e->downstreams);
     sessions_free(e->sessions);
     jobs_free(e->jobs);
     inputs_free(e->inputs);
@@ -192,6 +207,7 @@ static void stop(struct coordinator *c)
     transport_free(e->front);
     transport_context_free(c->zmq);
     keys_allow_free(e->keys);
+    sinks_free(e->sinks);
     buf_done(&e->out);
     arena_done(&e->scratch);
     if (c->signal_fd >= 0)

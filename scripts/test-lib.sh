@@ -5,6 +5,7 @@
 DROVER_TEST_RUN=$$-$(date +%s%N)
 export DROVER_TEST_RUN
 TEST_TMP=$(mktemp -d "${TMPDIR:-/tmp}/drover-test-XXXXXX")
+chmod 711 "$TEST_TMP" # servers of tests run as other users below it
 export TMPDIR=$TEST_TMP PYTHONDONTWRITEBYTECODE=1
 
 # Process ids that carry the mark, this shell and its subshells left out.

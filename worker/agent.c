@@ -17,7 +17,8 @@
 enum {
     ACK_WAIT_MS = 10000, /* after the drain's end, for the acknowledgement of what was given back */
     READS_IN_A_ROW = 64, /* messages read before results are sent */
-    LOG_REFUSED_EVERY_MS = 60000
+    LOG_REFUSED_EVERY_MS = 60000,
+    CALLS_EVERY_MS = 250
 };
 
 /*      SIGTERM                 nothing held, or the time is over        second signal
@@ -44,6 +45,9 @@ struct agent {
     uint64_t watchdog_ms, watchdog_at_ms;
     uint64_t problem_logged_ms;
     bool ever_up;
+    uint64_t calls_at_ms; /* when calls to downstreams are told next, unless they are urgent */
+    bool calls_wait;      /* there is something to tell then */
+    bool up;              /* there was a session at the end of the last turn */
 };
 
 /* Milliseconds that go on while the machine sleeps or the process is stopped. */
@@ -150,6 +154,25 @@ static void send_results(struct agent *a)
     }
 }
 
+/* What came of calls to sinks and hosts: at once when it is urgent, else every CALLS_EVERY_MS. */
+static void send_calls(struct agent *a)
+{
+    struct wire_calls calls[BATCHER_SINKS_MAX + WORKLOAD_HOST_CALLS];
+    if (a->uplink.state != UPLINK_UP)
+        return;
+    const uint64_t now = now_ms();
+    const bool urgent = now < a->calls_at_ms;
+    arena_clear(&a->arena);
+    const size_t n = workload_calls(&a->work, urgent, calls, ARRAY_LEN(calls), &a->arena);
+    if (n > 0) {
+        wire_calls_pack(begin_message(a, WIRE_CALLS), calls, n);
+        send_message(a, WIRE_CALLS);
+    }
+    if (n > 0 || !urgent)
+        a->calls_at_ms = now + CALLS_EVERY_MS;
+    a->calls_wait = workload_is_calling(&a->work);
+}
+
 static void send_credit(struct agent *a)
 {
     if (a->uplink.state != UPLINK_UP)
@@ -212,6 +235,46 @@ static void assigned(struct agent *a, const struct uplink_event *ev)
         lost(a, "more job descriptions than fit in memory: beginning anew");
 }
 
+static void told_of_sink(struct agent *a, const struct wire_sink *m)
+{
+    struct sink_settings s = {0};
+    struct error e = {0};
+    char kind[16];
+    int rc = ERR_OK;
+    snprintf(kind, sizeof(kind), "%.*s", (int)MIN(m->kind.len, sizeof(kind) - 1), m->kind.p);
+    if (!spec_sink_kind_find(kind, &s.kind) || !sink_kind_of(s.kind))
+        rc = error_set(&e, ERR_INVALID_ARGUMENT, "a kind of sink that this version does not know");
+    else if (!(s.name = strndup(m->name.p, m->name.len)))
+        rc = error_set(&e, ERR_NOMEM, "no memory for a sink");
+    for (size_t i = 0; i < m->n_settings && rc == ERR_OK; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "%.*s", (int)MIN(m->settings[i].key.len, sizeof(key) - 1),
+                 m->settings[i].key.p);
+        rc = sink_settings_set(&s, key, m->settings[i].value, &e);
+    }
+    if (rc == ERR_OK)
+        rc = batcher_sink(a->work.batcher, &s, &e);
+    /* Tasks that need it fail, and say so. */
+    if (rc != ERR_OK)
+        LOG_WARN("a sink cannot be used", log_span("sink", m->name), log_err(&e));
+    sink_settings_done(&s);
+}
+
+static void told_of_breakers(struct agent *a, const struct uplink_event *ev)
+{
+    for (size_t i = 0; i < ev->n_breakers; i++)
+        workload_breaker(&a->work, &ev->breakers[i]);
+}
+
+/* Without a session nobody says what is broken. */
+static void check_session(struct agent *a)
+{
+    const bool up = a->uplink.state == UPLINK_UP;
+    if (a->up && !up)
+        workload_no_breakers(&a->work);
+    a->up = up;
+}
+
 static void handle(struct agent *a, const struct uplink_event *ev)
 {
     switch (ev->type) {
@@ -232,6 +295,12 @@ static void handle(struct agent *a, const struct uplink_event *ev)
     case UPLINK_EV_ACK:
     case UPLINK_EV_REVOKE:
         workload_settle(&a->work, ev->verdicts, ev->n_verdicts);
+        break;
+    case UPLINK_EV_SINK:
+        told_of_sink(a, &ev->sink);
+        break;
+    case UPLINK_EV_BREAKER:
+        told_of_breakers(a, ev);
         break;
     case UPLINK_EV_DRAIN:
         told_to_drain(a, ev->on);
@@ -340,7 +409,8 @@ static void drain_timers(struct agent *a)
     if (!a->cancelled && now >= a->drain_until_ms) {
         a->cancelled = true;
         LOG_WARN("the time to drain is over: giving back what runs",
-                 log_u64("tasks", held_count(&a->work.held, HELD_RUNNING)));
+                 log_u64("tasks", held_count(&a->work.held, HELD_RUNNING) +
+                                      held_count(&a->work.held, HELD_LANDING)));
         workload_cancel_running(&a->work);
     }
     if (a->work.held.n == 0 || now >= a->drain_until_ms + ACK_WAIT_MS)
@@ -362,6 +432,8 @@ static int64_t time_to_wait(const struct agent *a)
     uint64_t next = uplink_deadline(&a->uplink);
     if (a->ever_up && !a->frozen)
         next = MIN(next, uplink_lease_end(&a->uplink));
+    if (a->calls_wait && a->uplink.state == UPLINK_UP)
+        next = MIN(next, a->calls_at_ms);
     if (a->state == AGENT_DRAINING)
         next = MIN(next, a->cancelled ? a->drain_until_ms + ACK_WAIT_MS : a->drain_until_ms);
     if (a->watchdog_ms)
@@ -423,7 +495,10 @@ static int init(struct agent *a, struct error *e)
         return rc;
     const struct workload_config work = {.loops = config->loops,
                                          .slots = config->slots,
-                                         .scrape = config->scrape};
+                                         .scrape = config->scrape,
+                                         .sink_connections = config->sink_connections,
+                                         .landing_budget_bytes = config->result_budget_bytes,
+                                         .seed = uplink.seed};
     return workload_init(&a->work, &work, e);
 }
 
@@ -442,6 +517,7 @@ static void turn(struct agent *a)
     struct transport_item items[] = {
         {.transport = a->transport, .fd = -1},
         {.fd = workload_fd(&a->work)},
+        {.fd = workload_sinks_fd(&a->work)},
         {.fd = a->signal_fd},
     };
     transport_wait(items, ARRAY_LEN(items), time_to_wait(a));
@@ -454,8 +530,10 @@ static void turn(struct agent *a)
     workload_pump(&a->work, may_start, a);
     send_results(a);
     uplink_timers(a);
+    send_calls(a);
     send_credit(a);
     drain_timers(a);
+    check_session(a);
     watchdog(a);
 }
 
@@ -482,6 +560,7 @@ int agent_run(const struct agent_config *config, struct error *e)
     LOG_INFO("worker ended", log_u64("tasks_done", a.work.tasks_done),
              log_u64("given_up", a.work.held.n));
     done(&a);
-    workload_done(&a.work);
+    if (!workload_done(&a.work))
+        _exit(0); /* not through exit handlers, while a thread still writes */
     return ERR_OK;
 }

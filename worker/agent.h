@@ -26,7 +26,9 @@ struct agent_config {
     size_t loops;
     uint32_t slots;
     struct scrape_config scrape;
-    uint64_t result_budget_bytes; /* of results that wait for their acknowledgement */
+    uint32_t sink_connections;    /* of each sink */
+    uint64_t result_budget_bytes; /* of results that wait for their acknowledgement, and as much for
+                                     rows on their way into sinks */
     uint64_t drain_ms;
 };
 

@@ -6,6 +6,8 @@ struct catalog_job {
     uint64_t job;
     struct catalog_job *next;
     struct pipeline *pipeline; /* NULL: not compiled */
+    uint8_t uid[WIRE_UID_LEN];
+    uint64_t generation;
     size_t len;
     char text[];
 };
@@ -64,17 +66,25 @@ void catalog_session(struct catalog *c)
     forget_all(c, true);
 }
 
-int catalog_put(struct catalog *c, uint64_t job, struct span spec, struct error *e)
+int catalog_put(struct catalog *c, const struct wire_job *job, struct error *e)
 {
-    struct catalog_job **at = find(c, job);
-    if (*at && (*at)->len == spec.len && memcmp((*at)->text, spec.p, spec.len) == 0)
+    const struct span spec = job->spec;
+    struct catalog_job **at = find(c, job->job);
+    assert(job->uid.len == WIRE_UID_LEN);
+    if (*at && (*at)->generation == job->generation &&
+        memcmp((*at)->uid, job->uid.p, WIRE_UID_LEN) == 0 &&
+        span_eq((struct span){(*at)->text, (*at)->len}, spec))
         return ERR_OK;
     struct catalog_job *j = malloc(sizeof(*j) + spec.len);
     if (!j)
         return error_set(e, ERR_NOMEM, "no memory for the description of a job");
     if (*at)
         forget(c, at);
-    *j = (struct catalog_job){.job = job, .len = spec.len, .next = *at};
+    *j = (struct catalog_job){.job = job->job,
+                              .generation = job->generation,
+                              .len = spec.len,
+                              .next = *at};
+    memcpy(j->uid, job->uid.p, WIRE_UID_LEN);
     memcpy(j->text, spec.p, spec.len);
     *at = j;
     c->bytes += j->len;
@@ -95,6 +105,8 @@ int catalog_get(struct catalog *c, uint64_t job, struct pipeline **ret, struct e
         const int rc = pipeline_parse((struct span){j->text, j->len}, false, &j->pipeline, e);
         if (rc != ERR_OK)
             return rc;
+        memcpy(j->pipeline->uid, j->uid, WIRE_UID_LEN);
+        j->pipeline->generation = j->generation;
         c->n_compiled++;
     }
     *ret = pipeline_ref(j->pipeline);

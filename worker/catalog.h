@@ -11,6 +11,7 @@
 #ifndef DROVER_CATALOG_H
 #define DROVER_CATALOG_H
 
+#include "common/wire.h"
 #include "pipeline.h"
 
 enum {
@@ -31,8 +32,8 @@ void catalog_done(struct catalog *c);
 
 /* A new session: descriptions without a task at work are forgotten. */
 void catalog_session(struct catalog *c);
-/* Copies the description. NOMEM. */
-int catalog_put(struct catalog *c, uint64_t job, struct span spec, struct error *e) MUST_CHECK;
+/* Copies the description, and what names the job in sinks. NOMEM. */
+int catalog_put(struct catalog *c, const struct wire_job *job, struct error *e) MUST_CHECK;
 /* The job, compiled; a reference that the caller gives back by pipeline_unref. NOT_FOUND: the
  * description was never told. INVALID_SPEC, NOMEM. */
 int catalog_get(struct catalog *c, uint64_t job, struct pipeline **ret, struct error *e) MUST_CHECK;

@@ -34,9 +34,14 @@ void credit_measure(struct credit *c, const struct credit_state *state, uint64_t
 
 bool credit_due(const struct credit *c, const struct credit_state *state, struct wire_credit *ret)
 {
-    const uint64_t window = (uint64_t)c->slots + c->prefill;
-    const bool closed = state->closed || state->result_bytes >= c->result_budget_bytes ||
-                        state->results >= CREDIT_RESULTS_MAX;
+    const uint64_t budget = c->result_budget_bytes;
+    const bool closed = state->closed || state->result_bytes >= budget ||
+                        state->landing_bytes >= budget || state->results >= CREDIT_RESULTS_MAX;
+    uint64_t window = (uint64_t)c->slots + c->prefill;
+    if (!closed && state->landing_bytes > 0) /* rounded up: some of it, until the budget is used */
+        window =
+            (uint64_t)((double)window * (double)(budget - state->landing_bytes) / (double)budget) +
+            1;
     uint64_t tasks = 0, bytes = 0;
     if (!closed && state->in_hand < window && state->input_bytes < CREDIT_INPUT_BYTES) {
         tasks = MIN(window - state->in_hand, (uint64_t)(CREDIT_RESULTS_MAX - state->results));

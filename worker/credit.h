@@ -7,8 +7,9 @@
  *
  * The prefill is what the worker finishes in CREDIT_PREFILL_MS, so that it does not run dry while a
  * message is on its way: a handful for tasks of a second, some thousands for tasks of microseconds.
- * Nothing is asked for while draining, while the lease is in doubt, or while the results that wait
- * for their acknowledgement pass the worker's budget.
+ * Rows that land shrink the window in proportion to their share of the budget, so that a sink that slows
+ * takes work away before anything fails. Nothing is asked for while draining, while the lease is in
+ * doubt, or while the results that wait for their acknowledgement, or the rows that land, pass the budget.
  *
  * Thread rule: pure functions on a struct of one owner.
  */
@@ -35,12 +36,13 @@ struct credit {
 };
 
 struct credit_state {
-    size_t in_hand;        /* tasks that wait or run */
-    uint64_t input_bytes;  /* of them */
-    size_t results;        /* finished, not acknowledged */
-    uint64_t result_bytes; /* of them */
-    uint64_t finished;     /* tasks since the process began */
-    bool closed;           /* draining, or the lease is in doubt */
+    size_t in_hand;         /* tasks that wait or run */
+    uint64_t input_bytes;   /* of them */
+    size_t results;         /* finished, not acknowledged */
+    uint64_t result_bytes;  /* of them */
+    uint64_t landing_bytes; /* of rows on their way into sinks; `results` counts their tasks */
+    uint64_t finished;      /* tasks since the process began */
+    bool closed;            /* draining, or the lease is in doubt */
 };
 
 void credit_init(struct credit *c, uint32_t slots, uint64_t result_budget_bytes, uint64_t now_ms);

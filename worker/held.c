@@ -77,6 +77,8 @@ static bool is_result(enum held_state state)
 /* The one place where entries change their state and list, and the sums follow. */
 static void account(struct held_table *t, struct held *h, bool add)
 {
+    if (h->state == HELD_LANDING)
+        return; /* neither: its rows are the batcher's to count */
     uint64_t *sum = is_result(h->state) ? &t->result_bytes : &t->input_bytes;
     const uint64_t bytes = is_result(h->state) ? h->result_bytes : h->input_bytes;
     *sum = add ? *sum + bytes : *sum - bytes;
@@ -85,8 +87,9 @@ static void account(struct held_table *t, struct held *h, bool add)
 static void move(struct held_table *t, struct held *h, enum held_state to)
 {
     static const bool allowed[HELD_STATES][HELD_STATES] = {
-        [HELD_WAITING] = {[HELD_RUNNING] = true, [HELD_READY] = true},
-        [HELD_RUNNING] = {[HELD_READY] = true},
+        [HELD_WAITING] = {[HELD_RUNNING] = true, [HELD_LANDING] = true, [HELD_READY] = true},
+        [HELD_RUNNING] = {[HELD_LANDING] = true, [HELD_READY] = true},
+        [HELD_LANDING] = {[HELD_READY] = true},
         [HELD_READY] = {[HELD_SENT] = true},
         [HELD_SENT] = {[HELD_READY] = true},
     };
@@ -129,6 +132,12 @@ struct held *held_find(const struct held_table *t, uint64_t task)
 void held_start(struct held_table *t, struct held *h)
 {
     move(t, h, HELD_RUNNING);
+}
+
+void held_land(struct held_table *t, struct held *h)
+{
+    account(t, h, false);
+    move(t, h, HELD_LANDING);
 }
 
 void held_finish(struct held_table *t, struct held *h, uint8_t *result_take, size_t bytes)

@@ -3,10 +3,13 @@
  * result is durable or no longer wanted. It outlives sessions: what is in it is listed in HELLO, and
  * results that were not acknowledged are sent again.
  *
- *             held_start          held_finish         held_next (sent)
- *    [WAITING] --------> [RUNNING] --------> [READY] <---------------> [SENT]
- *        |                   |                  |     held_resend         |
- *        '------- held_forget (acknowledged, revoked) from any state -----'
+ *             held_start           held_finish         held_next (sent)
+ *    [WAITING] --------> [RUNNING] -----------> [READY] <---------------> [SENT]
+ *        |                   | held_land           ^     held_resend         |
+ *        |                   '------> [LANDING] ---' held_finish             |
+ *        '------- held_forget (acknowledged, revoked) from any state --------'
+ *
+ * LANDING: it has run, and its rows are on their way into sinks.
  *
  * A state is a list: the state of an entry is the list that it is on. It starts nothing and sends
  * nothing. Two leases of one task are never held at once.
@@ -18,7 +21,7 @@
 
 #include "common/wire.h"
 
-enum held_state { HELD_WAITING, HELD_RUNNING, HELD_READY, HELD_SENT, HELD_STATES };
+enum held_state { HELD_WAITING, HELD_RUNNING, HELD_LANDING, HELD_READY, HELD_SENT, HELD_STATES };
 
 struct held {
     struct wire_token token;
@@ -27,7 +30,7 @@ struct held {
     uint32_t input_bytes;
     uint32_t rows;   /* READY, SENT: of the result */
     bool failed;     /* READY, SENT: the outcome is not DONE */
-    void *run;       /* the owner's, WAITING and RUNNING */
+    void *run;       /* the owner's, until READY */
     uint8_t *result; /* READY, SENT: one packed wire_result; owned */
     size_t result_bytes;
     struct held *prev, *next; /* in its list */
@@ -56,7 +59,8 @@ struct held *held_add(struct held_table *t, struct wire_token token, uint64_t jo
 struct held *held_find(const struct held_table *t, uint64_t task);
 
 void held_start(struct held_table *t, struct held *h);
-/* Takes the bytes (malloc), of WAITING and RUNNING. */
+void held_land(struct held_table *t, struct held *h); /* of WAITING and RUNNING */
+/* Takes the bytes (malloc); of an entry that is not READY or SENT. */
 void held_finish(struct held_table *t, struct held *h, uint8_t *result_take, size_t bytes);
 /* The oldest READY entry becomes SENT; NULL when there is none. */
 struct held *held_next(struct held_table *t);

@@ -20,15 +20,19 @@
 #include "worker/runner.h"
 #include "worker/tally.h"
 
-enum { TIMEOUT_CHECK_MS = 1000 };
+enum {
+    TIMEOUT_CHECK_MS = 1000,
+    SINKS_STOP_MS = 1000 /* after a signal, for what is being written */
+};
 
 /* A task under way, with its items for another attempt. */
 struct local_task {
     struct runner_task task;
     struct frontier_task plan;
-    struct output *output; /* when it finished */
+    struct output *output;     /* when it finished, unless its rows are landing */
+    struct landings *landings; /* its rows are on their way into sinks */
     uint64_t started_ms;
-    bool timed_out;
+    bool timed_out, released; /* its host is free again */
     struct local_task *prev, *next;
     size_t items_len;
     char items[];
@@ -41,9 +45,12 @@ struct local {
     struct runner *runner; /* NULL when the source is inline */
     struct feed feed;
     bool feed_done, stopped;
+    uint64_t stopped_ms; /* when stopped: since when */
     struct rowfile rows, rejects;
+    struct local_sinks sinks;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
+    size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
     struct buf items, item, line;
     struct tally stats, reasons;
     uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
@@ -106,7 +113,7 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
         return;
     }
     bool is_new = true;
-    if (!known && l->spec->unique)
+    if (!known && (l->spec->unique || l->sinks.by_input))
         rc = frontier_first_seen(l->frontier, unique, &is_new);
     if (!is_new) {
         l->n_duplicates++;
@@ -128,12 +135,17 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
         l->n_retries++;
 }
 
-/* Reads inputs while few of them wait. */
+/* Few inputs wait, and there are more. */
+static bool is_hungry(const struct local *l)
+{
+    return !l->feed_done && !l->stopped &&
+           (frontier_count(l->frontier) < l->config->loops * LOCAL_TASKS_PER_LOOP ||
+            frontier_bytes(l->frontier) < LOCAL_INPUT_AHEAD_BYTES);
+}
+
 static int feed(struct local *l, struct error *e)
 {
-    while (!l->feed_done && !l->stopped &&
-           (frontier_count(l->frontier) < l->config->loops * LOCAL_TASKS_PER_LOOP ||
-            frontier_bytes(l->frontier) < LOCAL_INPUT_AHEAD_BYTES)) {
+    while (is_hungry(l)) {
         struct span text;
         const int rc = feed_next(&l->feed, &text, e);
         if (rc != ERR_OK)
@@ -219,7 +231,7 @@ static void learn_rows(struct local *l, size_t item_bytes)
  * first rows, one. */
 static size_t task_items(const struct local *l)
 {
-    if (l->item_rows_bytes == 0)
+    if (l->item_rows_bytes == 0 || l->sinks.by_input)
         return 1;
     const size_t fit = LOCAL_ROWS_BYTES / LOCAL_TASKS_PER_LOOP / l->item_rows_bytes;
     const size_t most = MIN((size_t)l->spec->task_items, (size_t)LOCAL_TASK_ITEMS_MAX);
@@ -261,10 +273,56 @@ static void settled(struct local *l, struct local_task *t)
 {
     l->n_tasks_done++;
     account(l, t);
-    frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
+    if (!t->released)
+        frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
     output_free(t->output);
     list_remove(l, t);
     free(t);
+}
+
+static void landed(struct local *l, struct local_task *t)
+{
+    l->n_landing--;
+    landings_settle(t->landings);
+    t->output = TAKE_PTR(t->landings->output);
+    landings_free(TAKE_PTR(t->landings));
+    settled(l, t);
+}
+
+/* Its rows go into the sinks, when there are any and it has not failed; then it is settled. */
+static void made(struct local *l, struct local_task *t)
+{
+    const struct output *o = t->output;
+    const bool good = o->error == ERR_OK && !o->failed && batch_ok(o->rows) && !t->timed_out;
+    /* What has no rows now may have some when it is tried again, here or by another run of that id. */
+    const bool later = l->sinks.by_input && o->rows->n_rows == 0;
+    if (!l->sinks.batcher || !good || later) {
+        settled(l, t);
+        return;
+    }
+    const uint64_t task = local_sinks_task(&l->sinks, (struct span){t->items, t->items_len});
+    t->landings = landings_new(l->config->pipeline, t->task.job, task, &t->output);
+    if (!t->landings) {
+        t->output->failed = true;
+        settled(l, t);
+        return;
+    }
+    frontier_release(l->frontier, &t->plan, t->landings->output->key_backoff_ms, clock_ms());
+    t->released = true;
+    t->landings->user = t;
+    l->n_landing++;
+    if (landings_put(t->landings, l->sinks.batcher))
+        landed(l, t);
+}
+
+static void take_landed(struct local *l)
+{
+    struct landing *one;
+    while (l->sinks.batcher && (one = batcher_take(l->sinks.batcher))) {
+        const struct landings *all = landings_back(one, l->sinks.batcher);
+        if (all->left == 0)
+            landed(l, all->user);
+    }
 }
 
 static int start(struct local *l, const struct frontier_task *plan_, struct error *e)
@@ -292,14 +350,20 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
         return error_set(e, ERR_NOMEM, "no memory for rows");
     pipeline_run(l->config->pipeline, items, o);
     finish(l, &t->task, o);
-    settled(l, t);
+    made(l, t);
     return ERR_OK;
+}
+
+static bool has_room(const struct local *l)
+{
+    return l->n_tasks - l->n_landing < l->tasks_max && l->n_landing < LOCAL_LANDING_MAX &&
+           !local_sinks_full(&l->sinks);
 }
 
 static int start_all(struct local *l, struct error *e)
 {
     struct frontier_task next;
-    while (!l->stopped && l->n_tasks < l->tasks_max &&
+    while (!l->stopped && has_room(l) &&
            frontier_take(l->frontier, clock_ms(), task_items(l), &l->items, &next)) {
         const int rc = start(l, &next, e);
         if (rc != ERR_OK)
@@ -312,7 +376,8 @@ static void take_finished(struct local *l)
 {
     struct runner_task *task;
     while (l->runner && (task = runner_take(l->runner)))
-        settled(l, task->user);
+        made(l, task->user);
+    take_landed(l);
 }
 
 /* ---- time and signals ---- */
@@ -323,7 +388,7 @@ static void check_timeouts(struct local *l, uint64_t now_ms)
         return;
     l->next_timeout_check_ms = now_ms + TIMEOUT_CHECK_MS;
     for (struct local_task *t = l->tasks; t; t = t->next)
-        if (!t->timed_out && now_ms >= t->started_ms + l->spec->run_timeout_ms) {
+        if (!t->timed_out && !t->landings && now_ms >= t->started_ms + l->spec->run_timeout_ms) {
             t->timed_out = true;
             runner_cancel(l->runner, &t->task);
         }
@@ -332,14 +397,20 @@ static void check_timeouts(struct local *l, uint64_t now_ms)
 static void stop(struct local *l)
 {
     l->stopped = true;
+    l->stopped_ms = clock_ms();
     for (struct local_task *t = l->tasks; t && l->runner; t = t->next)
-        runner_cancel(l->runner, &t->task);
+        if (!t->output && !t->landings)
+            runner_cancel(l->runner, &t->task);
+    if (l->sinks.batcher)
+        batcher_return(l->sinks.batcher); /* what is being written ends first */
 }
 
 static int64_t time_to_wait(const struct local *l)
 {
     const uint64_t now = clock_ms();
-    uint64_t next = l->n_tasks < l->tasks_max ? frontier_deadline(l->frontier) : UINT64_MAX;
+    if (l->stopped) /* until what is being written has ended, or need not be waited for */
+        return l->sinks.batcher ? SINKS_STOP_MS : -1;
+    uint64_t next = has_room(l) ? frontier_deadline(l->frontier) : UINT64_MAX;
     if (l->spec->run_timeout_ms && l->runner)
         next = MIN(next, MAX(l->next_timeout_check_ms, now + 1));
     if (next == UINT64_MAX)
@@ -349,10 +420,13 @@ static int64_t time_to_wait(const struct local *l)
 
 static void wait_for_something(struct local *l, int signal_fd)
 {
-    struct transport_item items[] = {{.fd = signal_fd},
-                                     {.fd = l->runner ? runner_fd(l->runner) : -1}};
-    const bool work = !l->stopped && l->n_tasks < l->tasks_max && !l->feed_done;
-    transport_wait(items, l->runner ? 2 : 1, work ? 0 : l->stopped ? -1 : time_to_wait(l));
+    struct transport_item items[3] = {{.fd = signal_fd}};
+    size_t n = 1;
+    if (l->runner)
+        items[n++] = (struct transport_item){.fd = runner_fd(l->runner)};
+    if (l->sinks.batcher)
+        items[n++] = (struct transport_item){.fd = local_sinks_fd(&l->sinks)};
+    transport_wait(items, n, is_hungry(l) && has_room(l) ? 0 : time_to_wait(l));
     struct signalfd_siginfo info;
     if (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) && !l->stopped) {
         LOG_WARN("stopping", log_u64("tasks", l->n_tasks));
@@ -360,10 +434,19 @@ static void wait_for_something(struct local *l, int signal_fd)
     }
 }
 
+/* What is left are calls to sinks that do not end: local_sinks_close gives them another moment. */
+static bool only_lands(const struct local *l)
+{
+    for (const struct local_task *t = l->tasks; t; t = t->next)
+        if (!t->landings)
+            return false;
+    return true;
+}
+
 static bool is_over(const struct local *l)
 {
     if (l->n_tasks > 0)
-        return false;
+        return l->stopped && only_lands(l) && clock_ms() >= l->stopped_ms + SINKS_STOP_MS;
     return l->stopped || (l->feed_done && frontier_count(l->frontier) == 0);
 }
 
@@ -446,6 +529,9 @@ static int open_all(struct local *l, struct error *e)
         rc = rowfile_open(&l->rejects, config->rejects, e);
     if (rc != ERR_OK)
         return rc;
+    rc = local_sinks_open(&l->sinks, &config->sinks, config->pipeline, e);
+    if (rc != ERR_OK)
+        return rc;
     l->frontier = frontier_new(config->frontier_max_bytes, l->spec->key_limit);
     if (!l->frontier)
         return error_set(e, ERR_NOMEM, "no memory for the frontier");
@@ -470,11 +556,13 @@ static int close_files(struct local *l, int rc, struct error *e)
     return rc;
 }
 
-static void free_all(struct local *l)
+/* sinks_ended false: a thread still reads the rows of some task. */
+static void free_all(struct local *l, bool sinks_ended)
 {
     runner_free(l->runner);
-    for (struct local_task *t = l->tasks, *next; t; t = next) {
+    for (struct local_task *t = sinks_ended ? l->tasks : NULL, *next; t; t = next) {
         next = t->next;
+        landings_free(t->landings);
         output_free(t->output);
         free(t);
     }
@@ -510,10 +598,13 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
     if (l.runner)
         runner_stop(l.runner); /* nobody appends rows after this */
     rc = close_files(&l, rc, e);
+    if (rc == ERR_OK && !l.stopped)
+        rc = local_sinks_end(&l.sinks, l.n_failed > 0, e);
+    const bool sinks_ended = local_sinks_close(&l.sinks);
     close(signal_fd);
     if (rc == ERR_OK)
         rc = statistics(&l, (double)(clock_us() - started_us) / 1e6, ret_stats, e);
     *ret_end = l.stopped ? LOCAL_STOPPED : LOCAL_DONE;
-    free_all(&l);
+    free_all(&l, sinks_ended);
     return rc;
 }

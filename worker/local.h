@@ -1,11 +1,11 @@
 /*
  * local.h: `drover-worker run`: a job on this machine alone, without a coordinator: the plan (tasks
  * of one key), limits a key, retries with back-off, a crawl's frontier and what it has seen, rows and
- * rejects to files, and statistics.
+ * rejects to files, rows into the job's sinks (local_sinks.h), and statistics.
  *
  * Bounded: inputs are read as there is room for them; the frontier has a limit in bytes, and what a
  * crawl finds beyond it is a reject with the reason FRONTIER_FULL; tasks get fewer inputs when their
- * rows are large.
+ * rows are large; no task begins while the rows that wait for a sink have used up their budget.
  *
  * Thread rule: one thread, the process's first; rows are written by the loops' threads, too.
  */
@@ -14,12 +14,14 @@
 
 #include <jansson.h>
 
+#include "local_sinks.h"
 #include "pipeline.h"
 #include "worker/scrape/scrape.h"
 
 enum {
     LOCAL_TASK_ITEMS_MAX = 16,          /* small tasks: their rows wait in memory until they end */
     LOCAL_TASKS_PER_LOOP = 64,          /* under way at once */
+    LOCAL_LANDING_MAX = 8192,           /* besides, tasks whose rows are on their way into sinks */
     LOCAL_ROWS_BYTES = 4 * 1024 * 1024, /* of a loop's tasks: large rows make smaller tasks */
     LOCAL_LINE_MAX = 64 * 1024,         /* bytes of one line of the input */
     LOCAL_INPUT_AHEAD_BYTES = 4 * 1024 * 1024 /* of inputs read before they are needed */
@@ -33,6 +35,7 @@ struct local_config {
     size_t loops;
     struct scrape_config scrape;
     size_t frontier_max_bytes;
+    struct local_sinks_config sinks;
 };
 
 /* How it ended. */

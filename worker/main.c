@@ -48,6 +48,7 @@ static int serve(const struct config *c)
         .loops = o.loops,
         .slots = o.slots,
         .scrape = o.scrape,
+        .sink_connections = o.sink_connections,
         .result_budget_bytes = o.result_budget_bytes,
         .drain_ms = o.drain_ms,
     };
@@ -118,6 +119,10 @@ static int run_job(const struct config *c, const struct settings *o, struct pipe
         .loops = o->loops,
         .scrape = o->scrape,
         .frontier_max_bytes = o->frontier_max_bytes,
+        .sinks = {.options = c,
+                  .run_id = config_flag(c, "run-id"),
+                  .connections = o->sink_connections,
+                  .budget_bytes = o->result_budget_bytes},
     };
     agent_block_signals();
     settings_raise_files();

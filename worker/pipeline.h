@@ -47,6 +47,9 @@ struct pipeline {
     struct spec *spec;                                  /* owned */
     const struct pipeline_kind *kinds[SPEC_STAGES_MAX]; /* of the stages, in order */
     uint32_t references;
+    /* What names the job in sinks; set by who made the pipeline, before the first task. */
+    uint8_t uid[16];
+    uint64_t generation;
 };
 
 /* Takes the spec (also when it fails). INVALID_SPEC: a stage of a kind that is not in the table. */

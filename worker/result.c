@@ -69,8 +69,8 @@ static bool fill_lists(const struct output *o, struct arena *a, struct wire_resu
     return true;
 }
 
-static int pack_full(const struct wire_token *token, const struct output *o, struct arena *a,
-                     struct buf *rows, struct buf *rejects, struct buf *out)
+static int pack_full(const struct wire_token *token, const struct output *o, bool with_rows,
+                     struct arena *a, struct buf *rows, struct buf *rejects, struct buf *out)
 {
     struct wire_result m = {.token = *token,
                             .outcome = WIRE_DONE,
@@ -80,7 +80,7 @@ static int pack_full(const struct wire_token *token, const struct output *o, str
                             .key_backoff_ms = o->key_backoff_ms};
     if (!fill_lists(o, a, &m))
         return ERR_NOMEM;
-    if (o->rows->n_rows > 0) {
+    if (o->rows->n_rows > 0 && with_rows) {
         batch_pack(o->rows, rows);
         m.rows = buf_span(rows);
     }
@@ -94,9 +94,9 @@ static int pack_full(const struct wire_token *token, const struct output *o, str
 }
 
 /* The bytes that the large parts of a result have at least. */
-static size_t bytes_at_least(const struct output *o)
+static size_t bytes_at_least(const struct output *o, bool with_rows)
 {
-    size_t n = batch_bytes(o->rows);
+    size_t n = with_rows ? batch_bytes(o->rows) : 0;
     for (size_t i = 0; i < o->n_found; i++)
         n += strlen(o->found[i].url);
     for (size_t i = 0; i < o->n_rejects; i++)
@@ -137,8 +137,8 @@ static int pack_error(const struct wire_token *token, const struct output *o,
     return buf_ok(out) ? ERR_OK : ERR_NOMEM;
 }
 
-int result_pack(const struct wire_token *token, const struct output *o, struct buf *out,
-                enum wire_outcome *ret_outcome)
+int result_pack(const struct wire_token *token, const struct output *o, bool with_rows,
+                struct buf *out, enum wire_outcome *ret_outcome)
 {
     *ret_outcome = outcome_of(o);
     if (*ret_outcome != WIRE_DONE)
@@ -146,14 +146,14 @@ int result_pack(const struct wire_token *token, const struct output *o, struct b
     if (o->rows->n_rows == 0 && !o->n_stats && !o->n_found && !o->n_retries && !o->n_rejects &&
         !o->key_delay_ms && !o->key_backoff_ms)
         return result_pack_plain(token, WIRE_DONE, NULL, out);
-    const size_t least = bytes_at_least(o), begin = out->len;
+    const size_t least = bytes_at_least(o, with_rows), begin = out->len;
     if (least <= RESULT_BYTES_MAX) {
         struct arena a;
         struct buf rows, rejects;
         arena_init(&a, 0);
         buf_init(&rows, 0);
         buf_init(&rejects, 0);
-        const int rc = pack_full(token, o, &a, &rows, &rejects, out);
+        const int rc = pack_full(token, o, with_rows, &a, &rows, &rejects, out);
         const bool ok = rc == ERR_OK && buf_ok(&rows) && buf_ok(&rejects) && buf_ok(out);
         arena_done(&a);
         buf_done(&rows);

@@ -16,14 +16,15 @@ enum {
     RESULT_BYTES_MAX = WIRE_MESSAGE_MAX - 1024
 };
 
-/* Appends one packed result, which cannot fail but for memory (NOMEM). The outcome:
+/* Appends one packed result, which cannot fail but for memory (NOMEM). with_rows: they go to the
+ * coordinator's store; otherwise they are only counted. The outcome:
  *     no error               DONE
  *     STALE                  RETURNED: cut short, the attempt does not count
  *     class RETRY, NOMEM     RETRY
  *     any other              FAIL
  * A result above RESULT_BYTES_MAX becomes a FAIL with LIMIT, since its rows cannot travel. */
-int result_pack(const struct wire_token *token, const struct output *o, struct buf *out,
-                enum wire_outcome *ret_outcome) MUST_CHECK;
+int result_pack(const struct wire_token *token, const struct output *o, bool with_rows,
+                struct buf *out, enum wire_outcome *ret_outcome) MUST_CHECK;
 
 /* A result without an output: a task that was not run. reason: may be NULL. */
 int result_pack_plain(const struct wire_token *token, enum wire_outcome outcome, const char *reason,

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/hash.h"
 #include "common/unpack.h"
 #include "worker/output.h"
@@ -22,6 +23,7 @@ struct runner {
     uint64_t last_id;
     int fd;
     bool stopped;
+    struct calls *calls;  /* NULL: not in a fleet */
     pthread_mutex_t lock; /* of what follows */
     struct runner_task *finished, **finished_end;
     struct runner_task *taken; /* owner's thread only */
@@ -64,8 +66,10 @@ int runner_new(const struct runner_config *config, struct runner **ret, struct e
     pthread_mutex_init(&r->lock, NULL);
     r->loops = calloc(config->loops, sizeof(*r->loops));
     r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (config->fleet)
+        r->config.scrape.calls = r->calls = calls_new(r->fd);
     int rc = ERR_OK;
-    if (!r->loops)
+    if (!r->loops || (config->fleet && !r->calls))
         rc = error_set(e, ERR_NOMEM, "no memory for %zu loops", config->loops);
     else if (r->fd < 0)
         rc = error_set(e, ERR_UNAVAILABLE, "eventfd: %s", strerror(errno));
@@ -102,6 +106,7 @@ void runner_free(struct runner *r)
     if (r->fd >= 0)
         close(r->fd);
     pthread_mutex_destroy(&r->lock);
+    calls_free(r->calls);
     free(r->loops);
     free(r);
 }
@@ -165,13 +170,18 @@ static int copy_urls(struct runner_task *task, struct span items, struct error *
     return ERR_OK;
 }
 
+static struct runner_loop *loop_of_key(const struct runner *r, struct span key)
+{
+    return &r->loops[hash_64(key.p, key.len, 0) % r->config.loops];
+}
+
 /* The loop of a key: "scheme://host[:port]", which a canonical URL begins with. */
 static struct runner_loop *loop_of(const struct runner *r, const char *url)
 {
     const char *host = strstr(url, "://");
     const size_t scheme_len = host ? (size_t)(host - url) + 3 : 0;
     const size_t key_len = scheme_len + strcspn(url + scheme_len, "/");
-    return &r->loops[hash_64(url, key_len, 0) % r->config.loops];
+    return loop_of_key(r, (struct span){url, key_len});
 }
 
 int runner_start(struct runner *r, struct runner_task *task, struct span items, struct error *e)
@@ -211,6 +221,30 @@ void runner_lease(struct runner *r, uint64_t end_ms)
 {
     for (size_t i = 0; i < r->config.loops && !r->stopped; i++)
         scrape_loop_lease(r->loops[i].scrape, end_ms);
+}
+
+void runner_tell(struct runner *r, struct span host, enum scrape_host_state state)
+{
+    if (!r->stopped)
+        scrape_loop_tell(loop_of_key(r, host)->scrape, host, state);
+}
+
+void runner_session(struct runner *r)
+{
+    for (size_t i = 0; i < r->config.loops && !r->stopped; i++)
+        scrape_loop_tell(r->loops[i].scrape, (struct span){NULL, 0}, SCRAPE_HOST_FREE);
+    if (r->calls)
+        calls_clear(r->calls);
+}
+
+bool runner_is_calling(const struct runner *r)
+{
+    return r->calls && calls_watching(r->calls);
+}
+
+size_t runner_calls(struct runner *r, bool all, struct calls_report *ret, size_t max)
+{
+    return r->calls ? calls_take(r->calls, all, clock_ms(), ret, max) : 0;
 }
 
 int runner_fd(const struct runner *r)

@@ -14,6 +14,7 @@
 #define DROVER_RUNNER_H
 
 #include "pipeline.h"
+#include "worker/scrape/calls.h"
 #include "worker/scrape/scrape.h"
 
 struct runner;
@@ -36,6 +37,7 @@ struct runner_task {
 struct runner_config {
     size_t loops;                /* at least 1 */
     struct scrape_config scrape; /* of each loop; borrowed while the runner lives */
+    bool fleet;                  /* failing hosts are told of, and left */
     /* Takes the output on the loop's thread, e.g. to pack it. Then the task can be taken back. */
     void (*finish)(void *user, struct runner_task *task, struct output *output_take);
     void *user;
@@ -57,7 +59,14 @@ void runner_cancel(struct runner *r, struct runner_task *task);
 void runner_freeze(struct runner *r, bool frozen);
 void runner_lease(struct runner *r, uint64_t end_ms); /* scrape_loop_lease of each loop */
 
-int runner_fd(const struct runner *r);             /* readable: there is something to take */
+/* In a fleet: what the coordinator says of a host (scrape_loop_tell), and calls to hosts (calls_take). */
+void runner_tell(struct runner *r, struct span host, enum scrape_host_state state);
+void runner_session(struct runner *r);          /* a session began or ended: every host is free */
+bool runner_is_calling(const struct runner *r); /* hosts that failed of late are watched */
+size_t runner_calls(struct runner *r, bool all, struct calls_report *ret, size_t max);
+
+/* Readable: there is something to take, or calls to tell of. */
+int runner_fd(const struct runner *r);
 struct runner_task *runner_take(struct runner *r); /* NULL: nothing (more) has finished */
 
 /* The number of cores that this process may use. */

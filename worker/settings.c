@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/runner.h"
+#include "worker/sinks/batcher.h"
 
 enum {
     SLOTS_PER_LOOP = 16,
@@ -42,6 +43,17 @@ static const struct config_option table[] = {
      "PEM file of the certification authorities to trust. Default: those built in."},
     {"proxy", CONFIG_STR, NULL, 0, 0, "HTTP proxy for all requests, such as http://10.0.0.1:3128."},
     {"user_agent", CONFIG_STR, NULL, 0, 0, "User-Agent of requests, unless the job names one."},
+    {"sink_connections", CONFIG_INT, "2", 1, BATCHER_CONNECTIONS_MAX,
+     "Connections to each sink (PostgreSQL, Redis) that this worker has at most."},
+    {"sink.*.url", CONFIG_STR, NULL, 0, 0,
+     "For `run`: where a sink is that a job may name: postgresql://, redis://, rediss://, unix:// "
+     "(Redis) or file://, without a password. A service is told of sinks by its coordinator."},
+    {"sink.*.user", CONFIG_STR, NULL, 0, 0,
+     "For `run`: who it is to the sink; wins over the URL's."},
+    {"sink.*.password_file", CONFIG_SECRET_FILE, NULL, 0, 0,
+     "For `run`: a file with the password, which others may not read."},
+    {"sink.*.ca_file", CONFIG_STR, NULL, 0, 0,
+     "For `run`: certificates (PEM) of who signs the sink's. Default: those built in."},
     {"drain_timeout", CONFIG_DURATION, "300s", 0, INT64_C(86400000),
      "How long running tasks may go on after SIGTERM, before they are given back."},
     {"frontier_max", CONFIG_BYTES, "256MiB", 1024 * 1024, INT64_C(1) << 40,
@@ -51,15 +63,15 @@ static const struct config_option table[] = {
      "text, json, or auto: text on a terminal, JSON otherwise."},
 };
 
-static const char *const extra_flags[] = {"check",     "job=|j",   "input=|i",
-                                          "output=|o", "rejects=", NULL};
+static const char *const extra_flags[] = {"check",    "job=|j",  "input=|i", "output=|o",
+                                          "rejects=", "run-id=", NULL};
 
 const struct config_program settings_program = {
     .name = "drover-worker",
     .usage = "[OPTION]...\n"
              "       drover-worker --check [OPTION]...\n"
-             "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE] "
-             "[OPTION]...",
+             "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
+             "                         [--run-id ID] [OPTION]...",
     .about = "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
              "--check says what is wrong on this machine and how to mend it.",
     .file = "/etc/drover/worker.conf",
@@ -107,6 +119,7 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
                              ? (size_t)config_int(c, "memory_max")
                              : MEMORY_BASE_BYTES + o.loops * MEMORY_PER_LOOP_BYTES;
     o.result_budget_bytes = o.memory_max_bytes / 4;
+    o.sink_connections = (uint32_t)config_int(c, "sink_connections");
     o.drain_ms = (uint64_t)config_int(c, "drain_timeout");
     o.frontier_max_bytes = (size_t)config_int(c, "frontier_max");
     o.scrape = (struct scrape_config){

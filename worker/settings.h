@@ -27,6 +27,7 @@ struct settings {
     size_t memory_max_bytes;
     size_t result_budget_bytes;
     uint64_t drain_ms;
+    uint32_t sink_connections; /* of each sink */
     size_t frontier_max_bytes;
     struct scrape_config scrape; /* borrows from the configuration and from allow_nets */
     const char **allow_nets;     /* owned; NULL-terminated */

@@ -207,6 +207,12 @@ static int in_session(struct uplink *s, const struct wire_frame *frame, uint64_t
     case WIRE_REVOKE:
         ret->type = frame->type == WIRE_REVOKE ? UPLINK_EV_REVOKE : UPLINK_EV_ACK;
         return wire_verdicts_read(frame->body, a, &ret->verdicts, &ret->n_verdicts, e);
+    case WIRE_SINK:
+        ret->type = UPLINK_EV_SINK;
+        return wire_sink_read(frame->body, a, &ret->sink, e);
+    case WIRE_BREAKER:
+        ret->type = UPLINK_EV_BREAKER;
+        return wire_breakers_read(frame->body, a, &ret->breakers, &ret->n_breakers, e);
     case WIRE_DRAIN:
         ret->type = UPLINK_EV_DRAIN;
         return wire_drain_read(frame->body, &ret->on, e);

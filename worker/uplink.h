@@ -91,10 +91,12 @@ enum uplink_event_type {
     UPLINK_EV_WELCOME,
     UPLINK_EV_REFUSED, /* code, reason */
     UPLINK_EV_ASSIGN,
-    UPLINK_EV_ACK,    /* verdicts */
-    UPLINK_EV_REVOKE, /* verdicts */
-    UPLINK_EV_DRAIN,  /* on */
-    UPLINK_EV_DOWN    /* reason; uplink_down was done */
+    UPLINK_EV_ACK,     /* verdicts */
+    UPLINK_EV_REVOKE,  /* verdicts */
+    UPLINK_EV_SINK,    /* sink */
+    UPLINK_EV_BREAKER, /* breakers */
+    UPLINK_EV_DRAIN,   /* on */
+    UPLINK_EV_DOWN     /* reason; uplink_down was done */
 };
 
 struct uplink_event {
@@ -105,6 +107,9 @@ struct uplink_event {
     struct wire_assign assign;
     struct wire_verdict *verdicts;
     size_t n_verdicts;
+    struct wire_sink sink;
+    struct wire_breaker *breakers;
+    size_t n_breakers;
     bool on; /* DRAIN; WELCOME: the coordinator has this worker draining */
 };
 

@@ -2,9 +2,10 @@
 
 #include <stdio.h>
 
-#include "common/log.h"
+#include "common/downstream.h"
 #include "common/pack.h"
 #include "common/reason.h"
+#include "worker/landings.h"
 #include "worker/output.h"
 #include "worker/result.h"
 
@@ -14,13 +15,14 @@ struct job_run {
     struct held *held; /* NULL: abandoned, its lease is gone */
     struct wire_token token;
     struct buf packed;
+    struct landings *landings; /* its rows are for sinks, and nothing is packed yet */
     enum wire_outcome outcome;
     uint32_t rows;
     int rc; /* of packing */
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX];
     size_t n_counters;
+    char *input; /* until its rows are made */
     size_t input_len;
-    char input[];
 };
 
 /* ---- counters for heartbeats ---- */
@@ -28,8 +30,8 @@ struct job_run {
 /* Those statistics of tasks that are worth a metric of the worker: what its name begins with. */
 static bool is_counter(const char *name)
 {
-    static const char *const prefixes[] = {"pages",   "bytes",    "body_bytes",
-                                           "status_", "requests", "robots_"};
+    static const char *const prefixes[] = {"pages",    "bytes",   "body_bytes", "status_",
+                                           "requests", "robots_", "rows."};
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -49,16 +51,31 @@ static void count(struct wire_stat *all, size_t *n, struct span name, int64_t va
 
 /* ---- finishing ---- */
 
-/* On the loop's thread: the result is packed there, in parallel. */
+static void pack(struct job_run *run, const struct output *o)
+{
+    run->rc = result_pack(&run->token, o, landings_store_too(run->task.pipeline), &run->packed,
+                          &run->outcome);
+    run->rows = run->outcome == WIRE_DONE ? o->rows->n_rows : 0;
+    for (size_t i = 0; i < o->n_stats; i++)
+        if (is_counter(o->stats[i].name))
+            count(run->counters, &run->n_counters, span_str(o->stats[i].name), o->stats[i].value);
+}
+
+/* On the loop's thread: the result is packed there, in parallel; unless its rows must land first. */
 static void finish(void *user UNUSED, struct runner_task *task, struct output *output_take)
 {
     struct job_run *run = task->user;
-    run->rc = result_pack(&run->token, output_take, &run->packed, &run->outcome);
-    run->rows = run->outcome == WIRE_DONE ? output_take->rows->n_rows : 0;
-    for (size_t i = 0; i < output_take->n_stats; i++)
-        if (is_counter(output_take->stats[i].name))
-            count(run->counters, &run->n_counters, span_str(output_take->stats[i].name),
-                  output_take->stats[i].value);
+    const bool good =
+        output_take->error == ERR_OK && !output_take->failed && batch_ok(output_take->rows);
+    if (good && landings_needed(task->pipeline)) {
+        run->landings = landings_new(task->pipeline, task->job, run->token.task, &output_take);
+        if (run->landings) {
+            run->landings->user = run;
+            return;
+        }
+        output_take->failed = true;
+    }
+    pack(run, output_take);
     output_free(output_take);
 }
 
@@ -66,8 +83,10 @@ static void run_free(struct job_run *run)
 {
     if (!run)
         return;
+    landings_free(run->landings);
     pipeline_unref(run->task.pipeline);
     buf_done(&run->packed);
+    free(run->input);
     free(run);
 }
 
@@ -130,38 +149,93 @@ static void finished_error(struct workload *w, struct job_run *run, int rc, cons
                    reason);
 }
 
+/* ---- landing ---- */
+
+/* Every sink has answered. */
+static void landed(struct workload *w, struct job_run *run)
+{
+    if (!run->held) { /* its lease is gone; that its rows are there does no harm: the ledger has it */
+        run_free(run);
+        return;
+    }
+    landings_settle(run->landings);
+    pack(run, run->landings->output);
+    landings_free(TAKE_PTR(run->landings));
+    finished(w, run);
+}
+
+/* The pipeline is done with it. A lease in doubt keeps no rows from landing: should another worker have
+ * the task by now, the ledger takes the rows of one of them. */
+static void ran(struct workload *w, struct job_run *run)
+{
+    if (!run->landings) {
+        finished(w, run);
+        return;
+    }
+    held_land(&w->held, run->held);
+    free(TAKE_PTR(run->input));
+    if (landings_put(run->landings, w->batcher))
+        landed(w, run);
+}
+
+static void collect_landed(struct workload *w)
+{
+    struct landing *one;
+    while ((one = batcher_take(w->batcher))) {
+        const struct landings *l = landings_back(one, w->batcher);
+        if (l->left == 0)
+            landed(w, l->user);
+    }
+}
+
 /* ---- life ---- */
 
 int workload_init(struct workload *w, const struct workload_config *config, struct error *e)
 {
-    *w = (struct workload){.slots = config->slots};
+    *w = (struct workload){.slots = config->slots,
+                           .landing_budget_bytes = config->landing_budget_bytes};
     catalog_init(&w->catalog);
     if (held_init(&w->held) != ERR_OK)
         return error_set(e, ERR_NOMEM, "no memory");
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
+                                         .fleet = true,
                                          .finish = finish,
                                          .user = w};
-    const int rc = runner_new(&runner, &w->runner, e);
-    if (rc != ERR_OK)
+    const struct batcher_config batcher = {.connections = config->sink_connections,
+                                           .seed = config->seed};
+    int rc = batcher_new(&batcher, &w->batcher, e);
+    if (rc == ERR_OK)
+        rc = runner_new(&runner, &w->runner, e);
+    if (rc != ERR_OK) {
+        batcher_free(w->batcher);
         held_done(&w->held);
+    }
     return rc;
 }
 
-void workload_done(struct workload *w)
+bool workload_done(struct workload *w)
 {
     runner_stop(w->runner);
     workload_collect(w);
+    /* A thread in a call that does not end still reads its rows: that memory goes with the process. */
+    const bool still = !batcher_stop(w->batcher);
+    if (!still)
+        collect_landed(w);
     for (struct held *h = w->held.lists[HELD_WAITING].first; h; h = h->next)
         run_free(TAKE_PTR(h->run));
+    if (!still)
+        batcher_free(w->batcher);
     runner_free(w->runner);
     catalog_done(&w->catalog);
     held_done(&w->held);
+    return !still;
 }
 
 void workload_session(struct workload *w)
 {
     catalog_session(&w->catalog);
+    workload_no_breakers(w);
     held_resend(&w->held);
     w->sent_bytes = 0;
 }
@@ -174,6 +248,13 @@ static void release(struct workload *w, struct held *h)
         run->held = NULL;
         w->n_abandoned++;
         runner_cancel(w->runner, &run->task);
+    } else if (run && h->state == HELD_LANDING) {
+        /* Rows that are being written stay until the verdict. Should they land, the sink knows it, and
+         * whoever has the task now writes nothing twice. */
+        run->held = NULL;
+        landings_withdraw(run->landings, w->batcher);
+        if (run->landings->left == 0)
+            landed(w, run);
     } else {
         run_free(run);
     }
@@ -188,9 +269,11 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     struct held *h = held_find(&w->held, t->task);
     if (h) /* an older lease of the same task */
         release(w, h);
-    struct job_run *run = calloc(1, sizeof(*run) + t->input.len);
+    struct job_run *run = calloc(1, sizeof(*run));
+    if (run)
+        run->input = malloc(MAX(t->input.len, (size_t)1));
     const struct wire_token token = {t->task, epoch, t->counter};
-    h = run ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
+    h = run && run->input ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
     if (!h) {
         run_free(run);
         return error_set(e, ERR_NOMEM, "no memory for a task");
@@ -218,7 +301,7 @@ int workload_assign(struct workload *w, uint64_t epoch, const struct wire_assign
 {
     int rc = ERR_OK;
     for (size_t i = 0; i < m->n_jobs && rc == ERR_OK; i++)
-        rc = catalog_put(&w->catalog, m->jobs[i].job, m->jobs[i].spec, e);
+        rc = catalog_put(&w->catalog, &m->jobs[i], e);
     for (size_t i = 0; i < m->n_tasks && rc == ERR_OK; i++)
         rc = assign_one(w, epoch, &m->tasks[i], e);
     return rc;
@@ -243,7 +326,17 @@ static void run_inline(struct workload *w, struct job_run *run)
     }
     pipeline_run(run->task.pipeline, (struct span){run->input, run->input_len}, o);
     finish(w, &run->task, o);
-    finished(w, run);
+    ran(w, run);
+}
+
+/* Rows that wait for sinks have used up their budget: no more are made. */
+static bool is_held_back(const struct workload *w, const struct job_run *run)
+{
+    struct batcher_stats sinks;
+    if (w->returning || !landings_needed(run->task.pipeline))
+        return false;
+    batcher_stats(w->batcher, &sinks);
+    return sinks.bytes >= w->landing_budget_bytes;
 }
 
 /* False: there is no slot for it now. */
@@ -272,10 +365,13 @@ static bool start(struct workload *w, struct held *h)
 
 void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user)
 {
-    struct held *h;
-    while ((h = w->held.lists[HELD_WAITING].first) && (w->returning || may_start(user)))
-        if (!start(w, h))
+    struct held *next;
+    for (struct held *h = w->held.lists[HELD_WAITING].first; h && (w->returning || may_start(user));
+         h = next) {
+        next = h->next;
+        if (!is_held_back(w, h->run) && !start(w, h))
             return;
+    }
 }
 
 void workload_collect(struct workload *w)
@@ -284,12 +380,13 @@ void workload_collect(struct workload *w)
     while ((task = runner_take(w->runner))) {
         struct job_run *run = task->user;
         if (run->held) {
-            finished(w, run);
+            ran(w, run);
         } else {
             w->n_abandoned--;
             run_free(run);
         }
     }
+    collect_landed(w);
 }
 
 int workload_fd(const struct workload *w)
@@ -297,15 +394,22 @@ int workload_fd(const struct workload *w)
     return runner_fd(w->runner);
 }
 
+int workload_sinks_fd(const struct workload *w)
+{
+    return batcher_fd(w->batcher);
+}
+
 void workload_return(struct workload *w, bool on)
 {
     w->returning = on;
+    batcher_flush(w->batcher, on);
 }
 
 void workload_cancel_running(struct workload *w)
 {
     for (struct held *h = w->held.lists[HELD_RUNNING].first; h; h = h->next)
         runner_cancel(w->runner, &((struct job_run *)h->run)->task);
+    batcher_return(w->batcher);
 }
 
 size_t workload_results(struct workload *w, struct buf *body)
@@ -330,28 +434,94 @@ size_t workload_results(struct workload *w, struct buf *body)
     return n;
 }
 
+/* ---- downstreams ---- */
+
+void workload_breaker(struct workload *w, const struct wire_breaker *m)
+{
+    if (!downstream_is_host(m->downstream)) {
+        batcher_tell(w->batcher, m->downstream, m->state);
+        return;
+    }
+    const size_t prefix = strlen(DOWNSTREAM_HOST_PREFIX);
+    const struct span host = {m->downstream.p + prefix, m->downstream.len - prefix};
+    runner_tell(w->runner, host,
+                m->state == WIRE_BREAKER_CLOSED  ? SCRAPE_HOST_FREE
+                : m->state == WIRE_BREAKER_PROBE ? SCRAPE_HOST_PROBE
+                                                 : SCRAPE_HOST_HELD);
+}
+
+void workload_no_breakers(struct workload *w)
+{
+    batcher_session(w->batcher);
+    runner_session(w->runner);
+}
+
+static size_t host_calls(struct workload *w, bool urgent, struct wire_calls *ret, size_t max,
+                         struct arena *a)
+{
+    struct calls_report reports[WORKLOAD_HOST_CALLS];
+    const size_t n = runner_calls(w->runner, !urgent, reports, MIN(max, ARRAY_LEN(reports)));
+    for (size_t i = 0; i < n; i++) {
+        const struct calls_report *r = &reports[i];
+        const size_t len = strlen(DOWNSTREAM_HOST_PREFIX) + strlen(r->key);
+        char *name = arena_alloc(a, len + 1);
+        const char *error = r->error[0] ? arena_strndup(a, r->error, strlen(r->error)) : NULL;
+        if (!name)
+            return i; /* no memory: what is lost is a count */
+        snprintf(name, len + 1, DOWNSTREAM_HOST_PREFIX "%s", r->key);
+        ret[i] = (struct wire_calls){.downstream = {name, len},
+                                     .ok = r->ok,
+                                     .fail = r->fail,
+                                     .slow = r->slow,
+                                     .row = r->row,
+                                     .error = span_str(error)};
+    }
+    return n;
+}
+
+size_t workload_calls(struct workload *w, bool urgent, struct wire_calls *ret, size_t max,
+                      struct arena *a)
+{
+    const size_t n = batcher_calls(w->batcher, urgent, ret, max);
+    return n + host_calls(w, urgent, ret + n, max - n, a);
+}
+
+bool workload_is_calling(const struct workload *w)
+{
+    return batcher_news(w->batcher) || runner_is_calling(w->runner);
+}
+
 void workload_state(const struct workload *w, struct credit_state *ret)
 {
+    struct batcher_stats sinks;
+    batcher_stats(w->batcher, &sinks);
     *ret = (struct credit_state){
         .in_hand = held_count(&w->held, HELD_WAITING) + held_count(&w->held, HELD_RUNNING) +
                    w->n_abandoned,
         .input_bytes = w->held.input_bytes,
-        .results = held_count(&w->held, HELD_READY) + held_count(&w->held, HELD_SENT),
+        .results = held_count(&w->held, HELD_READY) + held_count(&w->held, HELD_SENT) +
+                   held_count(&w->held, HELD_LANDING),
         .result_bytes = w->held.result_bytes,
+        .landing_bytes = sinks.bytes,
         .finished = w->tasks_done + w->tasks_failed + w->tasks_returned,
     };
 }
 
 void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret)
 {
+    struct batcher_stats sinks;
+    batcher_stats(w->batcher, &sinks);
+    memcpy(w->beat, w->counters, w->n_counters * sizeof(w->beat[0]));
+    const size_t n =
+        w->n_counters + batcher_bytes(w->batcher, w->beat + w->n_counters, BATCHER_SINKS_MAX);
     *ret = (struct wire_heartbeat){
         .busy = (uint32_t)(held_count(&w->held, HELD_RUNNING) + w->n_abandoned),
         .queued = (uint32_t)held_count(&w->held, HELD_WAITING),
-        .buffered_bytes = w->held.result_bytes,
+        .buffered_bytes = w->held.result_bytes + sinks.bytes,
         .tasks_done = w->tasks_done,
         .tasks_failed = w->tasks_failed,
         .rows = w->rows,
-        .counters = w->counters,
-        .n_counters = w->n_counters,
+        .counters = w->beat,
+        .n_counters = n,
     };
 }

@@ -2,7 +2,8 @@
  * workload.h: the tasks in this worker's hands: taken over from an ASSIGN, started when there is a
  * slot, turned into a result, kept until the coordinator has it.
  *
- * It puts together what is held (held.h), the jobs (catalog.h) and the threads (runner.h). It sends
+ * It puts together what is held (held.h), the jobs (catalog.h), the threads (runner.h) and the sinks
+ * (sinks/batcher.h): a task whose job has sinks is finished when its rows have landed. It sends
  * nothing: agent.c asks for the next results. It reads no clock: whether work may be started is its
  * caller's to say.
  *
@@ -15,36 +16,46 @@
 #include "credit.h"
 #include "held.h"
 #include "runner.h"
+#include "worker/sinks/batcher.h"
 
 enum {
     WORKLOAD_MESSAGE_BYTES =
         1024 * 1024, /* of results in one message, unless one alone is larger */
     WORKLOAD_IN_FLIGHT_BYTES = 8 * 1024 * 1024, /* of results sent and not acknowledged */
-    WORKLOAD_COUNTERS_MAX = 32
+    WORKLOAD_COUNTERS_MAX = 32,
+    WORKLOAD_HOST_CALLS = 64 /* hosts in one CALLS; the others come in the next */
 };
 
 struct workload_config {
     size_t loops;
     uint32_t slots;
     struct scrape_config scrape; /* of each loop; borrowed */
+    uint32_t sink_connections;   /* of each sink */
+    size_t landing_budget_bytes; /* of rows on their way into sinks */
+    uint64_t seed;
 };
 
 struct workload {
     struct held_table held;
     struct catalog catalog;
     struct runner *runner;
+    struct batcher *batcher;
     uint32_t slots;
     bool returning;     /* draining: what is not started goes back */
     size_t sent_bytes;  /* of SENT results */
     size_t n_abandoned; /* tasks on a loop whose lease is gone */
+    size_t landing_budget_bytes;
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX]; /* for heartbeats; names are static */
     size_t n_counters;
+    struct wire_stat beat[WORKLOAD_COUNTERS_MAX + BATCHER_SINKS_MAX]; /* of the last heartbeat */
 };
 
 int workload_init(struct workload *w, const struct workload_config *config,
                   struct error *e) MUST_CHECK;
-void workload_done(struct workload *w);
+/* False: a call to a sink did not end. Its thread still reads some of this memory, and the process must
+ * end without tidying up. */
+bool workload_done(struct workload *w) MUST_CHECK;
 
 void workload_session(
     struct workload *w); /* a new session: results not acknowledged are sent again */
@@ -58,6 +69,7 @@ void workload_settle(struct workload *w, const struct wire_verdict *verdicts, si
 void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user);
 void workload_collect(struct workload *w); /* takes finished tasks from the runner */
 int workload_fd(const struct workload *w); /* readable: workload_collect has something to do */
+int workload_sinks_fd(const struct workload *w); /* the same, for rows that have landed */
 
 /* While on, tasks that are not started are given back. */
 void workload_return(struct workload *w, bool on);
@@ -67,7 +79,21 @@ void workload_cancel_running(struct workload *w); /* they are given back as well
  * message cannot be sent, its results go with the next session. */
 size_t workload_results(struct workload *w, struct buf *body);
 
+/* ---- downstreams (common/downstream.h) ---- */
+
+void workload_breaker(struct workload *w, const struct wire_breaker *m);
+/* A session ended, or another one began: nothing is said of downstreams. Until then the worker's own
+ * caution alone keeps it from calling what fails. */
+void workload_no_breakers(struct workload *w);
+/* What came of calls, at most max; urgent: only when some of it should not wait. Texts are in the arena, or
+ * valid until the next call. */
+size_t workload_calls(struct workload *w, bool urgent, struct wire_calls *ret, size_t max,
+                      struct arena *a);
+/* Whether there may be something to tell at the next time. */
+bool workload_is_calling(const struct workload *w);
+
 void workload_state(const struct workload *w, struct credit_state *ret); /* all but `closed` */
+/* The counters are valid until the next call. */
 void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret);
 
 #endif

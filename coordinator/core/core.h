@@ -7,6 +7,7 @@
 #ifndef DROVER_CORE_CORE_H
 #define DROVER_CORE_CORE_H
 
+#include "coordinator/core/breaker.h"
 #include "coordinator/core/delay.h"
 #include "coordinator/core/fleet.h"
 #include "coordinator/core/ghost.h"
@@ -38,19 +39,25 @@ struct sched {
     uint32_t fleet_version; /* changes with every worker that comes, goes, drains */
     uint64_t tasks[SCHED_TASK_STATES];
 
-    struct map job_map, group_map, key_map, lease_map, session_map, shard_map, lane_map;
-    struct mem_pool job_pool, group_pool, key_pool, lease_pool, session_pool, lane_pool, ghost_pool;
+    struct map job_map, group_map, key_map, lease_map, session_map, shard_map, lane_map,
+        breaker_map;
+    struct mem_pool job_pool, group_pool, key_pool, lease_pool, session_pool, lane_pool, ghost_pool,
+        breaker_pool;
     struct task_pool task_pool;
     struct list jobs, shards, fleets, classes;
     struct list stranded;   /* groups */
     struct list by_silence; /* sessions */
     struct list dirty;      /* shards */
     struct list ghosts;
+    struct list sink_breakers, host_breakers;
+    size_t n_host_breakers;
+    uint32_t n_sink_bits; /* given to sinks: breaker.bit */
     struct shard_loads loads;
     struct delay_heap delays;
-    struct alarm_heap key_alarms;   /* by now_ms */
-    struct alarm_heap run_alarms;   /* by listened time */
-    struct alarm_heap ghost_alarms; /* by now_ms */
+    struct alarm_heap key_alarms;     /* by now_ms */
+    struct alarm_heap run_alarms;     /* by listened time */
+    struct alarm_heap ghost_alarms;   /* by now_ms */
+    struct alarm_heap breaker_alarms; /* by now_ms */
     struct recovery recovery;
 };
 
@@ -68,7 +75,13 @@ struct sched_action *core_emit(struct sched *s, enum sched_action_type type);
  *   1  results are taken without a look at their token      5  failed attempts are not counted
  *   2  tasks of a lost worker are forgotten                 6  lost workers are not counted
  *   3  results are acknowledged before they are durable     7  adopted leases count as one slot
- *   4  slots of keys are not counted */
+ *   4  slots of keys are not counted
+ *   8  a downstream is probed by every worker that asks
+ *   9  tasks are given out although their downstream is open
+ *  10  held tasks are forgotten when a breaker moves
+ *  11  the wait for a sink counts as run time
+ *  12  workers are not told when a breaker opens
+ *  13  after an outage everything begins at once */
 #ifdef DROVER_PLANTED_BUG
 #define CORE_BUG(n) (DROVER_PLANTED_BUG == (n))
 #else

@@ -53,6 +53,8 @@ enum group_state group_state_now(struct sched *s, struct group *g)
         return GROUP_EMPTY;
     if (g->job->paused)
         return GROUP_PAUSED;
+    if (breaker_holding(s, g->job, g->key) && !CORE_BUG(9))
+        return GROUP_HELD;
     if (!key_available(s, g->key, g->job))
         return GROUP_BLOCKED;
     if (g->owner_version != s->fleet_version) {

@@ -4,6 +4,7 @@
  *
  *     EMPTY     no ready task (it may have delayed, leased or parked ones, or keep a learned delay)
  *     PAUSED    its job is paused
+ *     HELD      a downstream that its job needs is not closed (breaker.h)
  *     BLOCKED   its key allows nothing now (slots, delay, backoff, recovery)
  *     STRANDED  no worker that may run it is here
  *     QUEUED    in the lane of its job in the shard of its owner: the next idle worker may have it
@@ -25,7 +26,14 @@ struct lane;
 struct sched;
 struct shard;
 
-enum group_state { GROUP_EMPTY, GROUP_PAUSED, GROUP_BLOCKED, GROUP_STRANDED, GROUP_QUEUED };
+enum group_state {
+    GROUP_EMPTY,
+    GROUP_PAUSED,
+    GROUP_HELD,
+    GROUP_BLOCKED,
+    GROUP_STRANDED,
+    GROUP_QUEUED
+};
 
 struct group {
     struct job *job;

@@ -30,11 +30,12 @@ static const char *check_group(const struct sched *s, struct group *g)
     bool current = g->owner_version == s->fleet_version;
     struct shard *owner = shard_owner(s, g->key->hash, g->job);
     HOLDS(!current || g->owner == owner, "a remembered owner is the one that hashing names");
-    enum group_state want = g->n_ready == 0                     ? GROUP_EMPTY
-                            : g->job->paused                    ? GROUP_PAUSED
-                            : !key_available(s, g->key, g->job) ? GROUP_BLOCKED
-                            : owner                             ? GROUP_QUEUED
-                                                                : GROUP_STRANDED;
+    enum group_state want = g->n_ready == 0                      ? GROUP_EMPTY
+                            : g->job->paused                     ? GROUP_PAUSED
+                            : breaker_holding(s, g->job, g->key) ? GROUP_HELD
+                            : !key_available(s, g->key, g->job)  ? GROUP_BLOCKED
+                            : owner                              ? GROUP_QUEUED
+                                                                 : GROUP_STRANDED;
     HOLDS(g->state == want, "a group is in the state that the facts ask for");
     HOLDS(list_linked(&g->in_lane) == (want >= GROUP_STRANDED), "state and list membership agree");
     HOLDS(g->n_ready + g->n_delayed + g->n_leased + g->n_parked > 0 || g->key->delay_ms > 0,
@@ -189,9 +190,38 @@ static const char *check_idle(const struct sched *s)
     return NULL;
 }
 
+static const char *check_breaker(const struct sched *s, const struct breaker *b)
+{
+    HOLDS(!b->probing || b->state == SCHED_BREAKER_HALF_OPEN, "only a half-open breaker is probed");
+    HOLDS(b->state == SCHED_BREAKER_CLOSED || b->ramp_step == 0, "only a closed breaker ramps up");
+    HOLDS(b->state != SCHED_BREAKER_OPEN || b->manual == SCHED_MANUAL_TRIPPED ||
+              b->alarm.place != 0,
+          "an open breaker is looked at again");
+    HOLDS(b->manual != SCHED_MANUAL_PINNED || b->state == SCHED_BREAKER_CLOSED,
+          "a pinned breaker is closed");
+    HOLDS(b->manual != SCHED_MANUAL_TRIPPED || b->state == SCHED_BREAKER_OPEN,
+          "a tripped breaker is open");
+    HOLDS(!b->probing || b->alarm.place != 0, "a probe that nobody hears of ends");
+    HOLDS(!b->host || b->key == key_find(s, b->id), "a host's breaker knows its key");
+    HOLDS(!b->host || b->key || b->manual != SCHED_MANUAL_NONE || b->alarm.place != 0,
+          "a host's breaker without a task is forgotten at some time");
+    HOLDS(!b->key || b->key->breaker == b, "a key knows its breaker");
+    return NULL;
+}
+
 const char *sched_invariant(const struct sched *s)
 {
     const char *broken = NULL;
+    LIST_EACH (b, &s->sink_breakers, struct breaker, in_sched) {
+        broken = check_breaker(s, b);
+        if (broken)
+            return broken;
+    }
+    LIST_EACH (b, &s->host_breakers, struct breaker, in_sched) {
+        broken = check_breaker(s, b);
+        if (broken)
+            return broken;
+    }
     LIST_EACH (job, &s->jobs, struct job, in_sched) {
         broken = check_job(s, job);
         if (broken)

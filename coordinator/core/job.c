@@ -38,7 +38,16 @@ static struct job *job_new(struct sched *s, const struct sched_event *ev)
     if (job->key_limit == 0 && job->key_delay_ms > 0)
         job->key_limit = 1; /* a delay leaves one use at a time */
     job->run_timeout_ms = ev->u.open.run_timeout_ms;
-    job->kinds = fleet_class_take(s, ev->u.open.kinds);
+    job->hosts = ev->u.open.hosts;
+    job->retry_percent = ev->u.open.retry_percent;
+    job->retry_tokens = JOB_RETRIES_FIRST * 1000;
+    job->retry_ms = job->retry_next_ms = s->now_ms;
+    uint32_t kinds = ev->u.open.kinds;
+    for (size_t i = 0; i < MIN(ev->u.open.n_downstreams, (size_t)SCHED_DOWNSTREAMS_MAX); i++) {
+        job->sinks[job->n_sinks] = breaker_sink(s, ev->u.open.downstreams[i]);
+        kinds |= job->sinks[job->n_sinks++]->bit;
+    }
+    job->kinds = fleet_class_take(s, kinds);
     list_init(&job->groups);
     list_init(&job->leases);
     list_add(&s->jobs, &job->in_sched);
@@ -151,6 +160,33 @@ void job_add_task(struct sched *s, struct job *job, const struct sched_task *t)
         return;
     }
     job_admit(s, group_get(s, job, t->key), TASK_NONE, task_from_event(t), t->retry_after_ms);
+}
+
+uint64_t job_retry_at(struct sched *s, struct job *job)
+{
+    if (job->retry_percent == 0)
+        return s->now_ms;
+    const uint64_t max = (uint64_t)JOB_RETRIES_MAX * 1000;
+    job->retry_tokens =
+        MIN(job->retry_tokens + (s->now_ms - job->retry_ms) * JOB_RETRIES_PER_S, max);
+    job->retry_ms = s->now_ms;
+    if (job->retry_tokens >= 1000) {
+        job->retry_tokens -= 1000;
+        return s->now_ms;
+    }
+    /* Those who wait take the tokens of time in turn, so that not all of them come back at once. */
+    job->retry_next_ms = MAX(job->retry_next_ms, s->now_ms) + 1000 / JOB_RETRIES_PER_S;
+    const uint64_t look_ms = JOB_RETRY_LOOK_MS + job->tasks[SCHED_DELAYED] / JOB_RETRY_LOOKS_PER_MS;
+    if (job->retry_next_ms <= s->now_ms + look_ms)
+        return job->retry_next_ms;
+    job->retry_next_ms = s->now_ms + look_ms;
+    return job->retry_next_ms - retry_random(&s->rng) % (look_ms / 2);
+}
+
+void job_first_attempt(struct job *job)
+{
+    job->retry_tokens = MIN(job->retry_tokens + job->retry_percent * UINT64_C(10),
+                            (uint64_t)JOB_RETRIES_MAX * 1000);
 }
 
 void job_count_move(struct sched *s, struct job *job, int from, int to, uint64_t n)

@@ -21,12 +21,22 @@
 #include "coordinator/core/sched.h"
 #include "coordinator/core/task.h"
 
+struct breaker;
 struct fleet_class;
 struct group;
 
 enum job_state { JOB_OPEN, JOB_SEALED, JOB_CANCELLING, JOB_ENDED, JOB_STATES };
 
-enum { JOB_PRIORITIES = 10 };
+enum {
+    JOB_PRIORITIES = 10,
+    JOB_RETRIES_PER_S = 10,
+    JOB_RETRIES_FIRST = 10,  /* in stock when the job begins */
+    JOB_RETRIES_MAX = 10000, /* in stock at most */
+    /* Who waits for the budget looks again after so long, and 1 ms more for 20 that wait: first attempts
+     * earn tokens meanwhile, and a million waiting tasks look 20,000 times a second. */
+    JOB_RETRY_LOOK_MS = 1000,
+    JOB_RETRY_LOOKS_PER_MS = 20
+};
 
 struct job {
     struct job_id id;
@@ -36,7 +46,15 @@ struct job {
     uint32_t attempts_max; /* 1 to TASK_COUNT_MAX - 1 */
     uint32_t backoff_ms, backoff_max_ms, key_limit, key_delay_ms, key_use_ms;
     uint32_t run_timeout_ms;
-    struct fleet_class *kinds; /* which workers may run it */
+    struct fleet_class *kinds; /* which workers may run it: engines and sinks (breaker.bit) */
+    struct breaker *sinks[SCHED_DOWNSTREAMS_MAX];
+    size_t n_sinks;
+    bool hosts; /* its keys are hosts, which have breakers */
+    uint32_t retry_percent;
+    uint64_t retry_tokens; /* thousandths of a retry that may begin now */
+    uint64_t retry_ms;     /* when the tokens of time were last given */
+    uint64_t
+        retry_next_ms; /* when the next token of time is free: who waits for one has its turn */
     uint64_t tasks[SCHED_TASK_STATES];
     uint64_t done, dead, cancelled; /* since JOB_OPEN */
     uint64_t dead_letters;          /* that it has now: decides between DONE and FAILED */
@@ -53,6 +71,11 @@ void job_cancel(struct sched *s, struct job *job);
 void job_add_task(struct sched *s, struct job *job, const struct sched_task *t);
 /* The same for a record that is already the core's, which waits at least floor_ms. */
 void job_admit(struct sched *s, struct group *g, int from, struct task t, uint32_t floor_ms);
+
+/* The budget of retries: at most retry_percent of the first attempts, and JOB_RETRIES_PER_S whatever they
+ * are, so that the tail of a job goes on. When the next one may begin; now_ms: it may, and is counted. */
+uint64_t job_retry_at(struct sched *s, struct job *job);
+void job_first_attempt(struct job *job); /* earns some */
 
 /* The one place where tasks change their state: counts, of the job and of all. */
 void job_count_move(struct sched *s, struct job *job, int from, int to, uint64_t n);

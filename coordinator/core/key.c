@@ -17,6 +17,7 @@ struct key *key_get(struct sched *s, uint64_t hash)
     k->hash = hash;
     list_init(&k->groups);
     map_add(&s->key_map, hash_mix(hash), k);
+    breaker_key_new(s, k);
     return k;
 }
 
@@ -25,6 +26,7 @@ void key_release_unused(struct sched *s, struct key *k)
     if (!list_empty(&k->groups) || k->pause.place != 0 || k->leases > 0)
         return;
     assert(k->used_slots == 0);
+    breaker_key_gone(s, k);
     map_remove(&s->key_map, hash_mix(k->hash), k);
     mem_pool_put(&s->key_pool, k);
 }
@@ -56,7 +58,8 @@ uint32_t key_grant(const struct sched *s, const struct key *k, const struct job 
 {
     if (!key_limits(job))
         return 0;
-    if (key_delay_of(k, job) > 0)
+    if (key_delay_of(k, job) > 0 ||
+        (job->hosts && k->breaker && k->breaker->state == SCHED_BREAKER_HALF_OPEN))
         return 1;
     uint32_t workers = MAX(fleet_workers_for(s, job->kinds->kinds), 1u);
     uint32_t share = job->key_limit / workers + (job->key_limit % workers != 0);

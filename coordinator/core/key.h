@@ -11,7 +11,7 @@
  *     a delay applies                  no lease is on it; grant 1, and not_before = end + delay
  *     otherwise                        used < limit; grant = min(free, max(1, ceil(limit/workers)))
  *
- * Breakers belong here later: an open downstream is one more reason why key_available() says no.
+ * Whether a host is broken is another matter: breaker.h.
  *
  * Thread rule: one thread.
  */
@@ -25,17 +25,19 @@
  * its slots are counted as if they were in use. */
 enum { KEY_REVOKE_REST_MS = 1000 };
 
+struct breaker;
 struct job;
 struct sched;
 
 struct key {
     uint64_t hash;
-    struct list groups;  /* of every job with tasks on it */
-    struct alarm pause;  /* runs while now < not_before */
-    uint32_t used_slots; /* sum of the grants of live leases of limiting jobs, and of ghosts */
-    uint32_t leases;     /* live leases of limiting jobs, and ghosts */
-    uint32_t delay_ms;   /* learned from results (robots.txt); 0: none */
-    bool seen;           /* a task was done since the record was made */
+    struct list groups;      /* of every job with tasks on it */
+    struct alarm pause;      /* runs while now < not_before */
+    uint32_t used_slots;     /* sum of the grants of live leases of limiting jobs, and of ghosts */
+    uint32_t leases;         /* live leases of limiting jobs, and ghosts */
+    uint32_t delay_ms;       /* learned from results (robots.txt); 0: none */
+    bool seen;               /* a task was done since the record was made */
+    struct breaker *breaker; /* of the host, while there is trouble; NULL: none */
 };
 
 struct key *key_get(struct sched *s, uint64_t hash); /* makes it when it is not there */

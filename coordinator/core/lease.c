@@ -58,11 +58,11 @@ static void lease_let_go(struct sched *s, struct lease *l)
         key_leave(s, l->group->key, l->group->job, l->grant, worker, begins_end_ms, use_ms);
     else if (l->grant > 0)
         key_give(s, l->group->key, l->group->job, l->grant);
+    breaker_given_back(s, l);
 }
 
 void lease_move(struct sched *s, struct lease *l, struct session *to)
 {
-    (void)s;
     if (l->session) {
         list_del(&l->in_session);
         l->session->leased--;
@@ -71,6 +71,7 @@ void lease_move(struct sched *s, struct lease *l, struct session *to)
     l->session_id = to->id;
     to->leased++;
     list_add(&to->leases, &l->in_session);
+    breaker_moved(s, l);
 }
 
 void lease_assign(struct sched *s, struct session *se, struct group *g)
@@ -102,6 +103,9 @@ void lease_assign(struct sched *s, struct session *se, struct group *g)
         group_settle(s, g);
     if (grant > 0)
         key_take(s, g->key, grant);
+    if (l->task.attempt == 0)
+        job_first_attempt(job);
+    breaker_given(s, l);
 }
 
 void lease_adopt(struct sched *s, struct session *se, struct group *g, struct task t,
@@ -297,6 +301,12 @@ void lease_timeout_due(struct sched *s)
 {
     for (struct alarm *t; (t = alarm_due(&s->run_alarms, core_listened_ms(s))) != NULL;) {
         struct lease *l = CONTAINER_OF(t, struct lease, run);
+        const uint32_t run_ms = l->group->job->run_timeout_ms;
+        if (breaker_disturbed(s, l->group->job, l->group->key, run_ms) && !CORE_BUG(11)) {
+            /* Its rows may be waiting for a downstream, which is no fault of the task. */
+            alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + run_ms);
+            continue;
+        }
         lease_recall(s, l, "timeout");
         l->token = (struct token){0}; /* what it still sends is stale */
         l->session_id.v = 0;

@@ -33,6 +33,7 @@ struct sched *sched_new(const struct sched_config *config)
     mem_pool_init(&s->session_pool, sizeof(struct session));
     mem_pool_init(&s->lane_pool, sizeof(struct lane));
     mem_pool_init(&s->ghost_pool, sizeof(struct ghost));
+    mem_pool_init(&s->breaker_pool, sizeof(struct breaker));
     task_pool_init(&s->task_pool);
     list_init(&s->jobs);
     list_init(&s->shards);
@@ -42,6 +43,8 @@ struct sched *sched_new(const struct sched_config *config)
     list_init(&s->by_silence);
     list_init(&s->dirty);
     list_init(&s->ghosts);
+    list_init(&s->sink_breakers);
+    list_init(&s->host_breakers);
     shard_loads_init(&s->loads);
     return s;
 }
@@ -63,10 +66,11 @@ void sched_free(struct sched *s)
             g->key->leases = g->key->used_slots = 0;
         job_free(s, job);
     }
-    struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map, &s->lease_map,
-                          &s->session_map, &s->shard_map, &s->lane_map};
-    struct mem_pool *pools[] = {&s->job_pool,     &s->group_pool, &s->key_pool,  &s->lease_pool,
-                                &s->session_pool, &s->lane_pool,  &s->ghost_pool};
+    breakers_free(s);
+    struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map,  &s->lease_map,
+                          &s->session_map, &s->shard_map, &s->lane_map, &s->breaker_map};
+    struct mem_pool *pools[] = {&s->job_pool,     &s->group_pool, &s->key_pool,   &s->lease_pool,
+                                &s->session_pool, &s->lane_pool,  &s->ghost_pool, &s->breaker_pool};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         map_done(maps[i]);
     for (size_t i = 0; i < ARRAY_LEN(pools); i++)
@@ -76,6 +80,7 @@ void sched_free(struct sched *s)
     alarm_heap_done(&s->key_alarms);
     alarm_heap_done(&s->run_alarms);
     alarm_heap_done(&s->ghost_alarms);
+    alarm_heap_done(&s->breaker_alarms);
     recovery_done(&s->recovery);
     free(s);
 }
@@ -91,12 +96,19 @@ static void sched_advance(struct sched *s, uint64_t now_ms)
         s->deaf_ms += s->now_ms - before_ms;
     struct delay_item item;
     while (delay_pop_due(&s->delays, s->now_ms, &item)) {
+        const uint64_t later_ms = job_retry_at(s, item.group->job);
+        if (later_ms > s->now_ms) {
+            item.due_ms = later_ms;
+            delay_push(&s->delays, item);
+            continue;
+        }
         item.group->n_delayed--;
         job_count_move(s, item.group->job, SCHED_DELAYED, SCHED_READY, 1);
         group_push(s, item.group, item.task, false);
     }
     ghost_end_due(s);
     key_wake_due(s);
+    breaker_due(s);
     lease_timeout_due(s);
     session_expire_due(s);
 }
@@ -138,7 +150,9 @@ static void sched_session_event(struct sched *s, const struct sched_event *ev)
     /* A drain comes from an administrator, and a loss is the edge's word. */
     if (ev->type != SCHED_EV_DRAIN && ev->type != SCHED_EV_LOST)
         session_heard(s, se);
-    if (ev->type == SCHED_EV_CREDIT)
+    if (ev->type == SCHED_EV_CALLS)
+        breaker_calls(s, se, ev);
+    else if (ev->type == SCHED_EV_CREDIT)
         session_credit(s, se, ev->u.credit.tasks, ev->u.credit.bytes);
     else if (ev->type == SCHED_EV_DRAIN)
         session_drain(s, se, ev->u.on);
@@ -171,6 +185,10 @@ static void sched_dispatch(struct sched *s, const struct sched_event *ev)
     case SCHED_EV_HELLO:
         session_hello(s, ev);
         break;
+    case SCHED_EV_BREAKER:
+        breaker_manual(s, ev);
+        break;
+    case SCHED_EV_CALLS:
     case SCHED_EV_CREDIT:
     case SCHED_EV_HEARTBEAT:
     case SCHED_EV_LOST:
@@ -205,5 +223,6 @@ uint64_t sched_deadline(const struct sched *s)
     due = MIN(due, run == UINT64_MAX ? run : run + s->deaf_ms);
     due = MIN(due, session_expiry_ms(s));
     due = MIN(due, alarm_first_ms(&s->ghost_alarms));
+    due = MIN(due, alarm_first_ms(&s->breaker_alarms));
     return MIN(due, recovery_deadline_ms(s));
 }

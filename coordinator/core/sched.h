@@ -35,6 +35,8 @@ struct sched_config {
     uint64_t seed;
     uint32_t lease_ms;  /* a session that is silent so long is lost; also the recovery wait */
     uint32_t kills_max; /* a task that lost so many workers is a dead letter */
+    uint32_t
+        host_give_up_ms; /* tasks of a host that had no success for so long are dead letters; 0: never */
     uint64_t memory_max_bytes; /* of the task records; events that add tasks are refused above it by
                                   the edge, which reads sched_stats() */
 };
@@ -139,6 +141,7 @@ struct sched_event {
             uint64_t downstream; /* a sink's, or a host's: that of its key */
             bool host;
             uint32_t ok, fail, slow; /* since the last one; slow ones are among ok */
+            uint32_t row;            /* of `fail`: those that came after the last of ok */
             uint32_t waiting;        /* now: tasks of this worker whose rows wait for it */
         } calls;
         struct {
@@ -218,7 +221,7 @@ struct sched_action {
         struct {
             uint64_t downstream;
             bool host;
-            enum {
+            enum sched_tell {
                 SCHED_TELL_CLOSED,     /* as enum wire_breaker_state */
                 SCHED_TELL_OPEN,       /* call it no more; keep what waits */
                 SCHED_TELL_PROBE,      /* make one call and report it at once */
@@ -300,6 +303,20 @@ struct sched_breaker_view {
 /* All that were ever called, or have a manual state; *at = 0 first, false after the last. */
 bool sched_breaker_next(const struct sched *s, size_t *at, uint64_t now_ms,
                         struct sched_breaker_view *ret);
+
+/* One task that has not ended. Its job and key come from the store, which has them on disk: a task
+ * that waits has no record of its own to be found by. */
+struct sched_task_view {
+    enum sched_task_state state;
+    enum sched_wait wait;      /* READY: why */
+    uint64_t breaker;          /* with SCHED_WAIT_BREAKER */
+    uint64_t ahead;            /* READY: tasks of its job and key that go before it */
+    uint64_t delay_ms;         /* DELAYED: until its next attempt; 0: it waits for the budget */
+    struct session_id session; /* LEASED: who has it */
+};
+/* Walks the tasks of its group, or the delayed ones: for people who ask about one. */
+bool sched_task_view(const struct sched *s, struct job_id job, uint64_t key, struct task_id task,
+                     uint64_t now_ms, struct sched_task_view *ret);
 
 struct sched_session_view {
     uint64_t worker;

@@ -87,10 +87,12 @@ static void session_say_end(struct sched *s, const struct session *se)
 void session_end(struct sched *s, struct session *se, bool kill)
 {
     struct shard *sh = se->shard;
+    const struct session_id id = se->id;
     session_say_end(s, se);
     session_lose_leases(s, se, kill);
     session_free(s, se);
     sh->session = NULL;
+    breaker_session_gone(s, id, sh->worker);
     shard_free(s, sh);
 }
 
@@ -169,7 +171,9 @@ void session_hello(struct sched *s, const struct sched_event *ev)
     struct session *former = sh ? sh->session : NULL;
     bool same_process = former && boot != 0 && sh->boot == boot;
     if (!sh)
-        sh = shard_new(s, ev->u.hello.worker, ev->u.hello.kinds, ev->u.hello.draining);
+        sh = shard_new(s, ev->u.hello.worker,
+                       breaker_worker_kinds(s, ev->u.hello.worker, ev->u.hello.kinds),
+                       ev->u.hello.draining);
     if (former) {
         session_say_end(s, former);
         list_del(&former->in_hungry);
@@ -177,16 +181,19 @@ void session_hello(struct sched *s, const struct sched_event *ev)
     se->shard = sh;
     sh->session = se;
     sh->boot = boot;
-    shard_set_kinds(s, sh, ev->u.hello.kinds);
+    shard_set_kinds(s, sh, breaker_worker_kinds(s, sh->worker, ev->u.hello.kinds));
     shard_set_draining(s, sh, ev->u.hello.draining);
     core_emit(s, SCHED_ACT_WELCOME)->session = se->id;
+    breaker_greet(s, se);
     for (size_t i = 0; i < ev->u.hello.n_held; i++)
         session_hold(s, se, &ev->u.hello.held[i]);
     ghost_worker_back(s, sh->worker);
     if (former) {
         former->broken = false; /* it is known now what became of the worker */
         /* What the same process does not hold never reached it; another process lost it. */
+        const struct session_id id = former->id;
         session_lose_leases(s, former, !same_process);
         session_free(s, former);
+        breaker_session_gone(s, id, sh->worker);
     }
 }

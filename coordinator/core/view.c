@@ -5,19 +5,39 @@
 uint64_t view_memory_bytes(const struct sched *s)
 {
     const struct mem_pool *pools[] = {&s->job_pool,   &s->group_pool,   &s->key_pool,
-                                      &s->lease_pool, &s->session_pool, &s->lane_pool};
-    const struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map, &s->lease_map,
-                                &s->session_map, &s->shard_map, &s->lane_map};
+                                      &s->lease_pool, &s->session_pool, &s->lane_pool,
+                                      &s->ghost_pool, &s->breaker_pool};
+    const struct map *maps[] = {&s->job_map,     &s->group_map, &s->key_map,  &s->lease_map,
+                                &s->session_map, &s->shard_map, &s->lane_map, &s->breaker_map};
     uint64_t n = sizeof(*s) + task_pool_bytes(&s->task_pool);
     for (size_t i = 0; i < ARRAY_LEN(pools); i++)
         n += mem_pool_bytes(pools[i]);
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         n += map_bytes(maps[i]);
     n += s->delays.cap * sizeof(struct delay_item);
-    n += (s->key_alarms.cap + s->run_alarms.cap) * sizeof(struct alarm *);
+    n += (s->key_alarms.cap + s->run_alarms.cap + s->ghost_alarms.cap + s->breaker_alarms.cap) *
+         sizeof(struct alarm *);
+    LIST_EACH (b, &s->sink_breakers, struct breaker, in_sched)
+        n += b->cap_workers * sizeof(struct breaker_worker);
     n += s->recovery.cap * sizeof(struct recovery_item);
     n += s->recovery.cap_floors * sizeof(struct recovery_floor);
     return n + s->shard_map.n * sizeof(struct shard);
+}
+
+static enum sched_wait view_wait(const struct sched *s, const struct group *g)
+{
+    switch (g->state) {
+    case GROUP_PAUSED:
+        return SCHED_WAIT_PAUSED;
+    case GROUP_HELD:
+        return SCHED_WAIT_BREAKER;
+    case GROUP_BLOCKED:
+        return s->recovery.state < RECOVERY_RELEASING ? SCHED_WAIT_RECOVERY : SCHED_WAIT_LIMIT;
+    case GROUP_STRANDED:
+        return SCHED_WAIT_WORKERS;
+    default:
+        return SCHED_WAIT_NONE;
+    }
 }
 
 bool sched_job_view(const struct sched *s, struct job_id id, struct sched_job_view *ret)
@@ -32,7 +52,72 @@ bool sched_job_view(const struct sched *s, struct job_id id, struct sched_job_vi
                                    .paused = job->paused,
                                    .cancelling = job->state == JOB_CANCELLING};
     memcpy(ret->tasks, job->tasks, sizeof(ret->tasks));
+    LIST_EACH (g, &job->groups, struct group, in_job) {
+        ret->waits[view_wait(s, g)] += g->n_ready;
+        ret->waits[SCHED_WAIT_RECOVERY] += g->n_parked;
+        const struct breaker *b = g->state == GROUP_HELD ? breaker_holding(s, job, g->key) : NULL;
+        if (b)
+            ret->breaker = b->id;
+    }
+    LIST_EACH (other, &s->jobs, struct job, in_sched)
+        if (other->priority > job->priority)
+            ret->ahead += other->tasks[SCHED_READY];
     return true;
+}
+
+/* Ready tasks that wait for it: those of groups that are held by it. */
+static uint64_t view_held(const struct sched *s, const struct breaker *b)
+{
+    uint64_t n = 0;
+    if (b->host) {
+        if (b->key)
+            LIST_EACH (g, &b->key->groups, struct group, in_key)
+                n += g->state == GROUP_HELD ? g->n_ready : 0;
+        return n;
+    }
+    LIST_EACH (job, &s->jobs, struct job, in_sched)
+        for (size_t i = 0; i < job->n_sinks; i++)
+            if (job->sinks[i] == b)
+                LIST_EACH (g, &job->groups, struct group, in_job)
+                    n += g->state == GROUP_HELD ? g->n_ready : 0;
+    return n;
+}
+
+static void view_breaker(const struct sched *s, const struct breaker *b, uint64_t now_ms,
+                         struct sched_breaker_view *ret)
+{
+    *ret = (struct sched_breaker_view){.downstream = b->id,
+                                       .host = b->host,
+                                       .state = b->state,
+                                       .manual = b->manual,
+                                       .since_ms = now_ms > b->since_ms ? now_ms - b->since_ms : 0,
+                                       .opened = b->opened};
+    if (b->state == SCHED_BREAKER_OPEN)
+        ret->open_ms = b->manual == SCHED_MANUAL_TRIPPED ? UINT64_MAX
+                       : b->open_until_ms > now_ms       ? b->open_until_ms - now_ms
+                                                         : 0;
+    if (b->state != SCHED_BREAKER_CLOSED || b->ramp_step > 0)
+        ret->held = view_held(s, b);
+    for (size_t i = 0; i < b->n_workers; i++) {
+        ret->waiting += b->workers[i].waiting;
+        ret->quarantined += b->workers[i].until_ms > 0;
+    }
+    for (size_t i = 0; i < BREAKER_WINDOW_S; i++)
+        if (b->window[i].second + BREAKER_WINDOW_S > now_ms / 1000) {
+            ret->ok += b->window[i].ok;
+            ret->fail += b->window[i].fail;
+        }
+}
+
+bool sched_breaker_next(const struct sched *s, size_t *at, uint64_t now_ms,
+                        struct sched_breaker_view *ret)
+{
+    for (; *at < s->breaker_map.cap; ++*at)
+        if (s->breaker_map.slots[*at].value) {
+            view_breaker(s, s->breaker_map.slots[(*at)++].value, now_ms, ret);
+            return true;
+        }
+    return false;
 }
 
 bool sched_session_view(const struct sched *s, struct session_id id, uint64_t now_ms,
@@ -64,4 +149,59 @@ void sched_stats(const struct sched *s, uint64_t now_ms, struct sched_stats *ret
         .recovering = s->recovery.state < RECOVERY_RELEASING,
     };
     memcpy(ret->tasks, s->tasks, sizeof(ret->tasks));
+}
+
+static const struct group *view_group(const struct sched *s, struct job_id job, uint64_t key)
+{
+    struct key *k = key_find(s, key);
+    if (k)
+        LIST_EACH (g, &k->groups, struct group, in_key)
+            if (g->job->id.v == job.v)
+                return g;
+    return NULL;
+}
+
+/* How many tasks of the group go before it; false: it is not among them. */
+static bool view_ahead(const struct group *g, struct task_id task, uint64_t *ret)
+{
+    *ret = 0;
+    for (const struct task_chunk *c = g->ready.first; c; c = c->next)
+        for (uint8_t i = c->head; i < c->tail; i++, ++*ret)
+            if (c->items[i].id.v == task.v)
+                return true;
+    return false;
+}
+
+bool sched_task_view(const struct sched *s, struct job_id job, uint64_t key, struct task_id task,
+                     uint64_t now_ms, struct sched_task_view *ret)
+{
+    const struct lease *l = lease_find(s, task);
+    *ret = (struct sched_task_view){0};
+    if (l) {
+        ret->state = l->state == LEASE_LEASED ? SCHED_LEASED : SCHED_COMMITTING;
+        ret->session = l->session_id;
+        return true;
+    }
+    const struct group *g = view_group(s, job, key);
+    if (g && view_ahead(g, task, &ret->ahead)) {
+        const struct breaker *b =
+            g->state == GROUP_HELD ? breaker_holding(s, g->job, g->key) : NULL;
+        ret->state = SCHED_READY;
+        ret->wait = view_wait(s, g);
+        ret->breaker = b ? b->id : 0;
+        return true;
+    }
+    for (size_t i = 0; i < s->delays.n; i++)
+        if (s->delays.items[i].task.id.v == task.v) {
+            ret->state = SCHED_DELAYED;
+            ret->delay_ms =
+                s->delays.items[i].due_ms > now_ms ? s->delays.items[i].due_ms - now_ms : 0;
+            return true;
+        }
+    if (g && g->n_parked > 0) {
+        ret->state = SCHED_READY;
+        ret->wait = SCHED_WAIT_RECOVERY;
+        return true;
+    }
+    return false;
 }

@@ -1,6 +1,7 @@
 /*
- * view.h: reads the scheduler's state for status and metrics (the functions of sched.h), in constant
- * time. It changes nothing.
+ * view.h: reads the scheduler's state for status and metrics (the functions of sched.h). The totals take
+ * constant time; a job's view walks its groups, a breaker's those of the jobs that need it, a task's its
+ * group. It changes nothing.
  *
  * Thread rule: one thread.
  */

@@ -4,6 +4,7 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "coordinator/edge/completions.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/sessions.h"
 
 enum { RESYNC_EVERY_MS = 500, RESULT_BYTES_MAX = WIRE_MESSAGE_MAX - 4096 };
@@ -115,6 +116,22 @@ static int on_credit(struct incoming *in)
     return 0;
 }
 
+/* Of the counters, the bytes of rows that wait for sinks: "landing.postgres:main". */
+static void note_landing(const struct edge *e, struct worker *w, const struct wire_heartbeat *m)
+{
+    static const char prefix[] = "landing.";
+    const size_t skip = sizeof(prefix) - 1;
+    memset(w->landing_bytes, 0, sizeof(w->landing_bytes));
+    for (size_t i = 0; i < m->n_counters; i++) {
+        struct span name = m->counters[i].name;
+        if (name.len <= skip || memcmp(name.p, prefix, skip) != 0)
+            continue;
+        size_t at = sinks_find_downstream(e->sinks, (struct span){name.p + skip, name.len - skip});
+        if (at != SINKS_NONE && m->counters[i].value > 0)
+            w->landing_bytes[at] = (uint64_t)m->counters[i].value;
+    }
+}
+
 static int on_heartbeat(struct incoming *in)
 {
     struct wire_heartbeat m;
@@ -130,6 +147,7 @@ static int on_heartbeat(struct incoming *in)
     w->tasks_done = m.tasks_done;
     w->tasks_failed = m.tasks_failed;
     w->rows = m.rows;
+    note_landing(in->e, w, &m);
     edge_event(in->e,
                &(struct sched_event){.type = SCHED_EV_HEARTBEAT, .session = {in->session->id}});
     return 0;
@@ -181,6 +199,38 @@ static int on_result(struct incoming *in)
         edge_event(in->e, &ev);
     }
     return 0;
+}
+
+/* Names of sinks that are not ours are left alone, so that what a worker invents has no room here;
+ * so are hosts that nothing is the matter with and that nobody asks about. */
+static int on_calls(struct incoming *in)
+{
+    struct wire_calls *calls;
+    size_t n;
+    int rc = wire_calls_read(in->frame.body, &in->inbox->arena, &calls, &n, &in->error);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const struct wire_calls *c = &calls[i];
+        struct downstreams *all = in->e->downstreams;
+        bool trouble = c->fail || c->slow || c->waiting;
+        uint64_t hash = downstream_hash(c->downstream);
+        struct downstream *one =
+            trouble ? downstreams_name(all, c->downstream) : downstreams_get(all, hash);
+        bool host = downstream_is_host(c->downstream);
+        if (!one && !host)
+            continue;
+        if (one && c->error.len)
+            downstreams_error(all, one, c->error);
+        struct sched_event ev = {.type = SCHED_EV_CALLS, .session = {in->session->id}};
+        ev.u.calls.downstream = hash;
+        ev.u.calls.host = host;
+        ev.u.calls.ok = c->ok;
+        ev.u.calls.fail = c->fail;
+        ev.u.calls.slow = c->slow;
+        ev.u.calls.row = c->row;
+        ev.u.calls.waiting = c->waiting;
+        edge_event(in->e, &ev);
+    }
+    return rc;
 }
 
 static int on_bye(struct incoming *in)
@@ -252,7 +302,7 @@ static void dispatch(struct incoming *in)
 {
     static int (*const handlers[])(struct incoming *) = {
         [WIRE_CREDIT] = on_credit, [WIRE_RESULT] = on_result, [WIRE_HEARTBEAT] = on_heartbeat,
-        [WIRE_BYE] = on_bye,       [WIRE_RESYNC] = on_resync,
+        [WIRE_BYE] = on_bye,       [WIRE_RESYNC] = on_resync, [WIRE_CALLS] = on_calls,
     };
     struct edge *e = in->e;
     int rc = wire_frame_read(in->inbox->message.data, &in->frame, &in->error);

@@ -352,6 +352,21 @@ static void count_stats(struct edge *e, const struct completion *c)
     }
 }
 
+/* "rows.postgres:main": rows that landed in a sink. */
+static void count_sinks(struct edge *e, const struct completion *c)
+{
+    static const char prefix[] = "rows.";
+    const size_t skip = sizeof(prefix) - 1;
+    for (size_t i = 0; i < c->in.n_stats; i++) {
+        struct span name = c->in.stats[i].name;
+        if (name.len <= skip || memcmp(name.p, prefix, skip) != 0 || c->in.stats[i].value <= 0)
+            continue;
+        size_t at = sinks_find_downstream(e->sinks, (struct span){name.p + skip, name.len - skip});
+        if (at != SINKS_NONE)
+            e->counts.rows_of_sinks[at] += (uint64_t)c->in.stats[i].value;
+    }
+}
+
 static void count(struct edge *e, const struct completion *c, const struct job *job)
 {
     static const enum edge_outcome outcomes[] = {
@@ -365,7 +380,9 @@ static void count(struct edge *e, const struct completion *c, const struct job *
     size_t kind = job ? edge_kind_index(job->spec->kinds) : EDGE_KINDS - 1;
     e->counts.attempts[kind][outcomes[c->in.write]]++;
     e->counts.rows += c->in.n_rows;
+    e->counts.rows_stored += c->in.rows.len ? c->in.n_rows : 0;
     e->counts.rejects += c->in.n_rejects;
+    count_sinks(e, c);
     if (job && job->spec->kinds & WIRE_KIND_SCRAPE)
         count_stats(e, c);
     struct session *s = sessions_get(e->sessions, c->session.v);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/wire.h"
 #include "coordinator/edge/completions.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/outbox.h"
@@ -106,6 +107,21 @@ static void act_job_end(struct edge *e, const struct sched_action *a)
     jobs_end(e->jobs, a->job, a->u.end.how);
 }
 
+static void act_breaker(struct edge *e, const struct sched_action *a)
+{
+    struct session *s = sessions_get(e->sessions, a->session.v);
+    if (!s)
+        return;
+    outbox_breaker(e, s,
+                   &(struct told){.downstream = a->u.breaker.downstream,
+                                  .state = (enum wire_breaker_state)a->u.breaker.tell});
+}
+
+static void act_trace(struct edge *e, const struct sched_action *a)
+{
+    downstreams_trace(e->downstreams, a);
+}
+
 static void carry_out(struct edge *e, const struct sched_action *a)
 {
     static void (*const acts[])(struct edge *, const struct sched_action *) = {
@@ -113,6 +129,7 @@ static void carry_out(struct edge *e, const struct sched_action *a)
         [SCHED_ACT_REVOKE] = act_revoke,           [SCHED_ACT_COMPLETE] = act_complete,
         [SCHED_ACT_DISCARD] = act_discard,         [SCHED_ACT_ACK] = act_ack,
         [SCHED_ACT_SESSION_END] = act_session_end, [SCHED_ACT_JOB_END] = act_job_end,
+        [SCHED_ACT_BREAKER] = act_breaker,         [SCHED_ACT_TRACE] = act_trace,
     };
     assert((size_t)a->type < ARRAY_LEN(acts) && acts[a->type]);
     acts[a->type](e, a);

@@ -13,14 +13,17 @@
 
 #include "common/buf.h"
 #include "coordinator/edge/histogram.h"
+#include "coordinator/edge/sinks.h"
 #include "coordinator/edge/store_thread.h"
 
 struct completions;
 struct config;
+struct downstreams;
 struct inputs;
 struct jobs;
 struct keys_allow;
 struct sessions;
+struct sink_thread;
 struct transport;
 struct waiters;
 
@@ -29,6 +32,7 @@ struct edge_options {
     uint32_t lease_ms;
     uint32_t heartbeat_ms;
     uint32_t kills_max;
+    uint32_t host_give_up_ms;
     size_t tasks_memory_bytes;  /* of the scheduler's records, before job.input is refused */
     size_t inputs_memory_bytes; /* of inputs.h */
     size_t store_queue_bytes;   /* before the front refuses */
@@ -55,6 +59,8 @@ struct edge_counts {
     uint64_t attempts[EDGE_KINDS][EDGE_OUTCOMES];
     struct histogram waits[EDGE_KINDS], runs[EDGE_KINDS];
     uint64_t rows, rejects, items;
+    uint64_t rows_stored;              /* of `rows`, those that came to the store */
+    uint64_t rows_of_sinks[SINKS_MAX]; /* by index in the table of sinks */
     uint64_t scrape_responses[EDGE_STATUS_CLASSES], scrape_bytes;
     uint64_t discarded;  /* stale results */
     uint64_t returned;   /* leases given back */
@@ -86,6 +92,9 @@ struct edge {
     struct inputs *inputs;
     struct waiters *waiters;
     struct completions *completions;
+    struct sinks *sinks; /* of the configuration; immutable */
+    struct sink_thread *sink_thread;
+    struct downstreams *downstreams;
     struct keys_allow *keys; /* NULL: loopback without keys */
     const struct config *config;
 

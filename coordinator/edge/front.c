@@ -27,6 +27,14 @@ static const struct front_verb verbs[] = {
     {"dead.show", CLIENT, verbs_dead_show},
     {"dead.retry", CLIENT, verbs_dead_retry},
     {"dead.discard", CLIENT, verbs_dead_discard},
+    {"job.explain", CLIENT, verbs_job_explain},
+    {"task.explain", CLIENT, verbs_task_explain},
+    {"breaker.ls", CLIENT, verbs_breaker_ls},
+    {"breaker.trip", ADMIN, verbs_breaker_trip},
+    {"breaker.pin", ADMIN, verbs_breaker_pin},
+    {"breaker.reset", ADMIN, verbs_breaker_reset},
+    {"sink.ls", CLIENT, verbs_sink_ls},
+    {"sink.check", CLIENT, verbs_sink_check},
     {"worker.ls", CLIENT, verbs_worker_ls},
     {"worker.show", CLIENT, verbs_worker_show},
     {"worker.drain", ADMIN, verbs_worker_drain},
@@ -179,6 +187,8 @@ static const struct arg {
     {"name", ARG_TEXT, offsetof(struct front_args, name)},
     {"role", ARG_TEXT, offsetof(struct front_args, role)},
     {"public", ARG_TEXT, offsetof(struct front_args, public)},
+    {"downstream", ARG_TEXT, offsetof(struct front_args, downstream)},
+    {"sink", ARG_TEXT, offsetof(struct front_args, sink)},
     {"items", ARG_ARRAY, offsetof(struct front_args, items)},
 };
 

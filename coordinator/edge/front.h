@@ -25,6 +25,7 @@ enum {
     FRONT_RETRY_AFTER_MS = 500 /* told with QUEUE_FULL and the like */
 };
 
+struct ask;
 struct call;
 
 struct front_verb {
@@ -41,7 +42,7 @@ struct front_args {
     struct span job_name;
     uint64_t task, chunk, cursor, before, after, max, max_bytes, wait_ms, version;
     bool has_version;
-    struct span spec, idem, worker, name, role, public;
+    struct span spec, idem, worker, name, role, public, downstream, sink;
     struct span items; /* packed array */
 };
 
@@ -66,6 +67,11 @@ struct call {
     uint64_t wait_due_ms;   /* it was woken: runs at this time */
     uint64_t seen;          /* the job's counter when the store was asked */
 
+    /* questions to sinks: see asks.h */
+    struct ask *asks;
+    size_t n_asks, asks_open;
+    void (*asks_then)(struct call *c);
+
     /* what verbs carry from one step to the next */
     struct spec *spec;
     struct store_job job;
@@ -81,6 +87,9 @@ struct call {
     size_t n_results;
     struct store_dead *dead;
     size_t n_dead;
+    struct store_pending task;
+    char downstream[DOWNSTREAM_NAME_MAX];
+    enum sched_manual manual;
     uint64_t n;
     uint64_t accepted;
     bool existing;

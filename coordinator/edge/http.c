@@ -21,6 +21,7 @@ struct http {
     pthread_mutex_t lock; /* of what follows */
     struct buf metrics;
     char not_ready[READY_TEXT_MAX]; /* empty: ready */
+    char note[READY_TEXT_MAX];      /* more lines for people, when ready */
 };
 
 /* ---- answers, on the thread of libmicrohttpd ---- */
@@ -65,10 +66,13 @@ static enum MHD_Result serve_health(struct http *h, struct MHD_Connection *conne
 
 static enum MHD_Result serve_ready(struct http *h, struct MHD_Connection *connection)
 {
-    char text[READY_TEXT_MAX + 2];
+    char text[READY_TEXT_MAX + 8];
     pthread_mutex_lock(&h->lock);
     bool ready = h->not_ready[0] == 0;
-    snprintf(text, sizeof(text), "%s\n", ready ? "ok" : h->not_ready);
+    if (ready)
+        snprintf(text, sizeof(text), "ok\n%s", h->note);
+    else
+        snprintf(text, sizeof(text), "%s\n", h->not_ready);
     pthread_mutex_unlock(&h->lock);
     return reply_text(connection, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, text);
 }
@@ -227,11 +231,12 @@ void http_alive(struct http *h)
     atomic_store(&h->alive_ms, clock_ms());
 }
 
-void http_publish(struct http *h, struct span metrics, const char *not_ready)
+void http_publish(struct http *h, struct span metrics, const char *not_ready, struct span note)
 {
     pthread_mutex_lock(&h->lock);
     buf_clear(&h->metrics);
     buf_append(&h->metrics, metrics.p, metrics.len);
     snprintf(h->not_ready, sizeof(h->not_ready), "%s", not_ready ? not_ready : "");
+    snprintf(h->note, sizeof(h->note), "%.*s", (int)note.len, note.p ? note.p : "");
     pthread_mutex_unlock(&h->lock);
 }

@@ -25,7 +25,7 @@ void http_free(struct http *h);
 const char *http_url(const struct http *h); /* with the real port */
 
 void http_alive(struct http *h); /* the loop turned */
-/* not_ready: NULL, or why /readyz says no. */
-void http_publish(struct http *h, struct span metrics, const char *not_ready);
+/* not_ready: NULL, or why /readyz says no. note: lines that it adds when it says yes. */
+void http_publish(struct http *h, struct span metrics, const char *not_ready, struct span note);
 
 #endif

@@ -1,6 +1,9 @@
 #include "jobs.h"
 
 #include "common/log.h"
+#include "common/wire.h"
+#include "coordinator/edge/downstreams.h"
+#include "coordinator/edge/ends.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/map64.h"
 #include "coordinator/edge/waiters.h"
@@ -71,9 +74,58 @@ int jobs_parse(const struct jobs *j, struct span text, struct spec **ret, struct
     return spec_parse(text, j->engines, j->n_engines, false, ret, error);
 }
 
+/* The downstreams that the job's rows need, each once. */
+static size_t job_downstreams(const struct spec *s, uint64_t ret[SCHED_DOWNSTREAMS_MAX])
+{
+    char name[DOWNSTREAM_NAME_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_sinks && n < SCHED_DOWNSTREAMS_MAX; i++) {
+        size_t k = 0;
+        if (s->sinks[i].kind == SPEC_SINK_STORE)
+            continue;
+        uint64_t hash = downstream_hash(span_str(spec_sink_downstream(&s->sinks[i], name)));
+        while (k < n && ret[k] != hash)
+            k++;
+        ret[k] = hash;
+        n = MAX(n, k + 1);
+    }
+    return n;
+}
+
+/* A job from before a restart may need a sink that the configuration has no more. Its tasks are held,
+ * as if the sink had been tripped, until the coordinator is started with it. */
+static void hold_for_missing(struct jobs *j, const struct job *job)
+{
+    char name[DOWNSTREAM_NAME_MAX];
+    for (size_t i = 0; i < job->spec->n_sinks; i++) {
+        const struct spec_sink *target = &job->spec->sinks[i];
+        struct error why;
+        if (target->kind == SPEC_SINK_STORE || sinks_of(j->edge->sinks, target) != SINKS_NONE)
+            continue;
+        struct span downstream = span_str(spec_sink_downstream(target, name));
+        struct downstreams *all = j->edge->downstreams;
+        LOG_ERROR("a job needs a sink that is not configured: its tasks are held",
+                  log_u64("job", job->id), log_span("sink", downstream));
+        struct downstream *one = downstreams_get(all, downstream_hash(downstream));
+        if (one)
+            continue;
+        one = downstreams_missing(all, downstream);
+        if (!one)
+            continue;
+        error_set(&why, ERR_CONFIG, "it is not in the configuration: add [sink.%s] and restart",
+                  target->name);
+        downstreams_error(all, one, span_str(why.detail));
+        struct sched_event ev = {.type = SCHED_EV_BREAKER};
+        ev.u.breaker.downstream = one->hash;
+        ev.u.breaker.manual = SCHED_MANUAL_TRIPPED;
+        edge_event(j->edge, &ev);
+    }
+}
+
 static void tell_open(struct jobs *j, const struct job *job, const struct store_job *stored)
 {
     const struct spec *s = job->spec;
+    uint64_t downstreams[SCHED_DOWNSTREAMS_MAX];
     struct sched_event ev = {.type = SCHED_EV_JOB_OPEN, .job = {job->id}};
     ev.u.open.priority = s->priority;
     ev.u.open.attempts_max = s->attempts;
@@ -84,6 +136,10 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.key_use_ms = s->key_use_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
     ev.u.open.kinds = s->kinds;
+    ev.u.open.retry_percent = s->retry_percent;
+    ev.u.open.downstreams = downstreams;
+    ev.u.open.n_downstreams = job_downstreams(s, downstreams);
+    ev.u.open.hosts = s->kinds & WIRE_KIND_SCRAPE;
     ev.u.open.sealed = stored->sealed;
     ev.u.open.cancelled = stored->cancelling;
     ev.u.open.paused = stored->paused;
@@ -130,6 +186,7 @@ int jobs_open(struct jobs *j, const struct store_job *stored, struct spec **spec
         return error_set(error, ERR_NOMEM, "no memory for a job");
     }
     job->version = ++j->version;
+    hold_for_missing(j, job);
     tell_open(j, job, stored);
     return 0;
 }
@@ -278,6 +335,7 @@ static void end_done(struct store_request *r, void *user)
         static const char *const names[] = {"done", "failed", "cancelled"};
         LOG_INFO("job ended", log_u64("job", end->job), log_str("state", names[end->how]));
         e->counts.jobs_finished[end->how]++;
+        ends_tell(e, job, end->how);
         drop(e->jobs, job);
         waiters_wake(e->waiters, end->job, true);
     }

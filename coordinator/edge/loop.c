@@ -7,10 +7,12 @@
 #include "common/transport.h"
 #include "coordinator/edge/back.h"
 #include "coordinator/edge/completions.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/front.h"
 #include "coordinator/edge/metrics.h"
 #include "coordinator/edge/notify.h"
 #include "coordinator/edge/sessions.h"
+#include "coordinator/edge/sink_thread.h"
 #include "coordinator/edge/waiters.h"
 
 enum {
@@ -111,9 +113,19 @@ static void update_rates(struct chores *c, struct edge *e)
     c->rows = e->counts.rows;
 }
 
+/* A failing sink is no reason to take the coordinator out of service: it holds what needs the sink. */
+static void write_open_sinks(const struct edge *e, struct buf *out)
+{
+    struct downstreams_entry b;
+    for (struct downstreams_walk walk = {0}; downstreams_next(e->downstreams, &walk, &b);)
+        if (!b.view.host && b.view.state != SCHED_BREAKER_CLOSED)
+            buf_printf(out, "breaker open: %s\n", b.name);
+}
+
 static void publish(struct chores *c, struct edge *e)
 {
     struct sched_stats stats;
+    struct buf note;
     update_rates(c, e);
     sessions_revoked(e->sessions);
     if (!c->loop->http)
@@ -124,8 +136,11 @@ static void publish(struct chores *c, struct edge *e)
                       : e->sizes.refusing || e->store_full ? "the disk of the store is full"
                                                            : NULL;
     buf_clear(&c->text);
+    buf_init(&note, 0);
     metrics_render(e, &c->text);
-    http_publish(c->loop->http, buf_span(&c->text), why);
+    write_open_sinks(e, &note);
+    http_publish(c->loop->http, buf_span(&c->text), why, buf_span(&note));
+    buf_done(&note);
 }
 
 static uint64_t do_chores(struct chores *c, struct edge *e)
@@ -184,6 +199,7 @@ static int64_t turn(struct loop *l, struct chores *c, bool receive)
     if (l->http)
         http_alive(l->http);
     store_thread_poll(e->store, e);
+    sink_thread_poll(e->sink_thread, e);
     if (receive) {
         more = back_receive(e, BACK_BATCH);
         more |= front_receive(e, FRONT_BATCH);
@@ -225,10 +241,9 @@ int loop_run(struct loop *l, struct error *error)
     c.sizes.chores = c.expire.chores = &c;
     buf_init(&c.text, 0);
     struct transport_item items[] = {
-        {.transport = e->back, .fd = -1},
-        {.transport = e->front, .fd = -1},
-        {.fd = store_thread_fd(e->store)},
-        {.fd = l->signal_fd},
+        {.transport = e->back, .fd = -1},       {.transport = e->front, .fd = -1},
+        {.fd = store_thread_fd(e->store)},      {.fd = l->signal_fd},
+        {.fd = sink_thread_fd(e->sink_thread)},
     };
     bool stop = false;
     int rc = 0;

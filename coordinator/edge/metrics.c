@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/wire.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/sessions.h"
@@ -74,10 +75,54 @@ static void render_tasks(const struct edge *e, const struct sched_stats *s, stru
     counter(out, "steals_total", "Tasks that an idle worker took from another's shard.", s->steals);
     counter(out, "results_discarded_total", "Results of leases that were no longer valid.",
             e->counts.discarded);
-    head(out, "sink_rows_total", "counter", "Rows written, by sink.");
-    buf_printf(out, "drover_sink_rows_total{sink=\"store\"} %" PRIu64 "\n", e->counts.rows);
     counter(out, "rejects_total", "Inputs that came to no row.", e->counts.rejects);
     counter(out, "items_total", "Inputs accepted from clients.", e->counts.items);
+}
+
+/* Sinks are few and have names that need no escapes; hosts are never a label. */
+static void render_sinks(const struct edge *e, struct buf *out)
+{
+    head(out, "sink_rows_total", "counter", "Rows written, by sink.");
+    buf_printf(out, "drover_sink_rows_total{sink=\"store\"} %" PRIu64 "\n", e->counts.rows_stored);
+    for (size_t i = 0; i < e->sinks->n; i++)
+        buf_printf(out, "drover_sink_rows_total{sink=\"%s\"} %" PRIu64 "\n",
+                   e->sinks->entries[i].downstream, e->counts.rows_of_sinks[i]);
+    head(out, "sink_backlog_bytes", "gauge", "Rows on workers that wait for a sink.");
+    for (size_t i = 0; i < e->sinks->n; i++) {
+        uint64_t sum = 0;
+        size_t at = 0;
+        for (struct worker *w; (w = sessions_worker_next(e->sessions, &at));)
+            sum += w->session ? w->landing_bytes[i] : 0;
+        buf_printf(out, "drover_sink_backlog_bytes{sink=\"%s\"} %" PRIu64 "\n",
+                   e->sinks->entries[i].downstream, sum);
+    }
+}
+
+static void render_breakers(const struct edge *e, struct buf *out)
+{
+    enum { STATES = 3 };
+    static const char *const states[STATES] = {"closed", "open", "half_open"};
+    uint64_t counts[DOWNSTREAMS_KINDS][STATES] = {{0}};
+    uint64_t held = 0, quarantined = 0, opened = 0;
+    struct downstreams_entry b;
+    for (struct downstreams_walk walk = {0}; downstreams_next(e->downstreams, &walk, &b);) {
+        counts[downstreams_kind(e->downstreams, b.view.downstream, b.view.host)][b.view.state]++;
+        held += b.view.held;
+        quarantined += b.view.quarantined;
+        opened += b.view.host ? 0 : b.view.opened;
+    }
+    head(out, "breaker_state", "gauge",
+         "Breakers, by kind and state; hosts that nothing is the matter with are not counted.");
+    for (size_t k = 0; k < DOWNSTREAMS_KINDS; k++)
+        for (size_t i = 0; i < STATES; i++)
+            buf_printf(out,
+                       "drover_breaker_state{downstream_kind=\"%s\",state=\"%s\"} %" PRIu64 "\n",
+                       downstreams_kind_name(k), states[i], counts[k][i]);
+    counter(out, "sink_breaker_opened_total", "Times that breakers of sinks opened.", opened);
+    gauge(out, "tasks_held", "Ready tasks that wait for a breaker; they are among the ready ones.",
+          (double)held);
+    gauge(out, "quarantines", "Workers that are kept from a downstream which others reach.",
+          (double)quarantined);
 }
 
 static void render_times(struct buf *out, const char *name, const char *help,
@@ -241,6 +286,8 @@ void metrics_render(const struct edge *e, struct buf *out)
     render_self(e, &stats, out);
     render_jobs(e, out);
     render_tasks(e, &stats, out);
+    render_sinks(e, out);
+    render_breakers(e, out);
     render_times(out, "task_wait_seconds", "From ready to run until given to a worker.",
                  e->counts.waits);
     render_times(out, "task_run_seconds",

@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #define MIB (INT64_C(1) << 20)
+#define DAY_MS (24 * 3600 * 1000)
 #define TIB (INT64_C(1) << 40)
 
 static const struct config_option options[] = {
@@ -27,6 +28,9 @@ static const struct config_option options[] = {
      "coordinator waits for workers to come back."},
     {"kills_max", CONFIG_INT, "3", 1, 100,
      "A task that was being run by so many workers that died is a dead letter."},
+    {"breaker.host_give_up", CONFIG_DURATION, "5m", 0, DAY_MS,
+     "Tasks of a scraped host that had no success for so long, however often it was tried, are dead "
+     "letters (HOST_DOWN); 0: they are held until it answers."},
     {"limits.tasks_memory", CONFIG_BYTES, "1GiB", MIB, TIB,
      "Memory for the records of waiting tasks; above it input is refused with QUEUE_FULL."},
     {"limits.inputs_memory", CONFIG_BYTES, "64MiB", 0, TIB,
@@ -35,6 +39,14 @@ static const struct config_option options[] = {
      "Bytes that may wait to be written; above it submits are refused with QUEUE_FULL."},
     {"limits.waiting_requests", CONFIG_INT, "4096", 1, 1000000,
      "Requests that may wait for news at a time; more are answered at once."},
+    {"sink.*.url", CONFIG_STR, NULL, 0, 0,
+     "Where a sink is: postgresql://, redis://, rediss://, unix:// (Redis) or file://, without a "
+     "password. Jobs name the sink by NAME."},
+    {"sink.*.user", CONFIG_STR, NULL, 0, 0, "Who the workers are to it; wins over the URL's."},
+    {"sink.*.password_file", CONFIG_SECRET_FILE, NULL, 0, 0,
+     "A file with the password, which others may not read."},
+    {"sink.*.ca_file", CONFIG_STR, NULL, 0, 0,
+     "Certificates (PEM) of who signs the sink's; without it the workers' own list counts."},
     {"log.level", CONFIG_STR, "info", 0, 0, "debug, info, warn, error or off."},
     {"log.format", CONFIG_STR, "auto", 0, 0,
      "auto (JSON unless standard error is a terminal), text or json."},
@@ -64,6 +76,7 @@ void options_edge(const struct config *c, struct edge_options *ret)
     *ret = (struct edge_options){
         .lease_ms = lease_ms,
         .heartbeat_ms = MIN(lease_ms / HEARTBEATS_IN_LEASE, (uint32_t)HEARTBEAT_MAX_MS),
+        .host_give_up_ms = (uint32_t)config_int(c, "breaker.host_give_up"),
         .kills_max = (uint32_t)config_int(c, "kills_max"),
         .tasks_memory_bytes = (size_t)config_int(c, "limits.tasks_memory"),
         .inputs_memory_bytes = (size_t)config_int(c, "limits.inputs_memory"),

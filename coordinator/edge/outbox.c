@@ -1,6 +1,7 @@
 #include "outbox.h"
 
 #include "common/log.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 
@@ -78,10 +79,30 @@ void outbox_revoke(struct edge *e, struct session *s, const struct verdict *v)
     add_verdict(e, s, &s->revokes, v);
 }
 
+void outbox_breaker(struct edge *e, struct session *s, const struct told *t)
+{
+    struct tolds *list = &s->breakers;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->items[i].downstream == t->downstream) {
+            list->items[i] = *t;
+            return;
+        }
+    if (list->n == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 16;
+        struct told *grown = realloc(list->items, cap * sizeof(*grown));
+        if (!grown)
+            return give_up(s, e);
+        list->items = grown;
+        list->cap = cap;
+    }
+    list->items[list->n++] = *t;
+    mark(e, s);
+}
+
 void outbox_forget(struct edge *e, struct session *s)
 {
     (void)e;
-    s->n_assigns = s->acks.n = s->revokes.n = 0;
+    s->n_assigns = s->acks.n = s->revokes.n = s->breakers.n = 0;
     s->fetches = NULL; /* each is freed when the store gives it back */
 }
 
@@ -105,6 +126,57 @@ static void flush_verdicts(struct edge *e, struct session *s, struct verdicts *l
         from += n;
     }
     list->n = 0;
+}
+
+/* A downstream whose name was forgotten (downstreams.h) cannot be told; the worker has its own
+ * back-off for it. */
+static void flush_breakers(struct edge *e, struct session *s)
+{
+    struct wire_breaker out[WIRE_TASKS_MAX];
+    for (size_t from = 0; from < s->breakers.n; from += WIRE_TASKS_MAX) {
+        size_t left = MIN(s->breakers.n - from, (size_t)WIRE_TASKS_MAX), n = 0;
+        for (size_t i = 0; i < left; i++) {
+            const struct told *t = &s->breakers.items[from + i];
+            const struct downstream *one = downstreams_get(e->downstreams, t->downstream);
+            if (one)
+                out[n++] = (struct wire_breaker){span_str(one->name), t->state};
+        }
+        if (n == 0)
+            continue;
+        sessions_message(e->sessions, s, WIRE_BREAKER);
+        wire_breakers_pack(&e->out, out, n);
+        sessions_send(e->sessions, s);
+    }
+    s->breakers.n = 0;
+}
+
+/* Secrets go out here: bind rules (transport.h) see to it that the socket has CURVE or is on
+ * loopback. */
+static void send_sink(struct edge *e, struct session *s, size_t index)
+{
+    const struct sink_settings *at = &e->sinks->entries[index].settings;
+    struct wire_setting settings[] = {
+        {SPAN("url"), span_str(at->url)},
+        {SPAN("user"), span_str(at->user)},
+        {SPAN("password"), span_str(at->password)},
+        {SPAN("ca_pem"), span_str(at->ca_pem)},
+    };
+    sessions_message(e->sessions, s, WIRE_SINK);
+    wire_sink_pack(&e->out, &(struct wire_sink){.name = span_str(at->name),
+                                                .kind = span_str(spec_sink_kind_name(at->kind)),
+                                                .settings = settings,
+                                                .n_settings = ARRAY_LEN(settings)});
+    sessions_send(e->sessions, s);
+    s->sinks_sent |= UINT64_C(1) << index;
+}
+
+static void send_sinks(struct edge *e, struct session *s, const struct job *job)
+{
+    for (size_t i = 0; i < job->spec->n_sinks; i++) {
+        size_t index = sinks_of(e->sinks, &job->spec->sinks[i]);
+        if (index != SINKS_NONE && !(s->sinks_sent & UINT64_C(1) << index))
+            send_sink(e, s, index);
+    }
 }
 
 /* One ASSIGN that is being filled. */
@@ -140,6 +212,7 @@ static void draft_add(struct edge *e, struct session *s, struct draft *d, const 
     if (new_job) {
         if (!map64_put(&s->jobs_sent, a->job.v, s))
             return give_up(s, e);
+        send_sinks(e, s, job);
         d->jobs[d->n_jobs++] = (struct wire_job){
             .job = a->job.v,
             .spec = job->spec_text,
@@ -284,6 +357,7 @@ void outbox_flush(struct edge *e)
         s->dirty = false;
         flush_verdicts(e, s, &s->acks, WIRE_RESULT_ACK);
         flush_verdicts(e, s, &s->revokes, WIRE_REVOKE);
+        flush_breakers(e, s);
         flush_assigns(e, s);
     }
 }

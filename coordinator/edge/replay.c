@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/log.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/sessions.h"
 
@@ -48,12 +49,36 @@ static int replay_drains(struct edge *e, struct store *store, struct error *erro
     return rc;
 }
 
+static int replay_breakers(struct edge *e, struct store *store, struct error *error)
+{
+    struct store_breaker *list;
+    size_t n = 0;
+    int rc = store_breaker_list(store, &e->scratch, &list, &n, error);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const struct downstream *one = downstreams_name(e->downstreams, list[i].downstream);
+        if (!one) {
+            LOG_WARN("a breaker that was set by hand is left out: there is no such sink",
+                     log_span("downstream", list[i].downstream));
+            continue;
+        }
+        struct sched_event ev = {.type = SCHED_EV_BREAKER};
+        ev.u.breaker.downstream = one->hash;
+        ev.u.breaker.host = one->host;
+        ev.u.breaker.manual = list[i].manual;
+        edge_event(e, &ev);
+    }
+    arena_clear(&e->scratch);
+    return rc;
+}
+
 int replay_store(struct edge *e, struct store *store, struct error *error)
 {
     struct replay r = {.edge = e};
     edge_clock(e);
     uint64_t from_ms = e->now_ms;
     int rc = replay_drains(e, store, error);
+    if (rc == 0)
+        rc = replay_breakers(e, store, error);
     if (rc == 0)
         rc = store_replay(store, replay_job, &r, error);
     if (rc)

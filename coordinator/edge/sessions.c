@@ -33,6 +33,7 @@ static void session_free(struct session *session)
     free(session->assigns);
     free(session->acks.items);
     free(session->revokes.items);
+    free(session->breakers.items);
     free(session);
 }
 
@@ -105,6 +106,11 @@ struct worker *sessions_worker(struct sessions *s, struct span id, bool make)
 struct worker *sessions_worker_next(struct sessions *s, size_t *at)
 {
     return *at < s->n_workers ? s->workers[(*at)++] : NULL;
+}
+
+const struct worker *sessions_worker_of(const struct sessions *s, uint64_t hash)
+{
+    return hash ? map64_get(&s->by_hash, hash) : NULL;
 }
 
 size_t sessions_worker_count(const struct sessions *s)

@@ -43,6 +43,7 @@ struct worker {
     /* as the coordinator counted */
     uint64_t attempts[EDGE_OUTCOMES];
     uint64_t rows_stored;
+    uint64_t landing_bytes[SINKS_MAX]; /* as the last heartbeat said: rows that wait for a sink */
 };
 
 struct assign {
@@ -58,6 +59,17 @@ struct verdict {
     struct token token;
     uint32_t code;
     const char *reason; /* static, or NULL */
+};
+
+/* What a session is to be told about a downstream. */
+struct told {
+    uint64_t downstream;
+    enum wire_breaker_state state;
+};
+
+struct tolds {
+    struct told *items;
+    size_t n, cap;
 };
 
 struct verdicts {
@@ -79,6 +91,8 @@ struct session {
     struct assign *assigns;
     size_t n_assigns, cap_assigns;
     struct verdicts acks, revokes;
+    struct tolds breakers;
+    uint64_t sinks_sent;    /* bits by index in the table of sinks */
     struct map64 jobs_sent; /* jobs whose description this session has */
     struct fetch *fetches;  /* assigns that wait for their inputs from the store */
 };
@@ -89,6 +103,8 @@ struct session **sessions_dirty(struct sessions *s);
 struct sessions *sessions_new(struct edge *e) MUST_CHECK;
 void sessions_free(struct sessions *s);
 
+/* The worker that the scheduler knows by that hash. NULL: not known. */
+const struct worker *sessions_worker_of(const struct sessions *s, uint64_t hash);
 /* The worker of that id, made when `make`. NULL: not known, or no memory. */
 struct worker *sessions_worker(struct sessions *s, struct span id, bool make);
 struct worker *sessions_worker_next(struct sessions *s,

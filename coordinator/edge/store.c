@@ -77,6 +77,12 @@ int store_task_input(struct store *s, struct task_id task, struct arena *arena, 
     return s->ops->task_input(s, task, arena, ret, e);
 }
 
+int store_task_get(struct store *s, struct task_id task, struct arena *arena,
+                   struct store_pending *ret, struct error *e)
+{
+    return s->ops->task_get(s, task, arena, ret, e);
+}
+
 int store_job_get(struct store *s, uint64_t job, struct arena *arena, struct store_job *ret,
                   struct error *e)
 {
@@ -149,6 +155,18 @@ int store_drain_list(struct store *s, struct arena *arena, struct span **ret, si
                      struct error *e)
 {
     return s->ops->drain_list(s, arena, ret, ret_n, e);
+}
+
+int store_breaker_set(struct store *s, struct span downstream, enum sched_manual manual,
+                      struct error *e)
+{
+    return s->ops->breaker_set(s, downstream, manual, e);
+}
+
+int store_breaker_list(struct store *s, struct arena *arena, struct store_breaker **ret,
+                       size_t *ret_n, struct error *e)
+{
+    return s->ops->breaker_list(s, arena, ret, ret_n, e);
 }
 
 int store_expire(struct store *s, int64_t now_ms, bool *ret_more, struct error *e)

@@ -123,7 +123,7 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
 void store_close(struct store *s);
 
 /* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry
- * and discard, drain, expire) is called between begin and commit; what reads, anywhere. A failed
+ * and discard, drain, breaker, expire) is called between begin and commit; what reads, anywhere. A failed
  * operation inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or
  * NOMEM: the whole transaction may be gone, then each operation up to and with the commit fails
  * with that code. After a failed commit there is no transaction. STORE: end the process. */
@@ -161,6 +161,15 @@ int store_task_complete(struct store *s, const struct store_complete *in, struct
 /* The packed inputs of a pending task. NOT_FOUND. */
 int store_task_input(struct store *s, struct task_id task, struct arena *arena, struct span *ret,
                      struct error *e) MUST_CHECK;
+
+/* What is kept of a pending task beside its input. NOT_FOUND. */
+struct store_pending {
+    uint64_t job, key;
+    uint32_t attempt, kills;
+    struct span error; /* of the last attempt; empty: none failed */
+};
+int store_task_get(struct store *s, struct task_id task, struct arena *arena,
+                   struct store_pending *ret, struct error *e) MUST_CHECK;
 
 /* Reading. Lists are paged: pass the last id seen (0 first), at most `max`. */
 int store_job_get(struct store *s, uint64_t job, struct arena *arena, struct store_job *ret,
@@ -219,6 +228,16 @@ int store_dead_discard(struct store *s, uint64_t job, uint64_t task, uint64_t *r
 int store_drain_set(struct store *s, struct span worker, bool on, struct error *e) MUST_CHECK;
 int store_drain_list(struct store *s, struct arena *arena, struct span **ret, size_t *ret_n,
                      struct error *e) MUST_CHECK;
+
+/* What an administrator said about a downstream survives restarts; SCHED_MANUAL_NONE forgets it. */
+struct store_breaker {
+    struct span downstream;
+    enum sched_manual manual;
+};
+int store_breaker_set(struct store *s, struct span downstream, enum sched_manual manual,
+                      struct error *e) MUST_CHECK;
+int store_breaker_list(struct store *s, struct arena *arena, struct store_breaker **ret,
+                       size_t *ret_n, struct error *e) MUST_CHECK; /* in order of the names */
 
 /* Deletes a bounded amount of what has expired or was removed; *ret_more when there is more to do.
  * */

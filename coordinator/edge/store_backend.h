@@ -29,6 +29,8 @@ struct store_ops {
                          struct store_complete_ret *ret, struct error *e);
     int (*task_input)(struct store *s, struct task_id task, struct arena *arena, struct span *ret,
                       struct error *e);
+    int (*task_get)(struct store *s, struct task_id task, struct arena *arena,
+                    struct store_pending *ret, struct error *e);
     int (*job_get)(struct store *s, uint64_t job, struct arena *arena, struct store_job *ret,
                    struct error *e);
     int (*job_find)(struct store *s, struct span name, uint64_t *ret, struct error *e);
@@ -51,6 +53,10 @@ struct store_ops {
     int (*drain_set)(struct store *s, struct span worker, bool on, struct error *e);
     int (*drain_list)(struct store *s, struct arena *arena, struct span **ret, size_t *ret_n,
                       struct error *e);
+    int (*breaker_set)(struct store *s, struct span downstream, enum sched_manual manual,
+                       struct error *e);
+    int (*breaker_list)(struct store *s, struct arena *arena, struct store_breaker **ret,
+                        size_t *ret_n, struct error *e);
     int (*expire)(struct store *s, int64_t now_ms, bool *ret_more, struct error *e);
     int (*sizes)(struct store *s, struct store_sizes *ret, struct error *e);
 };

@@ -222,6 +222,23 @@ static int sqlite_drain_set(struct store *base, struct span worker, bool on, str
     return rc == SQLITE_DONE ? 0 : store_sqlite_error(s, rc, "drain", e);
 }
 
+static int sqlite_breaker_set(struct store *base, struct span downstream, enum sched_manual manual,
+                              struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    int code = store_sqlite_enter(s, true, e);
+    if (code)
+        return code;
+    SQ(put, s, BREAKER_PUT);
+    SQ(delete, s, BREAKER_DELETE);
+    struct sq *q = manual == SCHED_MANUAL_NONE ? &delete : &put;
+    sq_text(q, downstream);
+    if (q == &put)
+        sq_u64(q, (uint64_t)manual);
+    int rc = sq_step(q);
+    return rc == SQLITE_DONE ? 0 : store_sqlite_error(s, rc, "breaker", e);
+}
+
 /* ---- open and close ---- */
 
 static void sqlite_close(struct store *base)
@@ -254,6 +271,7 @@ static const struct store_ops ops = {
     .job_remove = store_sqlite_job_remove,
     .task_complete = store_sqlite_task_complete,
     .task_input = store_sqlite_read_task_input,
+    .task_get = store_sqlite_read_task_get,
     .job_get = store_sqlite_read_job_get,
     .job_find = store_sqlite_read_job_find,
     .job_list = store_sqlite_read_job_list,
@@ -267,6 +285,8 @@ static const struct store_ops ops = {
     .dead_discard = store_sqlite_task_dead_discard,
     .drain_set = sqlite_drain_set,
     .drain_list = store_sqlite_read_drain_list,
+    .breaker_set = sqlite_breaker_set,
+    .breaker_list = store_sqlite_read_breaker_list,
     .expire = store_sqlite_expire,
     .sizes = store_sqlite_read_sizes,
 };

@@ -185,6 +185,10 @@ int store_sqlite_read_dead_list(struct store *s, uint64_t job, uint64_t task, ui
                                 size_t *ret_n, struct error *e);
 int store_sqlite_read_drain_list(struct store *s, struct arena *arena, struct span **ret,
                                  size_t *ret_n, struct error *e);
+int store_sqlite_read_task_get(struct store *s, struct task_id task, struct arena *arena,
+                               struct store_pending *ret, struct error *e);
+int store_sqlite_read_breaker_list(struct store *s, struct arena *arena, struct store_breaker **ret,
+                                   size_t *ret_n, struct error *e);
 int store_sqlite_read_sizes(struct store *s, struct store_sizes *ret, struct error *e);
 
 /* Deletes at most `max` pending tasks of an ended job and counts them off. */

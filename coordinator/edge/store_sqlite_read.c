@@ -47,6 +47,31 @@ int store_sqlite_read_task_input(struct store *base, struct task_id task, struct
     return 0;
 }
 
+int store_sqlite_read_task_get(struct store *base, struct task_id task, struct arena *arena,
+                               struct store_pending *ret, struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    int code = store_sqlite_enter(s, false, e);
+    if (code)
+        return code;
+    SQ(q, s, TASK_GET);
+    sq_u64(&q, task.v);
+    int rc = sq_step(&q);
+    if (rc == SQLITE_DONE)
+        return error_set(e, ERR_NOT_FOUND, "no pending task %llu", (unsigned long long)task.v);
+    struct store_pending got = {0};
+    if (rc == SQLITE_ROW) {
+        got.job = sq_get_u64(&q);
+        got.key = sq_get_u64(&q);
+        got.attempt = sq_get_u32(&q);
+        got.kills = sq_get_u32(&q);
+    }
+    if (rc != SQLITE_ROW || !store_sqlite_sql_get(&q, arena, &got.error))
+        return failed(s, rc, "read a task", e);
+    *ret = got;
+    return 0;
+}
+
 /* ---- jobs ---- */
 
 static bool read_job(struct sq *q, struct arena *arena, struct store_job *ret)
@@ -328,7 +353,7 @@ int store_sqlite_read_rejects(struct store *base, uint64_t job, uint64_t cursor,
     return read_rows(base, SQ_REJECT_LIST, job, cursor, max_bytes, arena, ret, ret_n, e);
 }
 
-/* ---- dead letters, drains, sizes ---- */
+/* ---- dead letters, drains, breakers, sizes ---- */
 
 static bool read_dead(struct sq *q, struct arena *arena, struct store_dead *ret)
 {
@@ -395,6 +420,30 @@ int store_sqlite_read_drain_list(struct store *base, struct arena *arena, struct
     if (rc != SQLITE_DONE)
         return failed(s, rc, "list drains", e);
     *ret = workers;
+    *ret_n = n;
+    return 0;
+}
+
+int store_sqlite_read_breaker_list(struct store *base, struct arena *arena,
+                                   struct store_breaker **ret, size_t *ret_n, struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    int code = store_sqlite_enter(s, false, e);
+    if (code)
+        return code;
+    SQ(q, s, BREAKER_LIST);
+    struct store_breaker *list = NULL;
+    size_t n = 0, cap = 0;
+    int rc;
+    while ((rc = sq_step(&q)) == SQLITE_ROW) {
+        list = grow(arena, list, n, &cap, sizeof *list);
+        if (!list || !store_sqlite_sql_get(&q, arena, &list[n].downstream))
+            return store_sqlite_no_memory(e);
+        list[n++].manual = (enum sched_manual)sq_get_i64(&q);
+    }
+    if (rc != SQLITE_DONE)
+        return failed(s, rc, "list breakers", e);
+    *ret = list;
     *ret_n = n;
     return 0;
 }

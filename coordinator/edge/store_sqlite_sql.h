@@ -73,6 +73,7 @@
     X(TASK_ATTEMPT, "UPDATE task SET attempt=?3,kills=?4,after_ms=?5,"                             \
                     "error=CASE WHEN length(?6)>0 THEN ?6 ELSE error END WHERE id=?1 AND job=?2")  \
     X(TASK_INPUT, "SELECT input FROM task WHERE id=?")                                             \
+    X(TASK_GET, "SELECT job,key,attempt,kills,error FROM task WHERE id=?")                         \
     X(TASK_LIST, "SELECT id,key,attempt,kills,after_ms,length(input) FROM task "                   \
                  "WHERE job=? AND id>? ORDER BY id LIMIT ?")                                       \
     X(SEEN_INSERT, "INSERT OR IGNORE INTO seen(job,hash) VALUES(?,?)")                             \
@@ -106,6 +107,9 @@
                    "(SELECT task FROM dead WHERE job=? LIMIT ?)")                                  \
     X(DRAIN_ADD, "INSERT OR IGNORE INTO drain(worker) VALUES(?)")                                  \
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
+    X(BREAKER_PUT, "INSERT OR REPLACE INTO breaker(downstream,manual) VALUES(?,?)")               \
+    X(BREAKER_DELETE, "DELETE FROM breaker WHERE downstream=?")                                    \
+    X(BREAKER_LIST, "SELECT downstream,manual FROM breaker ORDER BY downstream")                   \
     X(DRAIN_LIST, "SELECT worker FROM drain ORDER BY worker")                                      \
     X(DEAD_COUNT, "SELECT count(*) FROM (SELECT 1 FROM dead LIMIT 100000)")                        \
     X(UNUSED, "SELECT freelist_count,page_size FROM pragma_freelist_count,pragma_page_size")

@@ -1,7 +1,8 @@
 /*
  * verbs.h: the verbs of docs/PROTOCOL.md, each a small function; see front_verb.start. They are in
- * verbs_submit.c (jobs in), verbs_read.c (jobs, results and letters out), verbs_change.c (cancel,
- * retry, ...), verbs_fleet.c (workers, status, keys, configuration).
+ * verbs_submit.c (jobs in), verbs_job.c (the job map), verbs_read.c (jobs, results and letters out), verbs_change.c (cancel,
+ * retry, ...), verbs_fleet.c (workers, status, keys, configuration), verbs_breaker.c (breakers and
+ * sinks), verbs_explain.c (why something does not run).
  *
  * Thread rule: the loop thread.
  */
@@ -20,6 +21,15 @@ int verbs_key_ls(struct call *c, struct error *error) MUST_CHECK;
 int verbs_key_authorize(struct call *c, struct error *error) MUST_CHECK;
 int verbs_key_revoke(struct call *c, struct error *error) MUST_CHECK;
 int verbs_config_show(struct call *c, struct error *error) MUST_CHECK;
+
+int verbs_breaker_ls(struct call *c, struct error *error) MUST_CHECK;
+int verbs_breaker_trip(struct call *c, struct error *error) MUST_CHECK;
+int verbs_breaker_pin(struct call *c, struct error *error) MUST_CHECK;
+int verbs_breaker_reset(struct call *c, struct error *error) MUST_CHECK;
+int verbs_sink_ls(struct call *c, struct error *error) MUST_CHECK;
+int verbs_sink_check(struct call *c, struct error *error) MUST_CHECK;
+int verbs_job_explain(struct call *c, struct error *error) MUST_CHECK;
+int verbs_task_explain(struct call *c, struct error *error) MUST_CHECK;
 
 int verbs_job_submit(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_input(struct call *c, struct error *error) MUST_CHECK;
@@ -41,6 +51,12 @@ int verbs_job_rm(struct call *c, struct error *error) MUST_CHECK;
 int verbs_dead_retry(struct call *c, struct error *error) MUST_CHECK;
 int verbs_dead_discard(struct call *c, struct error *error) MUST_CHECK;
 
+/* A Unix time in milliseconds as text; 0: nil. */
+void verbs_time(struct buf *out, const char *key, int64_t unix_ms);
+/* The map of a breaker, and those that are to be seen in `status`, at most max. */
+struct downstreams_entry;
+void verbs_pack_breaker(const struct edge *e, struct buf *out, const struct downstreams_entry *b);
+void verbs_pack_breakers(const struct edge *e, struct buf *out, size_t max);
 /* The job map of call->jobs[i], into the answer. */
 void verbs_pack_job(struct call *c, struct buf *out, size_t i);
 /* On the store's thread: reads call->args.job and its statistics into call->jobs[0]. */

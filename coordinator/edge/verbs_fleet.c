@@ -1,39 +1,14 @@
 /* verbs_fleet.c: the coordinator itself, its workers, keys and configuration. */
 #include "verbs.h"
 
+#include <stdio.h>
+
 #include "common/config.h"
-#include "common/pack.h"
 #include "common/wire.h"
+#include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/sessions.h"
-
-static void pack_number(struct buf *out, const char *key, uint64_t v)
-{
-    pack_cstr(out, key);
-    pack_u64(out, v);
-}
-
-static void pack_real(struct buf *out, const char *key, double v)
-{
-    pack_cstr(out, key);
-    pack_f64(out, v);
-}
-
-/* Negative: not known. */
-static void pack_known(struct buf *out, const char *key, double v)
-{
-    pack_cstr(out, key);
-    if (v < 0)
-        pack_nil(out);
-    else
-        pack_f64(out, v);
-}
-
-static void pack_text(struct buf *out, const char *key, const char *v)
-{
-    pack_cstr(out, key);
-    pack_cstr(out, v);
-}
+#include "coordinator/edge/verbs_pack.h"
 
 static double seconds_since(const struct edge *e, uint64_t ms)
 {
@@ -46,11 +21,11 @@ int verbs_server_info(struct call *c, struct error *error)
     struct buf *out = front_reply(c);
     (void)error;
     pack_map(out, 6);
-    pack_text(out, "version", DROVER_VERSION);
-    pack_number(out, "protocol", WIRE_VERSION);
-    pack_number(out, "epoch", e->epoch);
-    pack_real(out, "uptime_s", seconds_since(e, e->started_ms));
-    pack_text(out, "role", keys_role_name(c->role));
+    verbs_text(out, "version", DROVER_VERSION);
+    verbs_number(out, "protocol", WIRE_VERSION);
+    verbs_number(out, "epoch", e->epoch);
+    verbs_real(out, "uptime_s", seconds_since(e, e->started_ms));
+    verbs_text(out, "role", keys_role_name(c->role));
     pack_cstr(out, "name");
     pack_str(out, c->client);
     front_send(c);
@@ -80,13 +55,34 @@ static struct fleet count_fleet(const struct edge *e)
     return f;
 }
 
-enum { PROBLEMS_MAX = 4 };
+enum { PROBLEMS_MAX = 5, STATUS_BREAKERS_MAX = 20 };
+
+/* Open breakers, and the tasks that they hold. */
+static void describe_breakers(const struct edge *e, char *ret, size_t size)
+{
+    struct downstreams_entry b;
+    uint64_t sinks = 0, hosts = 0, held = 0;
+    for (struct downstreams_walk walk = {0}; downstreams_next(e->downstreams, &walk, &b);) {
+        if (b.view.state == SCHED_BREAKER_CLOSED)
+            continue;
+        sinks += !b.view.host;
+        hosts += b.view.host;
+        held += b.view.held;
+    }
+    ret[0] = 0;
+    if (sinks + hosts)
+        snprintf(ret, size, "breakers are open (%llu of sinks, %llu of hosts): %llu tasks are held",
+                 (unsigned long long)sinks, (unsigned long long)hosts, (unsigned long long)held);
+}
 
 static size_t find_problems(const struct edge *e, const struct sched_stats *stats,
-                            const struct fleet *fleet, const char *ret[PROBLEMS_MAX])
+                            const struct fleet *fleet, const char *breakers,
+                            const char *ret[PROBLEMS_MAX])
 {
     size_t n = 0;
     struct error error = {0};
+    if (breakers[0])
+        ret[n++] = breakers;
     if (stats->recovering)
         ret[n++] = "recovering: waiting for workers to say what they hold";
     if (e->store_full || e->sizes.refusing)
@@ -102,40 +98,44 @@ int verbs_status(struct call *c, struct error *error)
 {
     const struct edge *e = c->edge;
     const char *problems[PROBLEMS_MAX];
+    char breakers[160];
     struct sched_stats stats;
     struct fleet f = count_fleet(e);
     (void)error;
     sched_stats(e->sched, e->now_ms, &stats);
-    size_t n_problems = find_problems(e, &stats, &f, problems);
+    describe_breakers(e, breakers, sizeof(breakers));
+    size_t n_problems = find_problems(e, &stats, &f, breakers, problems);
     struct buf *out = front_reply(c);
-    pack_map(out, 13);
-    pack_text(out, "version", DROVER_VERSION);
-    pack_real(out, "uptime_s", seconds_since(e, e->started_ms));
+    pack_map(out, 14);
+    verbs_text(out, "version", DROVER_VERSION);
+    verbs_real(out, "uptime_s", seconds_since(e, e->started_ms));
     pack_cstr(out, "healthy");
     pack_bool(out, n_problems == 0);
     pack_cstr(out, "workers");
     pack_map(out, 3);
-    pack_number(out, "ready", f.ready);
-    pack_number(out, "draining", f.draining);
-    pack_number(out, "lost", f.lost);
+    verbs_number(out, "ready", f.ready);
+    verbs_number(out, "draining", f.draining);
+    verbs_number(out, "lost", f.lost);
     pack_cstr(out, "slots");
     pack_map(out, 2);
-    pack_number(out, "busy", f.busy);
-    pack_number(out, "total", f.slots);
+    verbs_number(out, "busy", f.busy);
+    verbs_number(out, "total", f.slots);
     pack_cstr(out, "jobs");
     pack_map(out, 1);
-    pack_number(out, "open", jobs_count(e->jobs));
+    verbs_number(out, "open", jobs_count(e->jobs));
     pack_cstr(out, "tasks");
     pack_map(out, 4);
-    pack_number(out, "ready", stats.tasks[SCHED_READY]);
-    pack_number(out, "running", stats.tasks[SCHED_LEASED] + stats.tasks[SCHED_COMMITTING]);
-    pack_number(out, "delayed", stats.tasks[SCHED_DELAYED]);
-    pack_number(out, "dead", e->sizes.dead);
-    pack_real(out, "oldest_ready_s", (double)stats.oldest_ready_age_ms / 1000.0);
-    pack_real(out, "done_per_s", e->done_per_s);
-    pack_real(out, "rows_per_s", e->rows_per_s);
-    pack_known(out, "run_p95_s", histogram_recent_quantile(&e->recent_runs, 0.95));
-    pack_known(out, "eta_s", edge_eta_s(e, &stats));
+    verbs_number(out, "ready", stats.tasks[SCHED_READY]);
+    verbs_number(out, "running", stats.tasks[SCHED_LEASED] + stats.tasks[SCHED_COMMITTING]);
+    verbs_number(out, "delayed", stats.tasks[SCHED_DELAYED]);
+    verbs_number(out, "dead", e->sizes.dead);
+    verbs_real(out, "oldest_ready_s", (double)stats.oldest_ready_age_ms / 1000.0);
+    verbs_real(out, "done_per_s", e->done_per_s);
+    verbs_real(out, "rows_per_s", e->rows_per_s);
+    verbs_known(out, "run_p95_s", histogram_recent_quantile(&e->recent_runs, 0.95));
+    verbs_known(out, "eta_s", edge_eta_s(e, &stats));
+    pack_cstr(out, "breakers");
+    verbs_pack_breakers(e, out, STATUS_BREAKERS_MAX);
     pack_cstr(out, "problems");
     pack_array(out, n_problems);
     for (size_t i = 0; i < n_problems; i++)
@@ -152,22 +152,22 @@ static void pack_worker(const struct edge *e, struct buf *out, const struct work
     if (w->session)
         (void)!sched_session_view(e->sched, (struct session_id){w->session->id}, e->now_ms, &view);
     pack_map(out, 15);
-    pack_text(out, "worker", w->id);
-    pack_text(out, "host", w->host);
-    pack_text(out, "version", w->version);
-    pack_text(out, "state", !w->session ? "lost" : w->draining ? "draining" : "ready");
-    pack_number(out, "slots", w->slots);
-    pack_number(out, "busy", w->busy);
-    pack_number(out, "queued", w->queued);
-    pack_number(out, "leased", view.leased);
-    pack_number(out, "rss_bytes", w->rss_bytes);
-    pack_real(out, "cpu_s", w->cpu_s);
-    pack_number(out, "tasks_done", w->attempts[EDGE_DONE]);
-    pack_number(out, "tasks_failed", w->attempts[EDGE_RETRIED] + w->attempts[EDGE_DEAD]);
-    pack_number(out, "rows", w->rows_stored);
-    pack_real(out, "silent_s",
-              w->session ? (double)view.silent_ms / 1000.0 : seconds_since(e, w->lost_ms));
-    pack_real(out, "connected_s", w->session ? seconds_since(e, w->connected_ms) : 0.0);
+    verbs_text(out, "worker", w->id);
+    verbs_text(out, "host", w->host);
+    verbs_text(out, "version", w->version);
+    verbs_text(out, "state", !w->session ? "lost" : w->draining ? "draining" : "ready");
+    verbs_number(out, "slots", w->slots);
+    verbs_number(out, "busy", w->busy);
+    verbs_number(out, "queued", w->queued);
+    verbs_number(out, "leased", view.leased);
+    verbs_number(out, "rss_bytes", w->rss_bytes);
+    verbs_real(out, "cpu_s", w->cpu_s);
+    verbs_number(out, "tasks_done", w->attempts[EDGE_DONE]);
+    verbs_number(out, "tasks_failed", w->attempts[EDGE_RETRIED] + w->attempts[EDGE_DEAD]);
+    verbs_number(out, "rows", w->rows_stored);
+    verbs_real(out, "silent_s",
+               w->session ? (double)view.silent_ms / 1000.0 : seconds_since(e, w->lost_ms));
+    verbs_real(out, "connected_s", w->session ? seconds_since(e, w->connected_ms) : 0.0);
 }
 
 int verbs_worker_ls(struct call *c, struct error *error)
@@ -272,9 +272,9 @@ static void reply_keys(struct call *c)
     pack_array(out, n);
     for (size_t i = 0; i < n; i++) {
         pack_map(out, 3);
-        pack_text(out, "name", list[i].name);
-        pack_text(out, "role", keys_role_name(list[i].role));
-        pack_text(out, "public", list[i].public_z85);
+        verbs_text(out, "name", list[i].name);
+        verbs_text(out, "role", keys_role_name(list[i].role));
+        verbs_text(out, "public", list[i].public_z85);
     }
     free(list);
     front_send(c);
@@ -343,10 +343,10 @@ int verbs_config_show(struct call *c, struct error *error)
     pack_array(out, n);
     for (size_t i = 0; i < n && config_entry(c->edge->config, i, &entry); i++) {
         pack_map(out, 4);
-        pack_text(out, "key", entry.key);
-        pack_text(out, "value", entry.value);
-        pack_text(out, "origin", entry.origin);
-        pack_text(out, "help", entry.help);
+        verbs_text(out, "key", entry.key);
+        verbs_text(out, "value", entry.value);
+        verbs_text(out, "origin", entry.origin);
+        verbs_text(out, "help", entry.help);
     }
     front_send(c);
     return 0;

@@ -1,127 +1,10 @@
 /* verbs_read.c: jobs, their results, rejects and dead letters, on the way out. */
 #include "verbs.h"
 
-#include "common/clock.h"
-#include "common/pack.h"
 #include "common/unpack.h"
 #include "coordinator/edge/jobs.h"
+#include "coordinator/edge/verbs_pack.h"
 #include "coordinator/edge/waiters.h"
-
-static const char REJECT_PREFIX[] = "reject.";
-
-/* ---- the job map ---- */
-
-static void pack_time(struct buf *out, const char *key, int64_t unix_ms)
-{
-    char text[CLOCK_TEXT_LEN];
-    pack_cstr(out, key);
-    if (unix_ms == 0)
-        return pack_nil(out);
-    clock_rfc3339(unix_ms, text);
-    pack_cstr(out, text);
-}
-
-static void pack_number(struct buf *out, const char *key, uint64_t v)
-{
-    pack_cstr(out, key);
-    pack_u64(out, v);
-}
-
-static void pack_flag(struct buf *out, const char *key, bool v)
-{
-    pack_cstr(out, key);
-    pack_bool(out, v);
-}
-
-static void pack_text(struct buf *out, const char *key, struct span v)
-{
-    pack_cstr(out, key);
-    if (v.p && v.len)
-        pack_str(out, v);
-    else
-        pack_nil(out);
-}
-
-static bool is_reject(const struct store_stat *s)
-{
-    size_t n = sizeof(REJECT_PREFIX) - 1;
-    return s->name.len > n && memcmp(s->name.p, REJECT_PREFIX, n) == 0;
-}
-
-static void pack_stats(struct buf *out, const struct store_stat *stats, size_t n, bool rejects)
-{
-    size_t n_out = 0, skip = rejects ? sizeof(REJECT_PREFIX) - 1 : 0;
-    for (size_t i = 0; i < n; i++)
-        n_out += is_reject(&stats[i]) == rejects;
-    pack_cstr(out, rejects ? "rejects_by_reason" : "stats");
-    pack_map(out, n_out);
-    for (size_t i = 0; i < n; i++) {
-        if (is_reject(&stats[i]) != rejects)
-            continue;
-        pack_str(out, (struct span){stats[i].name.p + skip, stats[i].name.len - skip});
-        pack_i64(out, stats[i].value);
-    }
-}
-
-/* What only the description says: the kinds of the stages, and the sink. */
-static void pack_spec(struct call *c, struct buf *out, const struct store_job *stored)
-{
-    struct job *job = jobs_get(c->edge->jobs, (struct job_id){stored->id});
-    struct spec *parsed = NULL;
-    struct error error = {0};
-    if (!job && jobs_parse(c->edge->jobs, stored->spec, &parsed, &error))
-        parsed = NULL;
-    const struct spec *spec = job ? job->spec : parsed;
-    pack_cstr(out, "kinds");
-    pack_array(out, spec ? spec->n_stages : 0);
-    for (size_t i = 0; spec && i < spec->n_stages; i++)
-        pack_cstr(out, spec->stages[i].engine->name);
-    pack_cstr(out, "sink");
-    pack_cstr(out,
-              spec && spec->n_sinks && spec->sinks[0].kind == SPEC_SINK_STORE ? "store" : NULL);
-    spec_free(parsed);
-}
-
-void verbs_pack_job(struct call *c, struct buf *out, size_t i)
-{
-    static const char *const states[] = {
-        [STORE_JOB_OPEN] = "open",
-        [STORE_JOB_DONE] = "done",
-        [STORE_JOB_FAILED] = "failed",
-        [STORE_JOB_CANCELLED] = "cancelled",
-    };
-    const struct store_job *j = &c->jobs[i];
-    const struct job *open = jobs_get(c->edge->jobs, (struct job_id){j->id});
-    struct sched_job_view view = {0};
-    (void)!sched_job_view(c->edge->sched, (struct job_id){j->id}, &view);
-    pack_map(out, 27);
-    pack_number(out, "job", j->id);
-    pack_text(out, "name", j->name);
-    pack_text(out, "client", j->client);
-    pack_text(out, "state", span_str(states[j->state]));
-    pack_flag(out, "sealed", j->sealed);
-    pack_flag(out, "cancelling", j->cancelling);
-    pack_flag(out, "paused", j->paused);
-    pack_flag(out, "results_expired", j->results_expired);
-    pack_number(out, "priority", j->priority);
-    pack_time(out, "created", j->created_ms);
-    pack_time(out, "ended", j->ended_ms);
-    pack_time(out, "expires", j->expires_ms);
-    pack_number(out, "version", open ? open->version : 0);
-    pack_number(out, "items", j->items);
-    pack_number(out, "duplicates", j->duplicates);
-    pack_number(out, "tasks", j->tasks);
-    pack_number(out, "done", j->tasks_done);
-    pack_number(out, "pending", j->tasks_pending);
-    pack_number(out, "running", view.tasks[SCHED_LEASED] + view.tasks[SCHED_COMMITTING]);
-    pack_number(out, "delayed", view.tasks[SCHED_DELAYED]);
-    pack_number(out, "dead", j->dead);
-    pack_number(out, "rows", j->rows);
-    pack_number(out, "rejects", j->rejects);
-    pack_stats(out, c->stats[i], c->n_stats[i], false);
-    pack_stats(out, c->stats[i], c->n_stats[i], true);
-    pack_spec(c, out, j);
-}
 
 /* ---- reading jobs ---- */
 
@@ -294,9 +177,9 @@ static uint64_t page_cursor(const struct call *c)
 static void pack_page_end(const struct call *c, struct buf *out)
 {
     static const char *const states[] = {"", "open", "done", "failed", "cancelled"};
-    pack_number(out, "cursor", page_cursor(c));
-    pack_flag(out, "end", page_is_end(c));
-    pack_text(out, "state", span_str(states[c->job.state]));
+    verbs_number(out, "cursor", page_cursor(c));
+    verbs_flag(out, "end", page_is_end(c));
+    verbs_span(out, "state", span_str(states[c->job.state]));
 }
 
 static void results_done(struct store_request *r, void *user)
@@ -394,12 +277,12 @@ static int dead_run(struct store *s, struct store_request *r)
 static void pack_dead(struct buf *out, const struct store_dead *d)
 {
     pack_map(out, 7);
-    pack_number(out, "task", d->task);
-    pack_number(out, "job", d->job);
-    pack_number(out, "attempts", d->attempt);
-    pack_number(out, "kills", d->kills);
-    pack_text(out, "error", d->error);
-    pack_time(out, "at", d->at_ms);
+    verbs_number(out, "task", d->task);
+    verbs_number(out, "job", d->job);
+    verbs_number(out, "attempts", d->attempt);
+    verbs_number(out, "kills", d->kills);
+    verbs_span(out, "error", d->error);
+    verbs_time(out, "at", d->at_ms);
     pack_cstr(out, "input");
     if (d->input.len)
         buf_append(out, d->input.p, d->input.len); /* msgpack already */

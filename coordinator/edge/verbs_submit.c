@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/unpack.h"
+#include "coordinator/edge/asks.h"
 #include "coordinator/edge/jobs.h"
 
 /* ---- job.submit ---- */
@@ -32,6 +33,26 @@ static int submit_run(struct store *s, struct store_request *r)
     return rc;
 }
 
+/* Sinks that could not be asked whether the job fits. */
+static void pack_warnings(const struct call *c, struct buf *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_asks; i++)
+        n += c->asks[i].request.rc != 0;
+    pack_cstr(out, "warnings");
+    pack_array(out, n);
+    for (size_t i = 0; i < c->n_asks; i++) {
+        const struct ask *a = &c->asks[i];
+        struct error text;
+        if (a->request.rc == 0)
+            continue;
+        error_set(&text, ERR_OK, "sinks[%zu]: %s could not be asked whether the job fits: %.350s",
+                  a->index, c->edge->sinks->entries[a->request.sink].downstream,
+                  a->request.error.detail);
+        pack_cstr(out, text.detail);
+    }
+}
+
 static void submit_done(struct store_request *r, void *user)
 {
     struct call *c = (struct call *)r;
@@ -48,7 +69,8 @@ static void submit_done(struct store_request *r, void *user)
             return front_fail(c, rc, r->error.detail);
     }
     struct buf *out = front_reply(c);
-    pack_map(out, 4);
+    pack_map(out, 5);
+    pack_warnings(c, out);
     pack_cstr(out, "job");
     pack_u64(out, c->args.job);
     pack_cstr(out, "existing");
@@ -60,6 +82,28 @@ static void submit_done(struct store_request *r, void *user)
     front_send(c);
 }
 
+/* What does not fit is refused. A sink that cannot be asked refuses nothing: while it fails, the
+ * job's tasks are held, and what does not fit fails them with the sink's words afterwards. */
+static void submit_asked(struct call *c)
+{
+    for (size_t i = 0; i < c->n_asks; i++) {
+        const struct ask *a = &c->asks[i];
+        struct error why;
+        if (a->request.rc == ERR_INVALID_SPEC) {
+            error_set(&why, ERR_INVALID_SPEC, "sinks[%zu].%.450s", a->index,
+                      a->request.error.detail);
+            return front_fail(c, ERR_INVALID_SPEC, why.detail);
+        }
+        if (a->request.rc)
+            LOG_WARN("a sink could not be asked whether a job fits",
+                     log_str("sink", c->edge->sinks->entries[a->request.sink].downstream),
+                     log_str("name", c->spec->name), log_err(&a->request.error));
+    }
+    if (c->edge->stopping)
+        return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
+    front_store(c, true, submit_run, submit_done);
+}
+
 int verbs_job_submit(struct call *c, struct error *error)
 {
     int rc = front_need(c->args.spec.p, "spec", error);
@@ -67,10 +111,9 @@ int verbs_job_submit(struct call *c, struct error *error)
         rc = edge_admit(c->edge, error);
     if (rc == 0)
         rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
-    if (rc)
-        return rc;
-    front_store(c, true, submit_run, submit_done);
-    return 0;
+    if (rc == 0)
+        rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    return rc ? rc : asks_fits(c, submit_asked, error);
 }
 
 /* ---- job.input ---- */

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 
-from drover import Client, scrape
+from drover import Client, Postgres, Redis, Store, scrape
 
 FIELDS = {
     "url": "@url",
@@ -22,6 +22,11 @@ FIELDS = {
     "sample": {"any": [{"css": "pre"}, {"css": ".table table, .informaltable table"}], "max": 300,
                "default": None},
 }
+
+# With --servers the pages land in PostgreSQL and Redis too, each once. The administrator gave these
+# sinks their names, [sink.main] and [sink.cache].
+SINKS = [Store(), Postgres("pages", name="main"),
+         Redis("pages", name="cache", mode="hash", key="url")]
 
 
 def kill_half_way(job_id, pid, pages):
@@ -38,12 +43,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("start")
     parser.add_argument("--kill", type=int, metavar="PID")
+    parser.add_argument("--servers", action="store_true", help="land the rows in PostgreSQL and Redis too")
     parser.add_argument("--kill-after", type=int, default=500, metavar="PAGES")
     options = parser.parse_args()
 
     with Client() as fleet:
         begin = time.monotonic()
-        job = fleet.submit(scrape([options.start], extract=FIELDS, follow=True))
+        job = fleet.submit(scrape([options.start], extract=FIELDS, follow=True),
+                           sink=SINKS if options.servers else "store")
         print(f"submitted as job {job.id}; it is on disk now")
         killer = None
         if options.kill:

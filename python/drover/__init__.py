@@ -21,6 +21,7 @@ from .errors import (
     JobExpired,
     JobFailed,
     NotFound,
+    NotReadable,
     PayloadTooLarge,
     ProtocolMismatch,
     QueueFull,
@@ -29,13 +30,15 @@ from .errors import (
     WaitTimeout,
     WrongState,
 )
+from .sinks import File, Postgres, Redis, Store
 from .spec import Pipeline, Retry, noop, scrape
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient", "AsyncJob", "AuthError", "Client", "DeadLetter", "DroverError", "DuplicateJob",
-    "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed", "JobStatus",
-    "NotFound", "PayloadTooLarge", "Pipeline", "ProtocolMismatch", "QueueFull", "Reject",
-    "ResultExpired", "Retry", "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape",
+    "File", "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed",
+    "JobStatus", "NotFound", "NotReadable", "PayloadTooLarge", "Pipeline", "Postgres",
+    "ProtocolMismatch", "QueueFull", "Redis", "Reject", "ResultExpired", "Retry", "Store",
+    "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape",
 ]

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from ._batch import BOOL, DATE, INT64, TIMESTAMP, decode_columns
+from ._batch import BOOL, DATE, INT64, TIMESTAMP, Row, decode_columns
 
 _DTYPES = {BOOL: "boolean", INT64: "Int64"}
 
 
-def to_frame(wires: List[bytes]) -> Any:
-    """One DataFrame from batches in wire form. Integers and booleans keep their NULLs (Int64,
-    boolean); times become datetime64 in UTC; decimals stay exact (object)."""
+def rows_to_frame(rows: List[Row]) -> Any:
+    """One DataFrame from rows of another server, with the types that its library gave them."""
+    return _pandas().DataFrame(rows)
+
+
+def _pandas() -> Any:
     try:
         import pandas
     except ImportError:
         raise ImportError("to_pandas() needs pandas: install python3-pandas or `pip install pandas`"
                           ) from None
+    return pandas
+
+
+def to_frame(wires: List[bytes]) -> Any:
+    """One DataFrame from batches in wire form. Integers and booleans keep their NULLs (Int64,
+    boolean); times become datetime64 in UTC; decimals stay exact (object)."""
+    pandas = _pandas()
     values: Dict[str, List[Any]] = {}
     types: Dict[str, int] = {}
     for wire in wires:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
@@ -10,7 +11,10 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from ._batch import Row, decode_rows
 from ._protocol import Operation, Request
 from .errors import InvalidArgument, JobCancelled, JobExpired, JobFailed
-from .spec import Pipeline, Retry, sinks_json
+from .sinks import Sink, SinkArgument, sink_from, sinks_json
+from .spec import Pipeline, Retry
+
+log = logging.getLogger("drover")
 
 CHUNK_ITEMS = 10_000
 """Inputs in one message at most."""
@@ -24,6 +28,9 @@ POLL_S = 2.0
 RESULT_BYTES = 1 << 20
 """Bytes of rows in one answer."""
 
+SUBMIT_WAIT_S = 6.0
+"""The coordinator asks a job's sinks whether it fits: a sink that hangs costs it so long at most."""
+
 JobRef = Union[int, str]
 
 
@@ -33,7 +40,9 @@ class JobStatus:
 
     ``state``: open, done, failed (ended with dead letters) or cancelled. ``items``: inputs accepted;
     ``duplicates``: inputs dropped because they were seen before. ``tasks`` are all so far, of which
-    ``done``, ``dead``, and ``pending`` (``running`` and ``delayed`` are parts of it). ``rows`` and
+    ``done``, ``dead``, and ``pending`` (``running``, ``delayed`` and ``held`` are parts of it). ``held``
+    tasks wait for the ``breaker`` of a sink or host that fails; explain() says more. ``sink`` tells in
+    words where the rows are, ``sinks`` as objects; ``uid`` names the job in sinks. ``rows`` and
     ``rejects`` count what was written; ``stats`` has the engine's counts, such as ``pages``, and
     ``fill.FIELD``, the rows in which the field had a value.
     """
@@ -55,6 +64,11 @@ class JobStatus:
     created: Optional[str]
     ended: Optional[str]
     expires: Optional[str]
+    held: int = 0
+    breaker: Optional[str] = None
+    uid: str = ""
+    sink: Optional[str] = None
+    sinks: List[Sink] = field(default_factory=list)
     stats: Dict[str, int] = field(default_factory=dict)
     rejects_by_reason: Dict[str, int] = field(default_factory=dict)
     raw: Dict[str, Any] = field(default_factory=dict, repr=False)
@@ -95,6 +109,8 @@ def status_from(value: Mapping[str, Any]) -> JobStatus:
         running=number("running"), delayed=number("delayed"), dead=number("dead"),
         rows=number("rows"), rejects=number("rejects"), created=value.get("created"),
         ended=value.get("ended"), expires=value.get("expires"),
+        held=number("held"), breaker=value.get("breaker"), uid=str(value.get("uid") or ""),
+        sink=value.get("sink"), sinks=[sink_from(one) for one in value.get("sinks") or []],
         stats=dict(value.get("stats") or {}),
         rejects_by_reason=dict(value.get("rejects_by_reason") or {}), raw=dict(value))
 
@@ -131,8 +147,8 @@ class Submission:
 
 
 def prepare(
-    job: Pipeline, *, sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]],
-    table: Optional[str], name: Optional[str], priority: Optional[int], retry: Optional[Retry],
+    job: Pipeline, *, sink: SinkArgument, place: Mapping[str, Any], name: Optional[str],
+    priority: Optional[int], retry: Optional[Retry],
     idempotency_key: Optional[str], result_ttl: Optional[float], run_timeout: Optional[float],
     task_items: Optional[int],
 ) -> Submission:
@@ -140,7 +156,7 @@ def prepare(
     if not isinstance(job, Pipeline):
         raise InvalidArgument(f"submit() takes what scrape() returns, not {type(job).__name__}")
     spec = job.to_json()
-    spec["sinks"] = sinks_json(sink, table=table)
+    spec["sinks"] = sinks_json(sink, **place)
     optional = {
         "name": name, "priority": priority, "retry": retry.to_json() if retry else None,
         "result_ttl_s": result_ttl, "run_timeout_s": run_timeout, "task_items": task_items,
@@ -173,8 +189,11 @@ def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
 
 def submit(submission: Submission) -> Operation[int]:
     """Sends a job and its input, or what is missing of it; returns the job's id."""
-    opened = yield Request("job.submit", {"spec": submission.spec, "idem": submission.idem})
+    opened = yield Request("job.submit", {"spec": submission.spec, "idem": submission.idem},
+                           SUBMIT_WAIT_S)
     job = int(opened["job"])
+    for warning in opened.get("warnings") or []:
+        log.warning("job %d: %s", job, warning)
     if opened.get("sealed"):
         return job
     present = int(opened.get("chunks") or 0)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from types import TracebackType
 from typing import (
-    Any, AsyncIterator, Dict, List, Literal, Mapping, Optional, Type, TypeVar, Union, overload,
+    Any, AsyncIterator, Awaitable, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Type,
+    TypeVar, Union, overload,
 )
 
 import zmq
 import zmq.asyncio
 
 from . import _operations as ops
+from . import _places as places
 from ._batch import Row
 from ._config import Target, find_target
-from ._frames import to_frame
+from ._frames import rows_to_frame, to_frame
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._progress import Progress
 from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
 from ._socket import connect, failure
 from .errors import AuthError, DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .sinks import Sink, SinkArgument
 from .spec import Pipeline, Retry
 
 __all__ = ["AsyncClient", "AsyncJob"]
@@ -34,7 +38,8 @@ class AsyncClient:
 
     def __init__(self, url: Optional[str] = None, *, key_file: Optional[str] = None,
                  server_key_file: Optional[str] = None, timeout: float = TIMEOUT_S,
-                 queue_timeout: float = 60.0) -> None:
+                 queue_timeout: float = 60.0, sinks: Optional[Mapping[str, str]] = None) -> None:
+        self._sinks: Dict[str, str] = dict(sinks or {})
         self._target: Target = find_target(url, key_file, server_key_file)
         self._timeout = timeout
         self._queue_timeout = queue_timeout
@@ -146,16 +151,20 @@ class AsyncClient:
             result: T = end.value
             return result
 
-    async def submit(self, job: Pipeline, *,
-                     sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]] = "store",
-                     table: Optional[str] = None, name: Optional[str] = None,
+    async def submit(self, job: Pipeline, *, sink: SinkArgument = "store",
+                     table: Optional[str] = None, prefix: Optional[str] = None,
+                     directory: Optional[str] = None, mode: Optional[str] = None,
+                     key: Union[str, Sequence[str], None] = None,
+                     merge: Optional[Mapping[str, str]] = None, name: Optional[str] = None,
                      priority: Optional[int] = None, retry: Optional[Retry] = None,
                      idempotency_key: Optional[str] = None, result_ttl: Optional[float] = None,
                      run_timeout: Optional[float] = None,
                      task_items: Optional[int] = None) -> "AsyncJob":
         """As Client.submit."""
         submission = ops.prepare(
-            job, sink=sink, table=table, name=name, priority=priority, retry=retry,
+            job, sink=sink, name=name, priority=priority, retry=retry,
+            place={"table": table, "prefix": prefix, "directory": directory, "mode": mode, "key": key,
+                   "merge": merge},
             idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
             task_items=task_items)
         return AsyncJob(self, await self.run(ops.submit(submission)))
@@ -179,10 +188,29 @@ class AsyncClient:
         value: List[Dict[str, Any]] = (await self.run(ops.simple("worker.ls")))["workers"]
         return value
 
+    async def breakers(self) -> List[Dict[str, Any]]:
+        """As Client.breakers."""
+        value: List[Dict[str, Any]] = (await self.run(ops.simple("breaker.ls")))["breakers"]
+        return value
+
     async def info(self) -> Dict[str, Any]:
         """As Client.info."""
         value: Dict[str, Any] = await self.run(ops.simple("server.info"))
         return value
+
+
+def _some(rows: Iterator[Row]) -> List[Row]:
+    return list(itertools.islice(rows, places.PAGE_ROWS))
+
+
+def _all(rows: Iterator[Row]) -> List[Row]:
+    return list(rows)
+
+
+def _close(rows: Iterator[Row]) -> None:
+    close = getattr(rows, "close", None)
+    if close is not None:
+        close()
 
 
 class AsyncJob:
@@ -198,6 +226,27 @@ class AsyncJob:
     async def status(self) -> JobStatus:
         """The job as it is now."""
         return await self._client.run(ops.status(self.id))
+
+    @property
+    def sink(self) -> Awaitable[Optional[str]]:
+        """As Job.sink: ``await job.sink``."""
+        async def ask() -> Optional[str]:
+            return (await self.status()).sink
+
+        return ask()
+
+    @property
+    def sinks(self) -> Awaitable[List[Sink]]:
+        """As Job.sinks: ``await job.sinks``."""
+        async def ask() -> List[Sink]:
+            return (await self.status()).sinks
+
+        return ask()
+
+    async def explain(self) -> Dict[str, Any]:
+        """As Job.explain."""
+        value: Dict[str, Any] = await self._client.run(ops.simple("job.explain", job=self.id))
+        return value
 
     async def wait(self, timeout: Optional[float] = None, *, progress: bool = False,
                    on_error: str = "raise") -> JobStatus:
@@ -224,15 +273,27 @@ class AsyncJob:
         return state
 
     @overload
-    def results(self, *, on_error: Literal["raise", "skip"] = "raise") -> AsyncIterator[Row]: ...
+    def results(self, *, on_error: Literal["raise", "skip"] = "raise",
+                sink: Optional[str] = None) -> AsyncIterator[Row]: ...
 
     @overload
-    def results(self, *, on_error: Literal["return"]) -> AsyncIterator[Union[Row, Reject]]: ...
+    def results(self, *, on_error: Literal["return"],
+                sink: Optional[str] = None) -> AsyncIterator[Union[Row, Reject]]: ...
 
-    async def results(self, *, on_error: str = "raise") -> AsyncIterator[Any]:
+    async def results(self, *, on_error: str = "raise", sink: Optional[str] = None) -> AsyncIterator[Any]:
         """As Job.results: ``async for row in job.results()``."""
         if on_error not in ("raise", "skip", "return"):
             raise InvalidArgument('on_error is "raise", "skip" or "return"')
+        place = places.choose(await self.status(), sink, self._client._sinks)
+        async for row in self._stored() if place is None else self._placed(place):
+            yield row
+        if on_error == "return":
+            async for reject in self.rejects():
+                yield reject
+        elif on_error == "raise":
+            (await self.status()).raise_for_state()
+
+    async def _stored(self) -> AsyncIterator[Row]:
         reader = ops.ResultReader(self.id)
         end = False
         while not end:
@@ -240,11 +301,20 @@ class AsyncJob:
             for row in page.rows:
                 yield row
             end = page.end
-        if on_error == "return":
-            async for reject in self.rejects():
-                yield reject
-        elif on_error == "raise":
-            (await self.status()).raise_for_state()
+
+    async def _placed(self, place: places.Place) -> AsyncIterator[Row]:
+        """The servers' libraries block: they are called on another thread, some rows at a time."""
+        await self.wait(on_error="return")
+        rows = places.rows(place)
+        try:
+            while True:
+                some = await asyncio.to_thread(_some, rows)
+                if not some:
+                    return
+                for row in some:
+                    yield row
+        finally:
+            await asyncio.to_thread(_close, rows)
 
     async def rejects(self) -> AsyncIterator[Reject]:
         """As Job.rejects."""
@@ -259,8 +329,12 @@ class AsyncJob:
         """As Job.dead."""
         return await self._client.run(ops.dead_letters(self.id))
 
-    async def to_pandas(self) -> Any:
+    async def to_pandas(self, *, sink: Optional[str] = None) -> Any:
         """As Job.to_pandas."""
+        place = places.choose(await self.status(), sink, self._client._sinks)
+        if place is not None:
+            await self.wait()
+            return rows_to_frame(await asyncio.to_thread(_all, places.rows(place)))
         reader = ops.ResultReader(self.id)
         wires: List[bytes] = []
         end = False

@@ -8,20 +8,22 @@ import time
 from contextlib import contextmanager
 from types import TracebackType
 from typing import (
-    Any, Dict, Iterator, List, Literal, Mapping, Optional, Type, TypeVar, Union, overload,
+    Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Type, TypeVar, Union, overload,
 )
 
 import zmq
 
 from . import _operations as ops
+from . import _places as places
 from ._config import Target, find_target
-from ._frames import to_frame
+from ._frames import rows_to_frame, to_frame
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._batch import Row
 from ._progress import Progress
 from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
 from ._socket import connect, failure
 from .errors import AuthError, DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .sinks import Sink, SinkArgument
 from .spec import Pipeline, Retry
 
 __all__ = ["Client", "Job"]
@@ -36,12 +38,15 @@ class Client:
     tcp://127.0.0.1:7700. ``key_file`` and ``server_key_file`` are made by ``drover key gen`` and needed
     where the coordinator is not on loopback. ``timeout`` is how long a request may stay unanswered
     before Unreachable; ``queue_timeout`` how long submit() waits for room in a full queue before
-    QueueFull. Nothing is sent before the first call.
+    QueueFull. ``sinks`` says where this program finds the coordinator's sinks, for job.results():
+    ``{"main": "postgresql://reader@db/warehouse"}``; DROVER_SINK_MAIN_URL does the same. Nothing is sent
+    before the first call.
     """
 
     def __init__(self, url: Optional[str] = None, *, key_file: Optional[str] = None,
                  server_key_file: Optional[str] = None, timeout: float = TIMEOUT_S,
-                 queue_timeout: float = 60.0) -> None:
+                 queue_timeout: float = 60.0, sinks: Optional[Mapping[str, str]] = None) -> None:
+        self._sinks: Dict[str, str] = dict(sinks or {})
         self._target: Target = find_target(url, key_file, server_key_file)
         self._timeout = timeout
         self._queue_timeout = queue_timeout
@@ -140,22 +145,32 @@ class Client:
 
     # ---- jobs ----
 
-    def submit(self, job: Pipeline, *,
-               sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]] = "store",
-               table: Optional[str] = None, name: Optional[str] = None,
+    def submit(self, job: Pipeline, *, sink: SinkArgument = "store",
+               table: Optional[str] = None, prefix: Optional[str] = None,
+               directory: Optional[str] = None, mode: Optional[str] = None,
+               key: Union[str, Sequence[str], None] = None,
+               merge: Optional[Mapping[str, str]] = None, name: Optional[str] = None,
                priority: Optional[int] = None, retry: Optional[Retry] = None,
                idempotency_key: Optional[str] = None, result_ttl: Optional[float] = None,
-               run_timeout: Optional[float] = None, task_items: Optional[int] = None) -> "Job":
+               run_timeout: Optional[float] = None,
+               task_items: Optional[int] = None) -> "Job":
         """Submits a job and returns when it is on the coordinator's disk.
 
         The input is read lazily and sent in chunks. With ``name`` (or ``idempotency_key``) the same
         script can run again: it reattaches to the job and sends what is missing; another description
         under that name is DuplicateJob. ``priority`` is 0 to 9, higher sooner. ``result_ttl`` and
         ``run_timeout`` (of one attempt at a task) are seconds; ``task_items`` is the number of inputs
-        a task. Raises InvalidSpec with the path of what is wrong, QueueFull, Unreachable.
+        a task.
+
+        ``sink`` says where the rows go: "store" (the coordinator, from where results() reads them), a
+        sink of the administrator by name, with ``table`` (PostgreSQL), ``prefix`` (Redis) or
+        ``directory`` (files) and, as needed, ``mode``, ``key`` and ``merge``; or Postgres(), Redis(),
+        File(), Store(), or a list of them. Raises InvalidSpec with the path of what is wrong, QueueFull, Unreachable.
         """
         submission = ops.prepare(
-            job, sink=sink, table=table, name=name, priority=priority, retry=retry,
+            job, sink=sink, name=name, priority=priority, retry=retry,
+            place={"table": table, "prefix": prefix, "directory": directory, "mode": mode, "key": key,
+                   "merge": merge},
             idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
             task_items=task_items)
         return Job(self, self.run(ops.submit(submission)))
@@ -179,6 +194,11 @@ class Client:
         value: List[Dict[str, Any]] = self.run(ops.simple("worker.ls"))["workers"]
         return value
 
+    def breakers(self) -> List[Dict[str, Any]]:
+        """The breakers of all sinks, and of hosts that are in trouble."""
+        value: List[Dict[str, Any]] = self.run(ops.simple("breaker.ls"))["breakers"]
+        return value
+
     def info(self) -> Dict[str, Any]:
         """Version, protocol and role. The cheapest way to see whether the coordinator answers."""
         value: Dict[str, Any] = self.run(ops.simple("server.info"))
@@ -198,6 +218,21 @@ class Job:
     def status(self) -> JobStatus:
         """The job as it is now."""
         return self._client.run(ops.status(self.id))
+
+    @property
+    def sink(self) -> Optional[str]:
+        """Where the rows go, in words: "postgres:main table pages"."""
+        return self.status().sink
+
+    @property
+    def sinks(self) -> List[Sink]:
+        """Where the rows go: Store, Postgres, Redis and File objects."""
+        return self.status().sinks
+
+    def explain(self) -> Dict[str, Any]:
+        """Why it does not run, or not faster: ``reasons`` with codes, counts and texts."""
+        value: Dict[str, Any] = self._client.run(ops.simple("job.explain", job=self.id))
+        return value
 
     @contextmanager
     def _resumable(self) -> Iterator[None]:
@@ -238,30 +273,43 @@ class Job:
         return state
 
     @overload
-    def results(self, *, on_error: Literal["raise", "skip"] = "raise") -> Iterator[Row]: ...
+    def results(self, *, on_error: Literal["raise", "skip"] = "raise",
+                sink: Optional[str] = None) -> Iterator[Row]: ...
 
     @overload
-    def results(self, *, on_error: Literal["return"]) -> Iterator[Union[Row, Reject]]: ...
+    def results(self, *, on_error: Literal["return"],
+                sink: Optional[str] = None) -> Iterator[Union[Row, Reject]]: ...
 
-    def results(self, *, on_error: str = "raise") -> Iterator[Any]:
-        """The rows as dictionaries, as tasks finish, each exactly once, until the job ends.
+    def results(self, *, on_error: str = "raise", sink: Optional[str] = None) -> Iterator[Any]:
+        """The rows as dictionaries, each exactly once, from wherever they are.
 
-        At the end a failed or cancelled job raises, unless ``on_error`` is "skip", or "return", which
-        also yields what came to no row as Reject.
+        From the store they come as tasks finish, until the job ends. From PostgreSQL, Redis or files they
+        are read when the job has ended; the client must have been told where the sink is (``sinks`` of
+        Client), else NotReadable says how. ``sink`` chooses among several. At the end a failed or
+        cancelled job raises, unless ``on_error`` is "skip", or "return", which also yields what came to
+        no row as Reject.
         """
         if on_error not in ("raise", "skip", "return"):
             raise InvalidArgument('on_error is "raise", "skip" or "return"')
-        reader = ops.ResultReader(self.id)
-        with self._resumable():
-            while True:
-                page = self._client.run(reader.page())
-                yield from page.rows
-                if page.end:
-                    break
+        place = places.choose(self.status(), sink, self._client._sinks)
+        if place is None:
+            yield from self._stored()
+        else:
+            self.wait(on_error="return")
+            yield from places.rows(place)
         if on_error == "return":
             yield from self.rejects()
         elif on_error == "raise":
             self.status().raise_for_state()
+
+    def _stored(self) -> Iterator[Row]:
+        reader = ops.ResultReader(self.id)
+        with self._resumable():
+            end = False
+            while not end:
+                page = self._client.run(reader.page())
+                yield from page.rows
+                end = page.end
 
     def rejects(self) -> Iterator[Reject]:
         """The inputs that came to no row, with the reason, until the job ends."""
@@ -276,8 +324,13 @@ class Job:
         """The dead letters: inputs that used up their attempts. retry() runs them again."""
         return self._client.run(ops.dead_letters(self.id))
 
-    def to_pandas(self) -> Any:
-        """All rows as a pandas.DataFrame, when the job has ended. Needs pandas."""
+    def to_pandas(self, *, sink: Optional[str] = None) -> Any:
+        """All rows as a pandas.DataFrame, when the job has ended. Needs pandas. ``sink`` as in
+        results()."""
+        place = places.choose(self.status(), sink, self._client._sinks)
+        if place is not None:
+            self.wait()
+            return rows_to_frame(list(places.rows(place)))
         reader = ops.ResultReader(self.id)
         wires: List[bytes] = []
         with self._resumable():

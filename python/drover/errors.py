@@ -14,6 +14,7 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "NotFound",
+    "NotReadable",
     "PayloadTooLarge",
     "ProtocolMismatch",
     "QueueFull",
@@ -86,6 +87,10 @@ class NotFound(DroverError, LookupError):
     """There is no such job, task or worker."""
 
     code = "NOT_FOUND"
+
+
+class NotReadable(DroverError):
+    """The job's rows are in a sink that this program cannot read; the text says what to do."""
 
 
 class WrongState(DroverError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Union
 
 __all__ = ["Pipeline", "Retry", "noop", "scrape"]
 
@@ -14,15 +14,18 @@ Json = Dict[str, Any]
 @dataclass(frozen=True)
 class Retry:
     """How often a failing input is tried: ``attempts`` in all, waiting a random time of up to
-    ``backoff`` * 2**(n-1) seconds, at most ``backoff_max``, after the n-th."""
+    ``backoff`` * 2**(n-1) seconds, at most ``backoff_max``, after the n-th. ``budget_percent``: retries
+    of the whole job at most so many for each 100 first attempts, so that a recovery is no storm."""
 
     attempts: int = 4
     backoff: float = 1.0
     backoff_max: float = 60.0
+    budget_percent: int = 10
 
     def to_json(self) -> Json:
+        """As the job description has it."""
         return {"attempts": self.attempts, "backoff_s": self.backoff,
-                "backoff_max_s": self.backoff_max}
+                "backoff_max_s": self.backoff_max, "budget_percent": self.budget_percent}
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,3 @@ def scrape(
 def noop(items: Iterable[Any] = (), *, rows: bool = False) -> Pipeline:
     """Tasks that do nothing, to measure the queue. With ``rows`` each item comes back as a row."""
     return Pipeline([_set({"kind": "noop"}, rows=rows or None)], items)
-
-
-def sinks_json(sink: Union[str, Mapping[str, Any], List[Mapping[str, Any]]], **options: Any) -> List[Json]:
-    """The ``sinks`` of a job from what the user passed as ``sink``."""
-    if isinstance(sink, str):
-        return [_set({"kind": sink}, **options)]
-    if isinstance(sink, Mapping):
-        return [_set(dict(sink), **options)]
-    return [dict(one) for one in sink]

@@ -20,6 +20,8 @@ from fleet import find_binary
 
 HELLO, WELCOME, REFUSE, CREDIT, ASSIGN, RESULT, RESULT_ACK = 1, 2, 3, 4, 5, 6, 7
 HEARTBEAT, REVOKE, DRAIN, BYE, RESYNC = 8, 9, 10, 11, 12
+BREAKER, SINK, CALLS = 14, 15, 16
+CLOSED, OPEN, PROBE, QUARANTINED = 0, 1, 2, 3
 DONE, RETRY, FAIL, RETURNED = 0, 1, 2, 3
 STORED, DISCARDED = 0, 1
 
@@ -29,6 +31,11 @@ NOOP = '{"drover": 1, "stages": [{"kind": "noop", "rows": true}], "sinks": [{"ki
 
 def binary(name: str = "drover-worker") -> str:
     return str(find_binary(name))
+
+
+def uid_of(job: int) -> bytes:
+    """What names the job in sinks."""
+    return job.to_bytes(16, "big")
 
 
 def sanitized() -> bool:
@@ -53,12 +60,31 @@ class Result:
         return (self.task, self.epoch, self.counter)
 
     @property
+    def stats(self) -> dict[str, int]:
+        return dict(self.raw[7])
+
+    @property
+    def rejects(self) -> list[list[Any]]:
+        return self.raw[8]
+
+    @property
     def again(self) -> list[list[Any]]:
         return self.raw[11]
 
     @property
     def found(self) -> list[list[Any]]:
         return self.raw[10]
+
+
+@dataclass
+class Calls:
+    downstream: str
+    ok: int
+    fail: int
+    slow: int
+    waiting: int
+    error: str | None
+    row: int  # of the failures, those since the last success
 
 
 def _result(raw: list[Any]) -> Result:
@@ -89,6 +115,7 @@ class FakeCoordinator:
         self.hellos: list[list[Any]] = []
         self.results: list[Result] = []
         self.heartbeats: list[list[Any]] = []
+        self.calls: list[Calls] = []
         self.credit = [0, 0]
         self.assigned = 0
         self.byes: list[str] = []
@@ -135,11 +162,21 @@ class FakeCoordinator:
             tasks.append(
                 [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0), 0, items]
             )
-        jobs = [] if job in self.jobs_told else [[job, spec]]
+        jobs = [] if job in self.jobs_told else [[job, spec, kw.get("uid", uid_of(job)), 1]]
         self.jobs_told.add(job)
         self.assigned += len(tasks)
         self.send(ASSIGN, [jobs, tasks])
         return tokens
+
+    def sink(self, name: str, kind: str, **settings: str) -> None:
+        """Tells where a sink is; in every session before a task that needs it."""
+        self.send(SINK, [name, kind, [[key, value] for key, value in settings.items()]])
+
+    def breaker(self, downstream: str, state: int) -> None:
+        self.send(BREAKER, [[downstream, state]])
+
+    def calls_of(self, downstream: str) -> list[Calls]:
+        return [one for one in self.calls if one.downstream == downstream]
 
     def acknowledge(self, results: list[Result], code: int = STORED) -> None:
         self.send(RESULT_ACK, [[*r.token, code, None] for r in results])
@@ -166,6 +203,8 @@ class FakeCoordinator:
                 self.acknowledge(got)
         elif kind == HEARTBEAT:
             self.heartbeats.append(body)
+        elif kind == CALLS:
+            self.calls += [Calls(*raw) for raw in body]
         elif kind == BYE:
             self.byes.append(body[0])
 

@@ -25,6 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 HELLO, WELCOME, REFUSE, CREDIT, ASSIGN, RESULT, RESULT_ACK, HEARTBEAT = range(1, 9)
 REVOKE, DRAIN, BYE, RESYNC = range(9, 13)
+BREAKER, SINK, CALLS = range(14, 17)
+CLOSED, OPEN, PROBE, QUARANTINED = range(4)
 REQUEST, REPLY, ERROR = 32, 33, 34
 SCRAPE, NOOP = 1, 8
 DONE, RETRY, FAIL, RETURNED = range(4)
@@ -319,6 +321,10 @@ class FakeWorker:
         self.held: dict[int, Task] = {}
         self.acks: dict[int, int] = {}
         self.revoked: dict[int, str] = {}
+        self.uids: dict[int, bytes] = {}
+        self.sinks: dict[str, tuple[str, dict[str, str]]] = {}
+        self.told: dict[str, int] = {}
+        self.counters: dict[str, int] = {}
 
     def close(self) -> None:
         self.socket.close()
@@ -377,7 +383,12 @@ class FakeWorker:
 
     def note(self, kind: int, body: list[Any]) -> None:
         if kind == ASSIGN:
-            self.specs.update({job: json.loads(spec) for job, spec in body[0]})
+            for job, spec, uid, generation in body[0]:
+                assert len(uid) == 16 and generation == 1
+                self.specs[job], self.uids[job] = json.loads(spec), uid
+                for sink in self.specs[job].get("sinks", []):
+                    if sink["kind"] != "store":
+                        assert sink.get("name", sink["kind"]) in self.sinks, "a job before its sink"
             for fields in body[1]:
                 task = Task(self.epoch, fields)
                 assert task.job in self.specs, "a task without its job's description"
@@ -386,6 +397,12 @@ class FakeWorker:
             for task, _, _, code, _ in body:
                 self.acks[task] = code
                 self.held.pop(task, None)
+        elif kind == SINK:
+            name, sink_kind, settings = body
+            assert name not in self.sinks, "a sink is sent once in a session"
+            self.sinks[name] = (sink_kind, dict(settings))
+        elif kind == BREAKER:
+            self.told.update(dict(body))
         elif kind == REVOKE:
             for task, _, _, _, reason in body:
                 self.revoked[task] = reason
@@ -401,12 +418,15 @@ class FakeWorker:
 
     def send_hello(self, held: Iterable[Task] = (), versions: tuple[int, int] = (1, 1)) -> None:
         self.epoch = self.session = self.seq = 0
+        self.sinks.clear()
+        self.told.clear()
         self.send(HELLO, [*versions, self.name, self.boot, self.kinds, self.slots, "0.1.0", "host",
                           [task.token for task in held]])
 
     def heartbeat(self) -> None:
         self.heartbeat_due = time.monotonic() + self.heartbeat_s
-        self.send(HEARTBEAT, [len(self.held), 0, 0, 1 << 20, 0.5, 0, 0, 0, []])
+        self.send(HEARTBEAT, [len(self.held), 0, 0, 1 << 20, 0.5, 0, 0, 0,
+                              [list(counter) for counter in self.counters.items()]])
 
     def credit(self, tasks: int) -> None:
         """May hold so many more."""
@@ -416,6 +436,27 @@ class FakeWorker:
 
     def results(self, results: list[list[Any]]) -> None:
         self.send(RESULT, results)
+
+    def live_until(self, check: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
+        """As wait_until, with heartbeats meanwhile, so that the session goes on."""
+        def alive() -> Any:
+            message = self.receive(0.02)
+            if message:
+                self.note(*message)
+            return check()
+
+        return wait_until(alive, what, timeout_s)
+
+    def calls(self, downstream: str, ok: int = 0, fail: int = 0, slow: int = 0, waiting: int = 0,
+              error: str | None = None) -> None:
+        """Says what came of calls to a downstream."""
+        self.send(CALLS, [[downstream, ok, fail, slow, waiting, error]])
+
+    def until_told(self, downstream: str, state: int, timeout_s: float = TIMEOUT_S) -> None:
+        """Waits until the last word about a downstream is this one."""
+        deadline = time.monotonic() + timeout_s
+        while self.told.get(downstream, CLOSED) != state:
+            self.expect(BREAKER, deadline - time.monotonic())
 
     def take(self, n: int, timeout_s: float = TIMEOUT_S) -> list[Task]:
         """Waits until n tasks are held."""

@@ -92,7 +92,7 @@ def test_bad_pages(server: ScrapeServer, start: Start, front: Front) -> None:
     port = server.listen()
     base = f"http://127.0.0.1:{port}"
     urls = [base + path for path in [*BAD_PAGES, *BAD_FOR_NOW, "/page/1", "/badutf8", "/page/2"]]
-    ended = scrape(front, urls, timeout_s=4, max_bytes=1_000_000, min_speed=100, min_speed_s=1)
+    ended = scrape(front, urls, timeout_s=12, max_bytes=1_000_000, min_speed=100, min_speed_s=3)
     assert rejects(front, ended["job"]) == {base + path: why for path, why in BAD_PAGES.items()}
     assert ended["rows"] == 3 and ended["rejects"] == len(BAD_PAGES)
     assert sum(ended["rejects_by_reason"].values()) == len(BAD_PAGES)

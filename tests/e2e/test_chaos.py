@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from fleet import Coordinator, Process, find_binary, wait_until
+from fleet import Coordinator, Process, wait_until
+from mortal_fleet import MortalFleet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
 from drover import Client, Job, scrape  # noqa: E402
 
 PAGES = Path("/usr/share/doc/postgresql-doc-15/html")
+LOCAL = ("--allow-net", "127.0.0.0/8")
 SEED = int(os.environ.get("DROVER_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 FIELDS = {
     "url": "@url",
@@ -60,36 +62,9 @@ http {{ access_log off; default_type text/html; charset utf-8; gzip on; {tempora
     process.terminate()
 
 
-class Fleet:
-    """A coordinator and two workers that can be killed and come back."""
-
-    def __init__(self, folder: Path, coordinator: Coordinator) -> None:
-        self.folder = folder
-        self.coordinator = coordinator
-        coordinator.start()
-        coordinator.keep_ports()
-        self.workers = {name: self.worker(name) for name in ("worker-1", "worker-2")}
-
-    def worker(self, name: str) -> Process:
-        return Process(name, [str(find_binary("drover-worker")), "--coordinator", self.coordinator.back,
-                              "--id", name, "--loops", "1", "--allow-net", "127.0.0.0/8"], self.folder)
-
-    def kill_worker(self, name: str) -> None:
-        self.workers[name].kill()
-        self.workers[name] = self.worker(name)
-
-    def kill_coordinator(self) -> None:
-        self.coordinator.kill()
-        self.coordinator.start()
-
-    def close(self) -> None:
-        for worker in self.workers.values():
-            worker.kill()
-
-
 @pytest.fixture
-def fleet(tmp_path: Path, coordinators: Callable[..., Coordinator]) -> Iterator[Fleet]:
-    fleet = Fleet(tmp_path, coordinators(lease="1s", kills_max=50))
+def fleet(tmp_path: Path, coordinators: Callable[..., Coordinator]) -> Iterator[MortalFleet]:
+    fleet = MortalFleet(tmp_path, coordinators(lease="1s", kills_max=50), *LOCAL)
     yield fleet
     fleet.close()
 
@@ -109,7 +84,7 @@ def rows_of(job: Job) -> dict[str, dict[str, Any]]:
 def undisturbed(site: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The rows of a run that nothing happens to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    fleet = Fleet(folder, Coordinator(folder))
+    fleet = MortalFleet(folder, Coordinator(folder), *LOCAL)
     try:
         with Client(fleet.coordinator.front) as client:
             return rows_of(crawl(client, site))
@@ -119,7 +94,7 @@ def undisturbed(site: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def test_kills_during_a_crawl_change_nothing(
-    site: str, fleet: Fleet, undisturbed: dict[str, dict[str, Any]]
+    site: str, fleet: MortalFleet, undisturbed: dict[str, dict[str, Any]]
 ) -> None:
     print(f"DROVER_CHAOS_SEED={SEED}")
     rng = random.Random(SEED)
@@ -140,7 +115,7 @@ def test_kills_during_a_crawl_change_nothing(
         assert rows_of(job) == undisturbed
 
 
-def test_kills_during_a_submit_lose_nothing(fleet: Fleet) -> None:
+def test_kills_during_a_submit_lose_nothing(fleet: MortalFleet) -> None:
     """The coordinator dies between chunks; the same script, run again, sends what is missing."""
     from drover import DroverError, noop
 

@@ -27,11 +27,11 @@ def refused(front: Front, verb: str, **args) -> RemoteError:
 
 def test_submit_again_with_the_same_key_goes_on_where_it_stopped(front: Front) -> None:
     first = front.call("job.submit", spec=SPEC, idem="a")
-    assert first == {"job": first["job"], "existing": False, "chunks": 0, "sealed": False}
+    assert first == {"job": first["job"], "existing": False, "chunks": 0, "sealed": False, "warnings": []}
     assert front.call("job.input", job=first["job"], chunk=0, items=["x", "y"]) == {"accepted": 2, "tasks": 2}
     assert front.call("job.input", job=first["job"], chunk=0, items=["x", "y"]) == {"accepted": 0, "tasks": 0}
     again = front.call("job.submit", spec=SPEC, idem="a")
-    assert again == {"job": first["job"], "existing": True, "chunks": 1, "sealed": False}
+    assert again == {"job": first["job"], "existing": True, "chunks": 1, "sealed": False, "warnings": []}
     front.call("job.seal", job=first["job"])
     front.call("job.seal", job=first["job"])
     assert front.call("job.submit", spec=SPEC, idem="a")["sealed"] is True

@@ -100,7 +100,10 @@ def test_every_series_is_there_from_the_start(coordinator: Coordinator) -> None:
                  'drover_tasks{queue="default",state="ready"}', 'drover_steals_total',
                  'drover_queue_oldest_ready_age_seconds{queue="default"}',
                  'drover_workers{state="ready"}', 'drover_worker_slots{state="busy"}',
-                 'drover_sink_rows_total{sink="store"}', 'drover_store_commit_seconds_count'):
+                 'drover_sink_rows_total{sink="store"}', 'drover_tasks_held', 'drover_quarantines',
+                 'drover_breaker_state{downstream_kind="postgres",state="open"}',
+                 'drover_breaker_state{downstream_kind="host",state="half_open"}',
+                 'drover_sink_breaker_opened_total', 'drover_store_commit_seconds_count'):
         assert name in metrics, name
     for kind in ("scrape", "transform", "score", "noop"):
         for name in ("wait", "run"):
@@ -252,7 +255,7 @@ def test_roles(keyed: Coordinator, keys: Keys, fronts, fake_workers) -> None:
     worker.credit(1)
     worker.finish(worker.take(1))
     assert client.wait(job)["client"] == "alice"
-    for verb, args in (("worker.drain", {"worker": "worker-7"}), ("key.ls", {}), ("config.show", {})):
+    for verb, args in (("worker.drain", {"worker": "worker-7"}), ("breaker.trip", {"downstream": "x"}), ("key.ls", {}), ("config.show", {})):
         with pytest.raises(RemoteError) as caught:
             client.call(verb, **args)
         assert caught.value.name == "AUTH"

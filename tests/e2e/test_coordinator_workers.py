@@ -290,14 +290,14 @@ def test_the_description_is_sent_once_in_a_session(
     job = front.submit(["a", "b"], task_items=1)
     worker.hello()
     worker.credit(1)
-    assert [j for j, _ in worker.expect(ASSIGN)[0]] == [job]
+    assert [j for j, *_ in worker.expect(ASSIGN)[0]] == [job]
     worker.credit(1)
     assert worker.expect(ASSIGN)[0] == []
     worker.hello(worker.held.values())
     worker.finish(list(worker.held.values()))
     other = front.submit(["c"])
     worker.credit(1)
-    assert [j for j, _ in worker.expect(ASSIGN)[0]] == [other]
+    assert [j for j, *_ in worker.expect(ASSIGN)[0]] == [other]
 
 
 def test_heartbeats_come_both_ways(coordinator: Coordinator, fake_workers, front: Front) -> None:

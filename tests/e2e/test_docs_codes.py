@@ -17,11 +17,12 @@ OPERATIONS, SCRAPE = "docs/OPERATIONS.md", "docs/SCRAPE.md"
 INTERNAL_LIMITS = {
     "CATALOG_BYTES_MAX", "CATALOG_COMPILED_MAX",  # a new session, by itself
     "CLIENT_WAIT_MAX_MS",  # the CLI's side of FRONT_WAIT_MAX_MS
-    "CREDIT_PREFILL_MAX", "CREDIT_RESULTS_MAX", "WORKLOAD_COUNTERS_MAX", "LOCAL_TASK_ITEMS_MAX",
+    "CREDIT_PREFILL_MAX", "CREDIT_RESULTS_MAX", "WORKLOAD_COUNTERS_MAX", "LOCAL_TASK_ITEMS_MAX", "LOCAL_LANDING_MAX",
     "FETCH_IDLE_MAX", "HOST_IDLE_MAX", "HOST_IDLE_BYTES_MAX", "JARS_IDLE_MAX", "INTERN_STRINGS_MAX",  # caches
     "RECOVERY_RELEASE_MAX", "RUN_UNREACHABLE_MAX", "RUN_QUICK_WAIT_MAX_MS", "UPLINK_BACKOFF_MAX_MS",
     "RESULT_BYTES_MAX",  # WIRE_MESSAGE_MAX with room for the rest of the message
     "SETTINGS_HOST_MAX",  # of a host name, which has 253 characters
+    "JOB_RETRIES_MAX",  # a stock of retries that were not used
     "SUGGEST_WORD_MAX",
     "TASK_COUNT_MAX",  # above every value of "attempts" and "kills_max"
 }

@@ -121,7 +121,7 @@ BAD_SPECS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "regex": (lambda: scrape([], {"a": {"css": "h1", "regex": "(x"}}), {}, r"extract\.a\.regex"),
     "type": (lambda: scrape([], {"a": {"css": "h1", "type": "numbr"}}), {}, r"extract\.a\.type"),
     "priority": (lambda: noop([]), {"priority": 11}, "priority"),
-    "sink": (lambda: noop([]), {"sink": "stoer"}, r"sinks\[0\].*stoer"),
+    "sink": (lambda: noop([]), {"sink": {"kind": "stoer"}}, r"sinks\[0\].*stoer"),
     "stage": (lambda: drover.Pipeline([{"kind": "scrap"}]), {}, r"stages\[0\]\.kind"),
 }
 

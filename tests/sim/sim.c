@@ -145,6 +145,75 @@ void sim_send(struct sim *sim, uint32_t from, uint32_t to, const struct buf *mes
         net_send_once(sim, from, to, message);
 }
 
+/* ---- downstreams ---- */
+
+static const char *const sink_names[SIM_SINKS] = {"postgres:s0", "redis:s1"};
+static const char *const host_names[SIM_KEYS] = {"host:k0", "host:k1", "host:k2", "host:k3",
+                                                 "host:k4", "host:k5", "host:k6", "host:k7"};
+
+struct span sim_sink_name(uint32_t sink)
+{
+    return span_str(sink_names[sink]);
+}
+
+struct span sim_host_name(uint32_t key)
+{
+    return span_str(host_names[key]);
+}
+
+bool sim_name_read(struct span name, bool *ret_host, uint32_t *ret_index)
+{
+    for (uint32_t i = 0; i < SIM_SINKS; i++)
+        if (span_eq(name, sim_sink_name(i))) {
+            *ret_host = false;
+            *ret_index = i;
+            return true;
+        }
+    for (uint32_t i = 0; i < SIM_KEYS; i++)
+        if (span_eq(name, sim_host_name(i))) {
+            *ret_host = true;
+            *ret_index = i;
+            return true;
+        }
+    return false;
+}
+
+static void fault_cured(struct sim *sim, void *arg, uint64_t node)
+{
+    struct sim_downstream *d = arg;
+    if (d->bad_worker == node)
+        d->bad_worker = 0;
+    (void)sim;
+}
+
+static void fault_by_hand_over(struct sim *sim, void *arg, uint64_t sink)
+{
+    (void)arg;
+    sim_coord_manual(sim, (uint32_t)sink, SCHED_MANUAL_NONE);
+}
+
+/* An outage, fast or slow, of a sink or a host; one worker alone; or an administrator. */
+static void fault_downstream(struct sim *sim)
+{
+    const uint64_t kind = sim_below(sim, 10), ms = 500 + sim_below(sim, 12000);
+    const uint32_t sink = (uint32_t)sim_below(sim, SIM_SINKS);
+    struct sim_downstream *d = &sim->sinks[sink];
+    if (kind < 4) {
+        d->down_until_ms = sim->now_ms + ms;
+        d->call_ms = sim_chance(sim, 300) ? 1500 : 5;
+    } else if (kind < 6) {
+        d->bad_worker = 1 + (uint32_t)sim_below(sim, sim->workers);
+        const uint64_t more_ms = sim->outages ? 20000 : 0; /* until it has failed often enough */
+        sim_at(sim, sim->now_ms + 2 * ms + more_ms, fault_cured, d, d->bad_worker);
+    } else if (kind < 9) {
+        sim->hosts[sim_below(sim, SIM_KEYS)].down_until_ms = sim->now_ms + 3 * ms;
+    } else {
+        sim_coord_manual(sim, sink,
+                         sim_chance(sim, 500) ? SCHED_MANUAL_TRIPPED : SCHED_MANUAL_PINNED);
+        sim_at(sim, sim->now_ms + ms, fault_by_hand_over, NULL, sink);
+    }
+}
+
 /* ---- faults ---- */
 
 static void fault_reconnect(struct sim *sim, void *arg, uint64_t node)
@@ -169,6 +238,8 @@ static void fault_resume(struct sim *sim, void *arg, uint64_t node)
 
 static void fault_one(struct sim *sim)
 {
+    if (sim->outages && !sim_chance(sim, 200))
+        return fault_downstream(sim);
     uint32_t node = 1 + (uint32_t)sim_below(sim, sim->workers);
     uint64_t kind = sim_below(sim, 16), long_ms = sim_below(sim, 3 * SIM_LEASE_MS);
     sim_say(sim, "fault %llu on worker %u, %llu ms", (unsigned long long)kind, node,
@@ -192,6 +263,8 @@ static void fault_one(struct sim *sim)
         sim_coord_drain(sim, node, true);
         sim_at(sim, sim->now_ms + long_ms, fault_resume, NULL, node);
     }
+    if (sim_chance(sim, 400))
+        fault_downstream(sim);
 }
 
 static void fault_next(struct sim *sim, void *arg, uint64_t every_ms)
@@ -212,6 +285,12 @@ static void fault_heal(struct sim *sim, void *arg, uint64_t tag)
         sim->cut_to[n] = sim->cut_from[n] = false;
     if (!sim_coord_alive(sim))
         sim_coord_start(sim);
+    for (uint32_t i = 0; i < SIM_SINKS; i++) {
+        sim->sinks[i].down_until_ms = sim->sinks[i].bad_worker = 0;
+        sim_coord_manual(sim, i, SCHED_MANUAL_NONE);
+    }
+    for (uint32_t i = 0; i < SIM_KEYS; i++)
+        sim->hosts[i].down_until_ms = 0;
     for (uint32_t n = 1; n <= sim->workers; n++) {
         sim_worker_heal(sim, n);
         sim_coord_drain(sim, n, false);
@@ -245,6 +324,13 @@ static struct sim_spec sim_draw_spec(struct sim *sim)
         s.key_delay_ms = 50 + (uint32_t)sim_below(sim, 300);
     if (s.key_limit > 0 && sim_chance(sim, 400))
         s.learned_delay_ms = 50 + (uint32_t)sim_below(sim, 300);
+    s.sinks = sim_chance(sim, 500) ? (uint32_t)sim_below(sim, 1U << SIM_SINKS) : 0;
+    s.hosts = sim_chance(sim, 300);
+    if (sim->outages) { /* tasks enough to be at work when an outage ends */
+        s.sinks = 1 + (uint32_t)sim_below(sim, (1U << SIM_SINKS) - 1);
+        s.chunk_tasks += 100;
+        s.run_ms = 500; /* one key's, one after the other, are over in time */
+    }
     return s;
 }
 
@@ -272,11 +358,13 @@ bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose)
     sim->drop_pm = calm ? 0 : (uint32_t)sim_below(sim, 30);
     sim->twice_pm = calm ? 0 : (uint32_t)sim_below(sim, 30);
     sim->late_pm = calm ? 0 : (uint32_t)sim_below(sim, 50);
+    sim->outages = !calm && sim_chance(sim, 200);
     sim->workers = 1 + (uint32_t)sim_below(sim, SIM_WORKERS_MAX);
     sim->jobs = 1 + (uint32_t)sim_below(sim, SIM_JOBS_MAX);
     for (uint32_t j = 0; j < sim->jobs; j++)
         sim->specs[j] = sim_draw_spec(sim);
     sim_oracle_init(sim);
+    sim_told_init(sim);
     sim_store_init(sim);
     sim_coord_init(sim);
     sim_worker_init(sim);
@@ -301,6 +389,7 @@ bool sim_run(struct sim *sim, uint64_t seed, bool invariants, bool verbose)
     sim_worker_done(sim);
     sim_coord_done(sim);
     sim_store_done(sim);
+    sim_told_done(sim);
     sim_oracle_done(sim);
     return !sim->violation[0];
 }

@@ -17,10 +17,15 @@ enum {
     SIM_LEASE_MS = 5000,
     SIM_HEARTBEAT_MS = 1000,
     SIM_KILLS_MAX = 3,
-    SIM_FAULTS_MS = 40000,        /* faults stop after so long; then everything must end */
-    SIM_END_MS = 40000 + 1200000, /* within 20 minutes of virtual time */
+    SIM_RETRY_PERCENT = 10,
+    SIM_GIVE_UP_MS = 20000,
+    SIM_FAULTS_MS = 40000, /* faults stop after so long; then everything must end */
+    SIM_END_MS =
+        40000 + 1800000, /* within half an hour of virtual time: one key's tasks run in turn */
     SIM_WORKERS_MAX = 6,
     SIM_JOBS_MAX = 4,
+    SIM_SINKS = 2,
+    SIM_KEYS = 8,
     SIM_COORD = 0, /* nodes of the network: workers are 1 to SIM_WORKERS_MAX */
     SIM_CLIENT = SIM_WORKERS_MAX + 1,
     SIM_NODES
@@ -44,6 +49,8 @@ struct sim_spec {
     uint32_t run_ms;                                           /* a task takes up to so long */
     uint32_t retry_pm, fail_pm, found_pm, again_pm, poison_pm; /* per mille of the tasks */
     uint64_t cancel_at_ms, pause_at_ms;                        /* 0: never */
+    uint32_t sinks;                                            /* bits: where its rows go */
+    bool hosts;                                                /* its keys are hosts */
     bool retry_dead;
 };
 
@@ -63,7 +70,22 @@ struct sim_spec {
     X(JOB_DONE, "jobs done")                                                                       \
     X(JOB_FAILED, "jobs failed")                                                                   \
     X(JOB_CANCELLED, "jobs cancelled")                                                             \
-    X(STEALS, "tasks stolen")
+    X(STEALS, "tasks stolen")                                                                      \
+    X(OPENED, "breakers of sinks opened")                                                          \
+    X(RULE_A, "sinks opened because half of the calls failed")                                     \
+    X(RULE_B, "sinks opened because no call succeeded")                                            \
+    X(RAMPED, "tasks held back after an outage")                                                   \
+    X(HOST_OPENED, "breakers of hosts opened")                                                     \
+    X(CLOSED, "breakers closed by probes")                                                         \
+    X(PROBE_FAILED, "probes failed")                                                               \
+    X(PROBE_TASK, "probes by a task that was let through")                                         \
+    X(PROBE_LOST, "probes lost with their session")                                                \
+    X(QUARANTINED, "workers quarantined")                                                          \
+    X(GIVEN_BACK, "rows given back by a quarantined worker")                                       \
+    X(GIVEN_UP, "tasks of a host that was given up")                                               \
+    X(TRIPPED, "breakers tripped by hand")                                                         \
+    X(PINNED, "breakers pinned by hand")                                                           \
+    X(LANDED_TWICE, "rows that a second worker brought to a sink")
 
 enum sim_seen {
 #define SIM_SEEN_ENUM(name, text) SIM_SEEN_##name,
@@ -72,15 +94,25 @@ enum sim_seen {
         SIM_SEEN_N
 };
 
+/* A downstream as it is: whether calls succeed, and how long they take. */
+struct sim_downstream {
+    uint64_t down_until_ms;
+    uint32_t call_ms;         /* of a failing call: 5, or a time-out */
+    uint32_t bad_worker;      /* that alone cannot reach it; 0: none */
+    enum sched_manual manual; /* durable */
+};
+
 struct sim {
     uint64_t seed, now_ms, order, rng, trace;
     struct sim_event *queue;
     size_t n_queue, cap_queue;
     bool faults, invariants, verbose;
+    bool outages; /* mostly of downstreams: other faults end them before they are over */
     uint32_t drop_pm, twice_pm, late_pm;         /* of the network */
     bool cut_to[SIM_NODES], cut_from[SIM_NODES]; /* between this node and the coordinator */
     uint32_t workers, jobs;
     struct sim_spec specs[SIM_JOBS_MAX];
+    struct sim_downstream sinks[SIM_SINKS], hosts[SIM_KEYS];
     char violation[256]; /* the first broken promise; empty: none */
     uint64_t seen[SIM_SEEN_N];
     uint64_t n_messages, n_steps, n_restarts, n_worker_lives;
@@ -89,6 +121,7 @@ struct sim {
     struct sim_worker *worker; /* [workers + 1], by node */
     struct sim_client *client;
     struct sim_oracle *oracle;
+    struct sim_told *told;
 };
 
 uint64_t sim_random(struct sim *sim);
@@ -149,6 +182,7 @@ struct sim_task {
     enum sim_task_state state;
     uint64_t job, key;
     uint32_t attempt, kills, rows, depth;
+    uint32_t landed;        /* bits: the sinks that have its rows */
     struct token committed; /* of the latest completion that is durable */
 };
 
@@ -193,6 +227,7 @@ void sim_coord_crash(struct sim *sim);
 void sim_coord_freeze(struct sim *sim, uint64_t for_ms);
 void sim_coord_drain(struct sim *sim, uint32_t node, bool on);
 void sim_coord_message(struct sim *sim, uint32_t from, struct span message);
+void sim_coord_manual(struct sim *sim, uint32_t sink, enum sched_manual manual);
 void sim_coord_answers(struct sim *sim, struct sim_answer *answers, size_t n, uint64_t life);
 bool sim_coord_alive(const struct sim *sim);
 uint64_t sim_coord_frozen_until(const struct sim *sim);
@@ -205,6 +240,7 @@ void sim_worker_crash(struct sim *sim, uint32_t node, uint64_t back_ms);
 void sim_worker_freeze(struct sim *sim, uint32_t node, uint64_t for_ms);
 void sim_worker_leave(struct sim *sim, uint32_t node); /* returns its tasks, BYE, and comes back */
 void sim_worker_message(struct sim *sim, uint32_t node, struct span message);
+uint64_t sim_worker_boot(const struct sim *sim, uint32_t node); /* of its present process */
 uint64_t sim_worker_frozen_until(const struct sim *sim, uint32_t node);
 void sim_worker_heal(struct sim *sim, uint32_t node);
 
@@ -220,7 +256,20 @@ void sim_oracle_done(struct sim *sim);
 void sim_oracle_restart(struct sim *sim);
 void sim_oracle_step(struct sim *sim, const struct sched_event *ev, const struct sched_actions *a);
 void sim_oracle_complete(struct sim *sim, const struct sim_op *op); /* as it becomes durable */
+/* The names of downstreams in messages. */
+struct span sim_sink_name(uint32_t sink);
+struct span sim_host_name(uint32_t key);
+bool sim_name_read(struct span name, bool *ret_host, uint32_t *ret_index);
 void sim_oracle_acknowledged(struct sim *sim, uint64_t job, uint64_t chunks);
 void sim_oracle_end(struct sim *sim);
+
+/* ---- what sessions were told of sinks: sim_told.c ---- */
+void sim_told_init(struct sim *sim);
+void sim_told_done(struct sim *sim);
+void sim_told_restart(struct sim *sim);
+void sim_told_step(struct sim *sim, const struct sched_event *ev, const struct sched_actions *a);
+/* A worker calls a sink; the last that it heard of it in this session, and its calls since then. */
+void sim_told_call(struct sim *sim, uint32_t node, uint32_t sink, enum wire_breaker_state heard,
+                   uint32_t calls);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "sim.h"
 
+#include "common/downstream.h"
 #include "common/hash.h"
 #include "common/pack.h"
 #include "common/unpack.h"
@@ -14,9 +15,11 @@ struct peer {
     uint64_t session; /* 0: free */
     uint32_t node;
     uint64_t seq_in, seq_out;
+    uint64_t boot;                        /* of the process behind it; 0: not known */
     struct wire_task tasks[PER_STEP_MAX]; /* of the step that runs */
     struct wire_verdict acks[PER_STEP_MAX], revokes[PER_STEP_MAX];
-    size_t n_tasks, n_acks, n_revokes;
+    struct wire_breaker breakers[PER_STEP_MAX];
+    size_t n_tasks, n_acks, n_revokes, n_breakers;
     bool welcome, bye;
 };
 
@@ -63,16 +66,18 @@ static void frame_begin(struct sim *sim, struct peer *p, enum wire_type type)
                                               .ack_seq = p->seq_in});
 }
 
-static void frame_send(struct sim *sim, uint32_t node)
+/* A connection ends with its process: what is for a dead one does not reach its successor. */
+static void frame_send(struct sim *sim, const struct peer *p)
 {
-    sim_send(sim, SIM_COORD, node, &sim->coord->out);
+    if (p->boot == 0 || p->boot == sim_worker_boot(sim, p->node))
+        sim_send(sim, SIM_COORD, p->node, &sim->coord->out);
 }
 
 static void send_reason(struct sim *sim, struct peer *p, enum wire_type type, const char *reason)
 {
     frame_begin(sim, p, type);
     wire_reason_pack(&sim->coord->out, reason);
-    frame_send(sim, p->node);
+    frame_send(sim, p);
 }
 
 static void send_resync(struct sim *sim, uint32_t node, uint64_t session)
@@ -87,25 +92,30 @@ static void peer_flush(struct sim *sim, struct peer *p)
         frame_begin(sim, p, WIRE_WELCOME);
         wire_welcome_pack(out, &(struct wire_welcome){WIRE_VERSION, SIM_LEASE_MS, SIM_HEARTBEAT_MS,
                                                       false});
-        frame_send(sim, p->node);
+        frame_send(sim, p);
+    }
+    if (p->n_breakers > 0) {
+        frame_begin(sim, p, WIRE_BREAKER);
+        wire_breakers_pack(out, p->breakers, p->n_breakers);
+        frame_send(sim, p);
     }
     if (p->n_revokes > 0) {
         frame_begin(sim, p, WIRE_REVOKE);
         wire_verdicts_pack(out, p->revokes, p->n_revokes);
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     if (p->n_acks > 0) {
         frame_begin(sim, p, WIRE_RESULT_ACK);
         wire_verdicts_pack(out, p->acks, p->n_acks);
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     if (p->n_tasks > 0) {
         frame_begin(sim, p, WIRE_ASSIGN);
         wire_assign_pack(out, &(struct wire_assign){NULL, 0, p->tasks, p->n_tasks});
-        frame_send(sim, p->node);
+        frame_send(sim, p);
     }
     p->welcome = false;
-    p->n_tasks = p->n_acks = p->n_revokes = 0;
+    p->n_tasks = p->n_acks = p->n_revokes = p->n_breakers = 0;
     if (p->bye) {
         send_reason(sim, p, WIRE_BYE, "over");
         p->session = 0;
@@ -153,6 +163,25 @@ static void act_complete(struct sim *sim, const struct sched_action *a)
                                        .payload = a->u.complete.payload});
 }
 
+static uint64_t sink_id(uint32_t sink)
+{
+    return downstream_hash(sim_sink_name(sink));
+}
+
+static void act_breaker(struct peer *p, const struct sched_action *a)
+{
+    if (!p)
+        return;
+    assert(p->n_breakers < PER_STEP_MAX);
+    struct wire_breaker *to = &p->breakers[p->n_breakers++];
+    to->state = (enum wire_breaker_state)a->u.breaker.tell;
+    if (a->u.breaker.host)
+        to->downstream = sim_host_name((uint32_t)a->u.breaker.downstream);
+    for (uint32_t i = 0; i < SIM_SINKS && !a->u.breaker.host; i++)
+        if (sink_id(i) == a->u.breaker.downstream)
+            to->downstream = sim_sink_name(i);
+}
+
 static void act_one(struct sim *sim, const struct sched_action *a)
 {
     struct peer *p = peer_find(sim, a->session.v);
@@ -180,6 +209,11 @@ static void act_one(struct sim *sim, const struct sched_action *a)
         break;
     case SCHED_ACT_SESSION_END:
         p->bye = true;
+        break;
+    case SCHED_ACT_BREAKER:
+        act_breaker(p, a);
+        break;
+    case SCHED_ACT_TRACE:
         break;
     case SCHED_ACT_JOB_END:
         sim_store_put(sim, (struct sim_op){.type = SIM_OP_JOB_END,
@@ -253,7 +287,7 @@ static void coord_heartbeat(struct sim *sim, void *arg, uint64_t life)
             continue;
         frame_begin(sim, &c->peers[i], WIRE_HEARTBEAT);
         pack_array(&c->out, 0);
-        frame_send(sim, c->peers[i].node);
+        frame_send(sim, &c->peers[i]);
     }
     sim_at(sim, sim->now_ms + SIM_HEARTBEAT_MS, coord_heartbeat, arg, life);
 }
@@ -272,6 +306,7 @@ static void on_hello(struct sim *sim, uint32_t node, const struct wire_frame *f)
             p = &c->peers[i];
     assert(p);
     *p = (struct peer){.session = ++c->next_session, .node = node, .seq_in = 1};
+    memcpy(&p->boot, h.boot.p, MIN(h.boot.len, sizeof(p->boot)));
     struct sched_held *held = arena_alloc(&c->arena, (h.n_held + 1) * sizeof(*held));
     assert(held);
     for (size_t i = 0; i < h.n_held; i++)
@@ -315,6 +350,31 @@ static void on_results(struct sim *sim, const struct peer *p, const struct wire_
     }
 }
 
+static void on_calls(struct sim *sim, const struct peer *p, const struct wire_frame *f)
+{
+    struct wire_calls *m;
+    size_t n;
+    const uint64_t session = p->session;
+    if (wire_calls_read(f->body, &sim->coord->arena, &m, &n, NULL))
+        return sim_violate(sim, "CALLS does not decode");
+    for (size_t i = 0; i < n; i++) {
+        bool host = false;
+        uint32_t index = 0;
+        if (!sim_name_read(m[i].downstream, &host, &index))
+            return sim_violate(sim, "CALLS names nothing that is");
+        coord_step(sim,
+                   (struct sched_event){.type = SCHED_EV_CALLS,
+                                        .session = {session},
+                                        .u.calls = {.downstream = host ? index : sink_id(index),
+                                                    .host = host,
+                                                    .ok = m[i].ok,
+                                                    .fail = m[i].fail,
+                                                    .slow = m[i].slow,
+                                                    .row = m[i].row,
+                                                    .waiting = m[i].waiting}});
+    }
+}
+
 static void on_worker(struct sim *sim, uint32_t node, const struct wire_frame *f)
 {
     if (f->type == WIRE_HELLO)
@@ -339,6 +399,8 @@ static void on_worker(struct sim *sim, uint32_t node, const struct wire_frame *f
         return coord_step(sim, ev);
     case WIRE_RESULT:
         return on_results(sim, p, f);
+    case WIRE_CALLS:
+        return on_calls(sim, p, f);
     case WIRE_HEARTBEAT:
         ev.type = SCHED_EV_HEARTBEAT;
         return coord_step(sim, ev);
@@ -420,7 +482,8 @@ void sim_coord_message(struct sim *sim, uint32_t from, struct span message)
 
 /* ---- answers of the store ---- */
 
-static struct sched_event open_event(const struct sim *sim, uint64_t job)
+/* ids: room for the sinks of the job; the event points into it. */
+static struct sched_event open_event(const struct sim *sim, uint64_t job, uint64_t ids[SIM_SINKS])
 {
     const struct sim_spec *s = &sim->specs[job - 1];
     const struct sim_job *j = &sim->store->jobs[job];
@@ -433,6 +496,12 @@ static struct sched_event open_event(const struct sim *sim, uint64_t job)
     ev.u.open.key_delay_ms = s->key_delay_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
     ev.u.open.kinds = s->kinds;
+    for (uint32_t i = 0; i < SIM_SINKS; i++)
+        if (s->sinks & 1U << i)
+            ids[ev.u.open.n_downstreams++] = sink_id(i);
+    ev.u.open.downstreams = ids;
+    ev.u.open.hosts = s->hosts;
+    ev.u.open.retry_percent = SIM_RETRY_PERCENT;
     ev.u.open.sealed = j->sealed;
     ev.u.open.cancelled = j->cancelling;
     ev.u.open.paused = j->paused;
@@ -443,14 +512,15 @@ static struct sched_event open_event(const struct sim *sim, uint64_t job)
 static void on_answer(struct sim *sim, const struct sim_answer *a)
 {
     struct sched_event ev = {.job = {a->op.spec + 1}};
+    uint64_t ids[SIM_SINKS];
     switch (a->op.type) {
     case SIM_OP_SUBMIT:
         if (!a->refused)
-            coord_step(sim, open_event(sim, a->op.spec + 1));
+            coord_step(sim, open_event(sim, a->op.spec + 1, ids));
         break;
     case SIM_OP_RETRY:
         if (!a->refused)
-            coord_step(sim, open_event(sim, a->op.spec + 1));
+            coord_step(sim, open_event(sim, a->op.spec + 1, ids));
         /* fall through */
     case SIM_OP_INPUT:
         ev.type = SCHED_EV_TASKS;
@@ -504,7 +574,9 @@ void sim_coord_start(struct sim *sim)
     struct sched_config config = {.epoch = ++sim->store->epoch,
                                   .seed = sim_random(sim),
                                   .lease_ms = SIM_LEASE_MS,
-                                  .kills_max = SIM_KILLS_MAX};
+                                  .kills_max = SIM_KILLS_MAX,
+                                  .host_give_up_ms = SIM_GIVE_UP_MS};
+    uint64_t ids[SIM_SINKS];
     sim_say(sim, "coordinator starts, epoch %llu", (unsigned long long)config.epoch);
     c->alive = true;
     c->life++;
@@ -515,6 +587,11 @@ void sim_coord_start(struct sim *sim)
     c->sched = sched_new(&config);
     assert(c->sched);
     sim_oracle_restart(sim);
+    for (uint32_t i = 0; i < SIM_SINKS; i++)
+        if (sim->sinks[i].manual != SCHED_MANUAL_NONE)
+            coord_step(sim, (struct sched_event){.type = SCHED_EV_BREAKER,
+                                                 .u.breaker = {.downstream = sink_id(i),
+                                                               .manual = sim->sinks[i].manual}});
     for (uint64_t job = 1; job <= sim->jobs; job++) {
         if (sim->store->jobs[job].state != SIM_JOB_OPEN)
             continue;
@@ -522,7 +599,7 @@ void sim_coord_start(struct sim *sim)
         struct sched_task *tasks = sim_store_pending(sim, job, &ev.u.tasks.n);
         ev.u.tasks.tasks = tasks;
         ev.u.tasks.replay = true;
-        coord_step(sim, open_event(sim, job));
+        coord_step(sim, open_event(sim, job, ids));
         coord_step(sim, ev);
         free(tasks);
     }
@@ -560,6 +637,15 @@ void sim_coord_drain(struct sim *sim, uint32_t node, bool on)
             coord_step(sim, (struct sched_event){.type = SCHED_EV_DRAIN,
                                                  .session = {c->peers[i].session},
                                                  .u.on = on});
+}
+
+void sim_coord_manual(struct sim *sim, uint32_t sink, enum sched_manual manual)
+{
+    sim->sinks[sink].manual = manual; /* durable first */
+    if (sim->coord->alive)
+        coord_step(sim, (struct sched_event){.type = SCHED_EV_BREAKER,
+                                             .u.breaker = {.downstream = sink_id(sink),
+                                                           .manual = manual}});
 }
 
 void sim_coord_init(struct sim *sim)

@@ -7,18 +7,37 @@
  *   attempts    counted one by one, never above the job's limit; kills never above the fleet's
  *   keys        grants on a key never pass the limit of the job that is assigned; delays are kept
  *   durability  ACK only after the commit; acknowledged input is there at the end
+ *   downstreams nothing is given out that needs an open one; one probe at a time; no attempt is used up by a
+ *               run timeout while a sink is not closed; what is pinned does not open. What sessions
+ *               are told, and so who calls: sim_told.c
+ *   retries     within the budget of their job
  *   ends        a job ends with no task pending, and as what it is
  */
 #include "sim.h"
 
-enum { KEYS_MAX = 8 };
+#include "common/downstream.h"
+
+enum {
+    KEYS_MAX = 8,
+    PROBE_OVER_MS = 25000 /* a probe that nobody heard of is over */
+};
+
+/* A downstream as the scheduler says it is. */
+struct breaker {
+    enum sched_breaker_state state;
+    uint64_t probe_session, probe_ms; /* a session that was told to probe; 0: none */
+    uint64_t probe_task;              /* a task that was let through; 0: none */
+};
 
 struct view { /* of a task */
     enum { VIEW_FREE, VIEW_LEASED, VIEW_COMMITTING } state;
     struct token token;
     uint64_t session;
     uint32_t grant;
+    uint32_t attempt; /* the highest that was given out */
 };
+
+static void probes_end(struct sim *sim, uint64_t task, uint64_t session);
 
 struct sim_oracle {
     struct view *views; /* by task id */
@@ -26,6 +45,10 @@ struct sim_oracle {
     uint64_t epoch, counter;
     uint64_t acknowledged[SIM_JOBS_MAX + 1];          /* chunks of each job */
     uint64_t released_ms[SIM_JOBS_MAX + 1][KEYS_MAX]; /* when a job's lease on the key last ended */
+    struct breaker sinks[SIM_SINKS], hosts[SIM_KEYS];
+    uint32_t starts;                                             /* of the coordinator */
+    uint64_t first[SIM_JOBS_MAX + 1], retries[SIM_JOBS_MAX + 1]; /* attempts given out */
+    uint64_t began_ms[SIM_JOBS_MAX + 1];                         /* of the first of them */
 };
 
 static bool same_token(struct token a, struct token b)
@@ -58,6 +81,7 @@ static void view_release(struct sim *sim, uint64_t task, struct view *v)
         sim->oracle->released_ms[sim->store->tasks[task].job][sim->store->tasks[task].key] =
             sim->now_ms;
     v->state = VIEW_FREE;
+    probes_end(sim, task, 0);
 }
 
 /* ---- keys ---- */
@@ -93,6 +117,149 @@ static void check_key(struct sim *sim, const struct sched_action *a)
                     (unsigned long long)key);
 }
 
+/* ---- downstreams ---- */
+
+static uint64_t sink_id(uint32_t sink)
+{
+    return downstream_hash(sim_sink_name(sink));
+}
+
+static struct breaker *breaker_of(struct sim *sim, uint64_t id, bool host)
+{
+    if (host)
+        return &sim->oracle->hosts[id];
+    for (uint32_t i = 0; i < SIM_SINKS; i++)
+        if (sink_id(i) == id)
+            return &sim->oracle->sinks[i];
+    sim_violate(sim, "a downstream that nobody has");
+    return &sim->oracle->sinks[0];
+}
+
+static void on_trace(struct sim *sim, const struct sched_action *a)
+{
+    struct breaker *b = breaker_of(sim, a->u.trace.downstream, a->u.trace.host);
+    sim->seen[SIM_SEEN_QUARANTINED] += a->u.trace.worker != 0 && a->u.trace.quarantined;
+    sim_say(sim, "downstream %llx%s: state %d, %s", (unsigned long long)a->u.trace.downstream,
+            a->u.trace.host ? " (host)" : "", (int)a->u.trace.state, a->u.trace.reason);
+    if (a->u.trace.worker != 0)
+        return;
+    if (a->u.trace.state == SCHED_BREAKER_OPEN && a->u.trace.manual == SCHED_MANUAL_PINNED)
+        sim_violate(sim, "a pinned breaker opens");
+    if (a->u.trace.state == SCHED_BREAKER_OPEN) {
+        sim->seen[a->u.trace.host ? SIM_SEEN_HOST_OPENED : SIM_SEEN_OPENED]++;
+        sim->seen[SIM_SEEN_PROBE_FAILED] += b->state == SCHED_BREAKER_HALF_OPEN;
+        sim->seen[SIM_SEEN_TRIPPED] += a->u.trace.manual == SCHED_MANUAL_TRIPPED;
+    }
+    sim->seen[SIM_SEEN_PINNED] += a->u.trace.manual == SCHED_MANUAL_PINNED;
+    sim->seen[SIM_SEEN_CLOSED] +=
+        a->u.trace.state == SCHED_BREAKER_CLOSED && b->state == SCHED_BREAKER_HALF_OPEN;
+    if (b->state != a->u.trace.state)
+        *b = (struct breaker){.state = a->u.trace.state};
+}
+
+static bool probed(const struct sim *sim, const struct breaker *b)
+{
+    return (b->probe_session || b->probe_task) && sim->now_ms < b->probe_ms + PROBE_OVER_MS;
+}
+
+static void on_tell(struct sim *sim, const struct sched_action *a)
+{
+    struct breaker *b = breaker_of(sim, a->u.breaker.downstream, a->u.breaker.host);
+    if (a->u.breaker.tell != SCHED_TELL_PROBE) { /* what is told to another does not end it */
+        if (!a->u.breaker.host && b->probe_session == a->session.v)
+            b->probe_task = b->probe_session = 0;
+        return;
+    }
+    sim_say(sim, "downstream %llx: session %llx probes",
+            (unsigned long long)a->u.breaker.downstream, (unsigned long long)a->session.v);
+    if (b->state != SCHED_BREAKER_HALF_OPEN)
+        sim_violate(sim, "a probe of a breaker that is not half open");
+    /* A task that was let through is followed by the word to the worker that has its rows; a host's goes on in
+     * its worker's next session. */
+    if (b->probe_session && probed(sim, b) && !a->u.breaker.host)
+        sim_violate(sim, "two probes of one downstream at a time");
+    b->probe_session = a->session.v;
+    if (!a->u.breaker
+             .host) /* a host's time runs from when its task was given out, wherever it goes */
+        b->probe_ms = sim->now_ms;
+}
+
+/* A lease begins: nothing that it needs may be open, and only one may be a probe. */
+static void check_downstream(struct sim *sim, struct breaker *b, uint64_t task)
+{
+    if (b->state == SCHED_BREAKER_OPEN)
+        sim_violate(sim, "task %llu is given out although its downstream is open",
+                    (unsigned long long)task);
+    if (b->state != SCHED_BREAKER_HALF_OPEN)
+        return;
+    if (probed(sim, b))
+        sim_violate(sim, "task %llu is given out beside a probe (task %llu, session %llx)",
+                    (unsigned long long)task, (unsigned long long)b->probe_task,
+                    (unsigned long long)b->probe_session);
+    sim_say(sim, "task %llu probes", (unsigned long long)task);
+    b->probe_task = task;
+    b->probe_session = 0;
+    b->probe_ms = sim->now_ms;
+    sim->seen[SIM_SEEN_PROBE_TASK]++;
+}
+
+static void check_downstreams(struct sim *sim, const struct sched_action *a)
+{
+    const struct sim_spec *spec = spec_of(sim, a->task.v);
+    for (uint32_t i = 0; i < SIM_SINKS; i++)
+        if (spec->sinks & 1U << i)
+            check_downstream(sim, &sim->oracle->sinks[i], a->task.v);
+    if (spec->hosts)
+        check_downstream(sim, &sim->oracle->hosts[sim->store->tasks[a->task.v].key], a->task.v);
+}
+
+/* A lease or a session is over: so is the probe that it was. */
+static void probes_end(struct sim *sim, uint64_t task, uint64_t session)
+{
+    for (uint32_t i = 0; i < SIM_SINKS + SIM_KEYS; i++) {
+        struct breaker *b =
+            i < SIM_SINKS ? &sim->oracle->sinks[i] : &sim->oracle->hosts[i - SIM_SINKS];
+        const bool host = i >= SIM_SINKS;
+        if (task && b->probe_task == task && (host || !b->probe_session))
+            b->probe_task = b->probe_session = 0;
+        if (session && !host && b->probe_session == session) { /* a host's goes with its lease */
+            sim->seen[SIM_SEEN_PROBE_LOST]++;
+            b->probe_task = b->probe_session = 0;
+        }
+    }
+}
+
+/* The report of a probe ends it, whatever it says of it; a host's goes on until its task is over. */
+static void on_calls(struct sim *sim, const struct sched_event *ev)
+{
+    struct breaker *b = breaker_of(sim, ev->u.calls.downstream, ev->u.calls.host);
+    if (!ev->u.calls.host && b->probe_session == ev->session.v &&
+        ev->u.calls.ok + ev->u.calls.fail > 0)
+        b->probe_task = b->probe_session = 0;
+}
+
+/* ---- the budget of retries ---- */
+
+static void check_budget(struct sim *sim, const struct sched_action *a, struct view *v)
+{
+    struct sim_oracle *o = sim->oracle;
+    const uint32_t before = v->attempt;
+    const uint64_t job = a->job.v;
+    if (!o->began_ms[job])
+        o->began_ms[job] = sim->now_ms;
+    v->attempt = MAX(v->attempt, a->u.assign.attempt);
+    o->first[job] += a->u.assign.attempt == 1;
+    if (a->u.assign.attempt < 2 || a->u.assign.attempt == before)
+        return; /* the same attempt again: a worker was lost */
+    o->retries[job]++;
+    const uint64_t most = 11 * (uint64_t)o->starts + o->first[job] * SIM_RETRY_PERCENT / 100 +
+                          (sim->now_ms - o->began_ms[job]) / 100;
+    if (o->retries[job] > most)
+        sim_violate(sim, "job %llu: %llu retries after %llu first attempts",
+                    (unsigned long long)job, (unsigned long long)o->retries[job],
+                    (unsigned long long)o->first[job]);
+}
+
 /* ---- leases ---- */
 
 static void on_assign(struct sim *sim, const struct sched_action *a)
@@ -115,9 +282,14 @@ static void on_assign(struct sim *sim, const struct sched_action *a)
     if (sim->store->jobs[t->job].state != SIM_JOB_OPEN)
         sim_violate(sim, "a task of an ended job is assigned");
     check_key(sim, a);
+    check_downstreams(sim, a);
+    check_budget(sim, a, v);
     o->epoch = a->token.epoch;
     o->counter = a->token.counter;
-    *v = (struct view){VIEW_LEASED, a->token, a->session.v, a->u.assign.grant};
+    v->state = VIEW_LEASED;
+    v->token = a->token;
+    v->session = a->session.v;
+    v->grant = a->u.assign.grant;
 }
 
 static bool hello_holds(const struct sched_event *ev, uint64_t task, struct token token)
@@ -159,6 +331,12 @@ static void on_complete(struct sim *sim, const struct sched_event *ev, const str
         sim_violate(sim, "a payload from nowhere");
     if (!a->u.complete.payload && a->u.complete.write == SCHED_WRITE_DONE)
         sim_violate(sim, "task %llu is done without a result", (unsigned long long)a->task.v);
+    if (a->u.complete.error && strcmp(a->u.complete.error, "RUN_TIMEOUT") == 0)
+        for (uint32_t i = 0; i < SIM_SINKS; i++)
+            if (spec_of(sim, a->task.v)->sinks & 1U << i &&
+                sim->oracle->sinks[i].state != SCHED_BREAKER_CLOSED)
+                sim_violate(sim, "task %llu loses an attempt to a sink that is not closed",
+                            (unsigned long long)a->task.v);
     view_release(sim, a->task.v, v);
     v->state = VIEW_COMMITTING;
     v->token = a->token;
@@ -185,6 +363,7 @@ static void on_seen(struct sim *sim, const struct sched_event *ev, const struct 
     sim->seen[SIM_SEEN_TIMEOUT] += died && strcmp(a->u.complete.error, "RUN_TIMEOUT") == 0;
     sim->seen[SIM_SEEN_WORKER_LOST] += died && strcmp(a->u.complete.error, "WORKER_LOST") == 0;
     sim->seen[SIM_SEEN_EXHAUSTED] += died && strcmp(a->u.complete.error, "ATTEMPTS_EXHAUSTED") == 0;
+    sim->seen[SIM_SEEN_GIVEN_UP] += died && strcmp(a->u.complete.error, "HOST_DOWN") == 0;
     sim->seen[SIM_SEEN_EXPIRED] +=
         a->type == SCHED_ACT_SESSION_END && ev->type != SCHED_EV_HELLO && ev->type != SCHED_EV_LOST;
     if (a->type == SCHED_ACT_JOB_END)
@@ -207,6 +386,7 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
         break;
     case SCHED_ACT_SESSION_END:
         on_session_end(sim, ev, a->session.v);
+        probes_end(sim, 0, a->session.v);
         break;
     case SCHED_ACT_REVOKE:
         v = view_of(sim, a->task.v);
@@ -221,6 +401,12 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
                             (unsigned long long)a->task.v);
             view_release(sim, a->task.v, v);
         }
+        break;
+    case SCHED_ACT_BREAKER:
+        on_tell(sim, a);
+        break;
+    case SCHED_ACT_TRACE:
+        on_trace(sim, a);
         break;
     case SCHED_ACT_JOB_END:
     case SCHED_ACT_WELCOME:
@@ -249,13 +435,19 @@ static void on_adopted(struct sim *sim, const struct sched_event *ev,
                         (unsigned long long)h->task.v);
         /* The grant of that lease is known here, though not to the scheduler after its restart. */
         uint32_t grant = same_token(v->token, h->token) ? v->grant : 0;
-        *v = (struct view){VIEW_LEASED, h->token, ev->session.v, grant};
+        v->state = VIEW_LEASED;
+        v->token = h->token;
+        v->session = ev->session.v;
+        v->grant = grant;
         sim->seen[SIM_SEEN_ADOPTED]++;
     }
 }
 
 void sim_oracle_step(struct sim *sim, const struct sched_event *ev, const struct sched_actions *a)
 {
+    if (ev->type == SCHED_EV_CALLS)
+        on_calls(sim, ev);
+    sim_told_step(sim, ev, a);
     for (size_t i = 0; i < a->n; i++)
         on_action(sim, ev, &a->items[i]);
     if (ev->type == SCHED_EV_HELLO)
@@ -276,8 +468,9 @@ void sim_oracle_complete(struct sim *sim, const struct sim_op *op)
     if (t->rows + (op->write == SCHED_WRITE_DONE) > 1)
         sim_violate(sim, "the rows of task %llu are there twice", id);
     bool counted = op->attempt == t->attempt + 1;
-    bool dead_at_once = op->write == SCHED_WRITE_DEAD && op->attempt == t->attempt &&
-                        (op->kills >= SIM_KILLS_MAX || t->attempt >= spec->attempts_max);
+    bool dead_at_once =
+        op->write == SCHED_WRITE_DEAD && op->attempt == t->attempt &&
+        (op->kills >= SIM_KILLS_MAX || t->attempt >= spec->attempts_max || spec->hosts);
     if (!counted && !dead_at_once)
         sim_violate(sim, "task %llu: %u attempts after %u", id, op->attempt, t->attempt);
     if (op->write == SCHED_WRITE_ATTEMPT && op->attempt >= spec->attempts_max)
@@ -322,6 +515,10 @@ void sim_oracle_restart(struct sim *sim)
     for (size_t i = 0; i < o->n_views; i++)
         o->views[i].state = VIEW_FREE; /* token and grant stay, for those that are adopted */
     memset(o->released_ms, 0, sizeof(o->released_ms));
+    memset(o->sinks, 0, sizeof(o->sinks));
+    memset(o->hosts, 0, sizeof(o->hosts));
+    o->starts++;
+    sim_told_restart(sim);
     o->epoch = o->counter = 0;
 }
 

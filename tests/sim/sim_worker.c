@@ -1,6 +1,7 @@
 /*
  * sim_worker.c: workers that behave: they keep to docs/PROTOCOL.md, and are slow, stopped, killed and
- * started again by sim.c. A worker holds a task until its result is acknowledged or revoked.
+ * started again by sim.c. A worker holds a task until its result is acknowledged or revoked. Rows go to
+ * sinks through the real gates, one call at a time to each.
  */
 #include "sim.h"
 
@@ -8,10 +9,11 @@
 
 #include "common/pack.h"
 #include "common/unpack.h"
+#include "worker/sinks/gate.h"
 
-enum { HELD_MAX = 64, PREFILL = 2, HELLO_AGAIN_MS = 2000, SILENCE_MS = 4000 };
+enum { HELD_MAX = 64, PREFILL = 2, HELLO_AGAIN_MS = 2000, SILENCE_MS = 4000, CALLS_MS = 250 };
 
-enum held_state { HELD_QUEUED, HELD_RUNNING, HELD_FINISHED };
+enum held_state { HELD_QUEUED, HELD_RUNNING, HELD_LANDING, HELD_FINISHED };
 
 struct held {
     struct wire_token token;
@@ -19,7 +21,25 @@ struct held {
     uint64_t job, key, depth;
     struct wire_result result; /* without spans: those are made when it is sent */
     uint32_t n_found, n_again;
-    uint64_t run; /* which run of this worker finishes it */
+    uint32_t to_land; /* LANDING: bits of the sinks that do not have its rows yet */
+    uint64_t run;     /* which run of this worker finishes it */
+};
+
+/* A sink as this worker sees it. */
+struct lane {
+    struct gate gate;
+    bool calling, timer;
+    enum wire_breaker_state heard; /* the last of this session; closed before */
+    uint32_t calls;                /* since then */
+    uint64_t began_ms;
+    struct wire_token list[HELD_MAX]; /* in the call */
+    size_t n;
+};
+
+/* A host: what came of calls since it was last told. */
+struct host_calls {
+    uint32_t ok, fail;
+    bool watched; /* the coordinator wants to hear of successes too */
 };
 
 struct sim_worker {
@@ -29,9 +49,24 @@ struct sim_worker {
     uint64_t received; /* tasks of this session */
     struct held held[HELD_MAX];
     size_t n_held;
+    struct lane lanes[SIM_SINKS];
+    struct host_calls hosts[SIM_KEYS];
+    uint64_t calls_ms; /* when calls are told next, unless they are urgent */
+    bool calls_timer;
     struct buf out;
     struct arena arena;
 };
+
+static void lane_heard(struct lane *lane, enum wire_breaker_state state)
+{
+    lane->heard = state;
+    lane->calls = 0;
+}
+
+uint64_t sim_worker_boot(const struct sim *sim, uint32_t node)
+{
+    return sim->worker[node].boot;
+}
 
 uint64_t sim_worker_frozen_until(const struct sim *sim, uint32_t node)
 {
@@ -63,6 +98,10 @@ static void send_hello(struct sim *sim, struct sim_worker *w)
     w->seq_out = w->seq_in = 0;
     w->welcomed = false;
     w->received = 0;
+    for (uint32_t i = 0; i < SIM_SINKS; i++) {
+        lane_heard(&w->lanes[i], WIRE_BREAKER_CLOSED);
+        gate_session(&w->lanes[i].gate);
+    }
     w->hello_ms = w->heard_ms = sim->now_ms;
     frame_begin(w, WIRE_HELLO);
     wire_hello_pack(&w->out, &(struct wire_hello){.version_min = WIRE_VERSION_MIN,
@@ -82,7 +121,7 @@ static void send_credit(struct sim *sim, struct sim_worker *w)
 {
     size_t waiting = 0;
     for (size_t i = 0; i < w->n_held; i++)
-        waiting += w->held[i].state != HELD_FINISHED;
+        waiting += w->held[i].state < HELD_LANDING;
     if (!w->welcomed || w->leaving)
         return;
     uint64_t room = w->n_held + PREFILL < HELD_MAX / 2 ? w->slots + PREFILL : 0;
@@ -174,6 +213,200 @@ static void held_result(struct sim *sim, struct held *h)
     }
 }
 
+/* ---- calls to downstreams ---- */
+
+static void lane_go(struct sim *sim, struct sim_worker *w, uint32_t sink);
+static void lane_timer(struct sim *sim, void *arg, uint64_t tag);
+static void lane_done(struct sim *sim, void *arg, uint64_t tag);
+static void calls_timer(struct sim *sim, void *arg, uint64_t life);
+
+static uint32_t lane_waiting(const struct sim_worker *w, uint32_t sink)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < w->n_held; i++)
+        n += w->held[i].state == HELD_LANDING && w->held[i].to_land & 1U << sink;
+    return n;
+}
+
+static size_t calls_fill(struct sim_worker *w, struct wire_calls *m, bool *ret_urgent)
+{
+    size_t n = 0;
+    *ret_urgent = false;
+    for (uint32_t i = 0; i < SIM_SINKS; i++) {
+        struct gate *g = &w->lanes[i].gate;
+        const uint32_t waiting = lane_waiting(w, i);
+        *ret_urgent |= gate_urgent(g, waiting);
+        if (gate_news(g, waiting)) {
+            m[n].downstream = sim_sink_name(i);
+            gate_take(g, waiting, &m[n++]);
+        }
+    }
+    for (uint32_t i = 0; i < SIM_KEYS; i++) {
+        struct host_calls *h = &w->hosts[i];
+        *ret_urgent |= h->watched && h->ok + h->fail > 0;
+        if (h->fail > 0 || (h->watched && h->ok > 0))
+            m[n++] = (struct wire_calls){.downstream = sim_host_name(i),
+                                         .ok = h->ok,
+                                         .fail = h->fail,
+                                         .row = h->ok ? 0 : h->fail};
+        h->ok = h->fail = 0;
+    }
+    return n;
+}
+
+static void calls_send(struct sim *sim, struct sim_worker *w)
+{
+    struct wire_calls m[SIM_SINKS + SIM_KEYS];
+    bool urgent = false, news = false;
+    if (!w->welcomed)
+        return;
+    for (uint32_t i = 0; i < SIM_SINKS; i++) {
+        urgent |= gate_urgent(&w->lanes[i].gate, lane_waiting(w, i));
+        news |= gate_news(&w->lanes[i].gate, lane_waiting(w, i));
+    }
+    for (uint32_t i = 0; i < SIM_KEYS; i++)
+        urgent |= w->hosts[i].fail > 0 || (w->hosts[i].watched && w->hosts[i].ok > 0);
+    if (!urgent && (!news || sim->now_ms < w->calls_ms)) {
+        if (news && !w->calls_timer) {
+            w->calls_timer = true;
+            sim_at(sim, w->calls_ms, calls_timer, w, w->life);
+        }
+        return;
+    }
+    const size_t n = calls_fill(w, m, &urgent);
+    w->calls_ms = sim->now_ms + CALLS_MS;
+    if (n == 0)
+        return;
+    frame_begin(w, WIRE_CALLS);
+    wire_calls_pack(&w->out, m, n);
+    sim_send(sim, w->node, SIM_COORD, &w->out);
+}
+
+static void calls_timer(struct sim *sim, void *arg, uint64_t life)
+{
+    struct sim_worker *w = arg;
+    if (!w->alive || life != w->life)
+        return;
+    if (w->frozen_until_ms > sim->now_ms)
+        return sim_at(sim, w->frozen_until_ms, calls_timer, w, life);
+    w->calls_timer = false;
+    calls_send(sim, w);
+}
+
+/* The life of the process and the sink, in one tag. */
+static uint64_t lane_tag(const struct sim_worker *w, uint32_t sink)
+{
+    return w->life << 8 | sink;
+}
+
+static bool sink_reached(const struct sim *sim, const struct sim_worker *w, uint32_t sink)
+{
+    const struct sim_downstream *d = &sim->sinks[sink];
+    return sim->now_ms >= d->down_until_ms && d->bad_worker != w->node;
+}
+
+/* Begins a call with all rows that wait, when the gate lets it. */
+static void lane_go(struct sim *sim, struct sim_worker *w, uint32_t sink)
+{
+    struct lane *lane = &w->lanes[sink];
+    if (lane->calling || lane_waiting(w, sink) == 0)
+        return;
+    const uint64_t at_ms = gate_next_ms(&lane->gate);
+    if (at_ms > sim->now_ms) {
+        if (at_ms != UINT64_MAX && !lane->timer) {
+            lane->timer = true;
+            sim_at(sim, at_ms, lane_timer, w, lane_tag(w, sink));
+        }
+        return;
+    }
+    lane->n = 0;
+    for (size_t i = 0; i < w->n_held; i++)
+        if (w->held[i].state == HELD_LANDING && w->held[i].to_land & 1U << sink)
+            lane->list[lane->n++] = w->held[i].token;
+    lane->calling = true;
+    lane->began_ms = sim->now_ms;
+    gate_called(&lane->gate);
+    sim_told_call(sim, w->node, sink, lane->heard, lane->calls++);
+    const bool good = sink_reached(sim, w, sink);
+    const uint64_t ms = good || sim->sinks[sink].bad_worker == w->node ? 5 + sim_below(sim, 40)
+                                                                       : sim->sinks[sink].call_ms;
+    sim_at(sim, sim->now_ms + ms, lane_done, w, lane_tag(w, sink));
+}
+
+static void lane_timer(struct sim *sim, void *arg, uint64_t tag)
+{
+    struct sim_worker *w = arg;
+    if (!w->alive || tag >> 8 != w->life)
+        return;
+    if (w->frozen_until_ms > sim->now_ms)
+        return sim_at(sim, w->frozen_until_ms, lane_timer, w, tag);
+    w->lanes[tag & 255].timer = false;
+    lane_go(sim, w, (uint32_t)tag & 255);
+}
+
+static void landed(struct sim *sim, struct sim_worker *w, struct held *h, uint32_t sink)
+{
+    struct sim_task *t = &sim->store->tasks[h->token.task];
+    sim->seen[SIM_SEEN_LANDED_TWICE] += (t->landed & 1U << sink) != 0; /* the ledger has it */
+    t->landed |= 1U << sink;
+    h->to_land &= ~(1U << sink);
+    if (h->to_land == 0) {
+        h->state = HELD_FINISHED;
+        send_result(sim, w, h);
+    }
+}
+
+static void lane_done(struct sim *sim, void *arg, uint64_t tag)
+{
+    struct sim_worker *w = arg;
+    const uint32_t sink = (uint32_t)tag & 255;
+    struct lane *lane = &w->lanes[sink];
+    if (!w->alive || tag >> 8 != w->life)
+        return;
+    if (w->frozen_until_ms > sim->now_ms)
+        return sim_at(sim, w->frozen_until_ms, lane_done, w, tag);
+    const bool good = sink_reached(sim, w, sink);
+    lane->calling = false;
+    gate_done(&lane->gate, sim->now_ms - lane->began_ms, good ? NULL : "down", sim->now_ms);
+    for (size_t i = 0; i < lane->n && good; i++) {
+        struct held *h = held_find(w, &lane->list[i]);
+        if (h && h->state == HELD_LANDING)
+            landed(sim, w, h, sink);
+    }
+    calls_send(sim, w);
+    send_credit(sim, w);
+    lane_go(sim, w, sink);
+}
+
+/* Rows that wait for a sink which this worker alone cannot reach. */
+static void give_back(struct sim *sim, struct sim_worker *w, uint32_t sink)
+{
+    for (size_t i = 0; i < w->n_held; i++) {
+        struct held *h = &w->held[i];
+        if (h->state != HELD_LANDING || !(h->to_land & 1U << sink))
+            continue;
+        h->state = HELD_FINISHED;
+        h->result = (struct wire_result){.outcome = WIRE_RETURNED};
+        h->n_found = h->n_again = 0;
+        sim->seen[SIM_SEEN_GIVEN_BACK]++;
+        send_result(sim, w, h);
+    }
+}
+
+/* What running a task of a host came to, when the host is down: its URLs were tried, and are to be tried
+ * again as a new task. */
+static void call_host(struct sim *sim, struct sim_worker *w, struct held *h)
+{
+    const bool up = sim->now_ms >= sim->hosts[h->key].down_until_ms;
+    struct host_calls *calls = &w->hosts[h->key];
+    calls->ok += up;
+    calls->fail += up ? 0 : 5;
+    if (up || h->result.outcome != WIRE_DONE || h->depth >= 2)
+        return;
+    h->n_again = 1;
+    h->n_found = MAX(h->n_found, 1u);
+}
+
 static void worker_finish(struct sim *sim, void *arg, uint64_t run)
 {
     struct sim_worker *w = arg;
@@ -189,10 +422,20 @@ static void worker_finish(struct sim *sim, void *arg, uint64_t run)
             h->token.task * 7 % 1000 < sim->specs[h->job - 1].poison_pm)
             return sim_worker_crash(sim, w->node, 300);
         held_result(sim, h);
-        send_result(sim, w, h);
+        if (sim->specs[h->job - 1].hosts)
+            call_host(sim, w, h);
+        h->to_land = h->result.outcome == WIRE_DONE ? sim->specs[h->job - 1].sinks : 0;
+        if (h->to_land == 0) {
+            send_result(sim, w, h);
+            break;
+        }
+        h->state = HELD_LANDING;
+        for (uint32_t sink = 0; sink < SIM_SINKS; sink++)
+            lane_go(sim, w, sink);
         break;
     }
     worker_run(sim, w);
+    calls_send(sim, w);
     send_credit(sim, w);
 }
 
@@ -234,6 +477,31 @@ static void on_verdicts(struct sim *sim, struct sim_worker *w, const struct wire
     send_credit(sim, w);
 }
 
+static void on_breakers(struct sim *sim, struct sim_worker *w, const struct wire_frame *f)
+{
+    struct wire_breaker *m;
+    size_t n;
+    if (wire_breakers_read(f->body, &w->arena, &m, &n, NULL))
+        return sim_violate(sim, "BREAKER does not decode");
+    for (size_t i = 0; i < n; i++) {
+        bool host = false;
+        uint32_t index = 0;
+        if (!sim_name_read(m[i].downstream, &host, &index))
+            return sim_violate(sim, "BREAKER names nothing that is");
+        if (host) {
+            w->hosts[index].watched = m[i].state != WIRE_BREAKER_CLOSED;
+            continue;
+        }
+        lane_heard(&w->lanes[index], m[i].state);
+        gate_tell(&w->lanes[index].gate, m[i].state, lane_waiting(w, index));
+        if (m[i].state == WIRE_BREAKER_QUARANTINED)
+            give_back(sim, w, index);
+        lane_go(sim, w, index);
+    }
+    calls_send(sim, w);
+    send_credit(sim, w);
+}
+
 static void on_welcome(struct sim *sim, struct sim_worker *w, const struct wire_frame *f)
 {
     if (w->welcomed)
@@ -246,6 +514,9 @@ static void on_welcome(struct sim *sim, struct sim_worker *w, const struct wire_
         if (w->held[i].state == HELD_FINISHED)
             send_result(sim, w, &w->held[i]);
     send_credit(sim, w);
+    calls_send(sim, w);
+    for (uint32_t i = 0; i < SIM_SINKS; i++)
+        lane_go(sim, w, i);
 }
 
 void sim_worker_message(struct sim *sim, uint32_t node, struct span message)
@@ -273,6 +544,8 @@ void sim_worker_message(struct sim *sim, uint32_t node, struct span message)
         on_assign(sim, w, &f);
     else if (f.type == WIRE_RESULT_ACK || f.type == WIRE_REVOKE)
         on_verdicts(sim, w, &f);
+    else if (f.type == WIRE_BREAKER)
+        on_breakers(sim, w, &f);
     else if (f.type != WIRE_HEARTBEAT)
         sim_violate(sim, "a worker got a message of type %u", (unsigned)f.type);
 }
@@ -308,6 +581,12 @@ void sim_worker_start(struct sim *sim, uint32_t node)
     w->boot = sim_random(sim);
     w->epoch = 0;
     w->n_held = 0;
+    memset(w->hosts, 0, sizeof(w->hosts));
+    w->calls_timer = false;
+    for (uint32_t i = 0; i < SIM_SINKS; i++) {
+        w->lanes[i] = (struct lane){.n = 0};
+        gate_init(&w->lanes[i].gate, sim_random(sim));
+    }
     w->frozen_until_ms = 0;
     send_hello(sim, w);
     sim_at(sim, sim->now_ms + SIM_HEARTBEAT_MS, worker_beat, w, w->life);

@@ -1,4 +1,4 @@
-/* conformance_reading.c: lists, results, replay, drains, expiry. */
+/* conformance_reading.c: lists, results, replay, drains, breakers, expiry. */
 #include <stdio.h>
 
 #include "fixture.h"
@@ -206,6 +206,62 @@ static void drains_survive(void **state)
     assert_true(span_eq(workers[0], SPAN("w2")));
 }
 
+static void pending_tasks_are_found(void **state)
+{
+    struct fx *x = *state;
+    struct store_task *tasks;
+    struct store_pending got;
+    uint64_t job = fx_job_of(x, 2, &tasks);
+    fx_ok(x, store_task_get(x->s, tasks[1].sched.id, &x->arena, &got, &x->e));
+    assert_int_equal(got.job, job);
+    assert_int_equal(got.key, tasks[1].sched.key);
+    assert_int_equal(got.attempt, 0);
+    assert_int_equal(got.error.len, 0);
+    struct store_complete failed = fx_done(job, tasks[1].sched.id);
+    failed.write = SCHED_WRITE_ATTEMPT;
+    failed.attempt = 1;
+    failed.kills = 2;
+    failed.error = SPAN("CONNECT: refused");
+    fx_complete(x, &failed);
+    fx_ok(x, store_task_get(x->s, tasks[1].sched.id, &x->arena, &got, &x->e));
+    assert_int_equal(got.attempt, 1);
+    assert_int_equal(got.kills, 2);
+    assert_true(span_eq(got.error, SPAN("CONNECT: refused")));
+    struct store_complete done = fx_done(job, tasks[1].sched.id);
+    fx_complete(x, &done);
+    assert_int_equal(store_task_get(x->s, tasks[1].sched.id, &x->arena, &got, &x->e),
+                     ERR_NOT_FOUND);
+}
+
+static void breakers_survive(void **state)
+{
+    struct fx *x = *state;
+    struct store_breaker *list;
+    size_t n;
+    fx_begin(x);
+    fx_ok(x, store_breaker_set(x->s, SPAN("redis:r"), SCHED_MANUAL_PINNED, &x->e));
+    fx_ok(x, store_breaker_set(x->s, SPAN("postgres:p"), SCHED_MANUAL_PINNED, &x->e));
+    fx_ok(x, store_breaker_set(x->s, SPAN("postgres:p"), SCHED_MANUAL_TRIPPED, &x->e));
+    fx_ok(x, store_breaker_set(x->s, SPAN("host:http://h"), SCHED_MANUAL_NONE, &x->e));
+    fx_commit(x);
+    fx_reopen(x);
+    fx_ok(x, store_breaker_list(x->s, &x->arena, &list, &n, &x->e));
+    assert_int_equal(n, 2);
+    assert_true(span_eq(list[0].downstream, SPAN("postgres:p")));
+    assert_int_equal(list[0].manual, SCHED_MANUAL_TRIPPED);
+    assert_true(span_eq(list[1].downstream, SPAN("redis:r")));
+    assert_int_equal(list[1].manual, SCHED_MANUAL_PINNED);
+    fx_begin(x);
+    fx_ok(x, store_breaker_set(x->s, SPAN("postgres:p"), SCHED_MANUAL_NONE, &x->e));
+    fx_commit(x);
+    fx_begin(x);
+    fx_ok(x, store_breaker_set(x->s, SPAN("redis:r"), SCHED_MANUAL_NONE, &x->e));
+    store_rollback(x->s);
+    fx_ok(x, store_breaker_list(x->s, &x->arena, &list, &n, &x->e));
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].manual, SCHED_MANUAL_PINNED);
+}
+
 static void results_expire(void **state)
 {
     struct fx *x = *state;
@@ -365,6 +421,8 @@ const struct CMUnitTest conformance_reading[] = {
     TEST(replay_gives_open_jobs_and_pending_tasks),
     TEST(replay_of_many_tasks),
     TEST(drains_survive),
+    TEST(pending_tasks_are_found),
+    TEST(breakers_survive),
     TEST(results_expire),
     TEST(dead_letters_outlive_results),
     TEST(a_removed_job_is_gone_at_once),

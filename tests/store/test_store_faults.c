@@ -254,6 +254,7 @@ static int own_job(struct work *w, unsigned step)
     TRY(complete(w, job, tasks[2].sched.id.v,
                  &(struct store_complete){.write = SCHED_WRITE_ATTEMPT, .attempt = 1}));
     TRY(store_job_seal(w->s, job, &w->e));
+    TRY(store_breaker_set(w->s, span_str(name), SCHED_MANUAL_TRIPPED, &w->e));
     return store_drain_set(w->s, span_str(name), true, &w->e);
 }
 

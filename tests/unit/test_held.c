@@ -50,6 +50,33 @@ static void states_are_lists(void **state UNUSED)
     held_done(&t);
 }
 
+static void rows_that_land(void **state UNUSED)
+{
+    assert_int_equal(held_init(&t), ERR_OK);
+    struct held *ran = add(1), *inline_ = add(2), *revoked = add(3);
+    held_start(&t, ran);
+    held_land(&t, ran);
+    held_land(&t, inline_); /* noop tasks never run on a loop */
+    held_land(&t, revoked);
+    assert_int_equal(held_count(&t, HELD_RUNNING), 0); /* no slot is held */
+    assert_int_equal(held_count(&t, HELD_LANDING), 3);
+    assert_int_equal(t.input_bytes, 0); /* inputs are not kept */
+    assert_int_equal(t.result_bytes, 0);
+    held_resend(&t); /* a new session changes nothing */
+    size_t n;
+    struct wire_token *all = held_tokens(&t, &n);
+    assert_int_equal(n, 3);
+    free(all);
+    held_forget(&t, revoked);
+    finish(ran, 20);
+    finish(inline_, 30);
+    assert_int_equal(held_count(&t, HELD_LANDING), 0);
+    assert_int_equal(held_count(&t, HELD_READY), 2);
+    assert_int_equal(t.input_bytes, 0);
+    assert_int_equal(t.result_bytes, 50);
+    held_done(&t);
+}
+
 static void a_new_session_sends_again_in_order(void **state UNUSED)
 {
     assert_int_equal(held_init(&t), ERR_OK);
@@ -124,6 +151,10 @@ static void credit(void **state UNUSED)
         {"results below the budget", {.result_bytes = 999}, 10, 13, true},
         {"many results not acknowledged", {.results = CREDIT_RESULTS_MAX}, 13, 10, true},
         {"room for two more results", {.results = CREDIT_RESULTS_MAX - 2}, 10, 12, true},
+        {"rows that land, an eighth of the budget", {.landing_bytes = 125}, 0, 13, true},
+        {"rows that land, half of the budget", {.landing_bytes = 500}, 0, 12, true},
+        {"rows that land, nearly the budget", {.landing_bytes = 999}, 0, 11, true},
+        {"rows that land, the budget", {.landing_bytes = 1000}, 13, 10, true},
         {"inputs at their limit", {.input_bytes = CREDIT_INPUT_BYTES}, 10, 10, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -165,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_are_lists),
+        cmocka_unit_test(rows_that_land),
         cmocka_unit_test(a_new_session_sends_again_in_order),
         cmocka_unit_test(tokens_of_all_states),
         cmocka_unit_test(thousands_are_found),

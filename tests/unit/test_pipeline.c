@@ -198,7 +198,7 @@ static struct wire_result packed(const struct output *o, struct arena *a, struct
     const struct wire_token token = {3, 4, 5};
     buf_clear(out);
     pack_array(out, 1);
-    assert_int_equal(result_pack(&token, o, out, &outcome), ERR_OK);
+    assert_int_equal(result_pack(&token, o, true, out, &outcome), ERR_OK);
     assert_int_equal(wire_results_read(buf_span(out), a, &all, &n, &e), ERR_OK);
     assert_int_equal(n, 1);
     assert_int_equal(all[0].outcome, outcome);

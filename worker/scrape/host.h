@@ -10,6 +10,7 @@
 #define DROVER_HOST_H
 
 #include "common/base.h"
+#include "scrape.h"
 #include "timer.h"
 
 struct page;
@@ -50,6 +51,12 @@ struct host {
     uint64_t next_ms;           /* no start before */
     uint64_t backoff_until_ms;  /* no start before, because the host said so */
     const char *backoff_reason; /* with it: static, "HTTP_429" */
+
+    /* hold.c's: breakers */
+    enum scrape_host_state told;
+    uint32_t failed_in_row;
+    uint64_t watched_until_ms; /* requests are counted for reports until then */
+    const char *fail_reason;   /* of the last failure: static; NULL: none */
 
     /* robots.txt */
     struct robots *robots; /* valid when KNOWN */

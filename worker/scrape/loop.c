@@ -12,6 +12,7 @@
 #include "decode.h"
 #include "extract.h"
 #include "guard.h"
+#include "hold.h"
 #include "page.h"
 #include "run.h"
 #include "url.h"
@@ -24,7 +25,7 @@
 
 enum { EVENTS_MAX = 256, CONNECTIONS_DEFAULT = 256, MEMORY_DEFAULT = 64 * 1024 * 1024 };
 
-enum mail_type { MAIL_ADD, MAIL_CANCEL, MAIL_STOP, MAIL_FREEZE };
+enum mail_type { MAIL_ADD, MAIL_CANCEL, MAIL_STOP, MAIL_FREEZE, MAIL_TELL };
 
 struct mail {
     struct mail *next;
@@ -32,6 +33,8 @@ struct mail {
     struct scrape_task *task;
     uint64_t task_id;
     bool frozen;
+    char *host; /* TELL: owned; NULL: every host */
+    enum scrape_host_state host_state;
 };
 
 uint64_t loop_now_ms(void)
@@ -218,6 +221,13 @@ void scrape_loop_freeze(struct scrape_loop *l, bool frozen)
     post(l, (struct mail){.type = MAIL_FREEZE, .frozen = frozen});
 }
 
+void scrape_loop_tell(struct scrape_loop *l, struct span key, enum scrape_host_state state)
+{
+    char *host = key.p ? strndup(key.p, key.len) : NULL;
+    if (host || !key.p) /* without memory the host's tasks find out by themselves */
+        post(l, (struct mail){.type = MAIL_TELL, .host = host, .host_state = state});
+}
+
 void scrape_loop_lease(struct scrape_loop *l, uint64_t end_ms)
 {
     uint64_t before_ms = atomic_exchange(&l->lease_end_ms, end_ms), now_ms = boottime_ms();
@@ -255,7 +265,11 @@ static void read_mail(struct scrape_loop *l)
         case MAIL_FREEZE:
             l->frozen = m->frozen;
             break;
+        case MAIL_TELL:
+            hold_tell(l, span_str(m->host), m->host_state);
+            break;
         }
+        free(m->host);
         free(m);
         m = next;
     }
@@ -395,6 +409,7 @@ int scrape_loop_new(const struct scrape_config *config, struct scrape_loop **ret
     l->user_agent = strdup(c.user_agent ? c.user_agent : "drover/" DROVER_VERSION);
     l->proxy = copy_or_null(c.proxy);
     c.proxy = l->proxy;
+    l->calls = c.calls;
     if (getrandom(&l->random, sizeof l->random, GRND_NONBLOCK) < 0 || l->random == 0)
         l->random = loop_now_ms() | 1;
     int r = open_fds(l, e);

@@ -46,6 +46,7 @@ struct scrape_loop {
     struct buf decoded; /* the page that is being read */
     struct extract_ctx *extract;
     struct url_ctx *urls;
+    struct calls *calls;           /* NULL: not in a fleet */
     struct validators *validators; /* NULL until a spec asks for conditional requests */
 
     struct host *ready_first, *ready_last; /* hosts that may have something to start */

@@ -8,6 +8,7 @@
 #include "decode.h"
 #include "extract.h"
 #include "guard.h"
+#include "hold.h"
 #include "host.h"
 #include "jar.h"
 #include "loop.h"
@@ -147,8 +148,7 @@ static void name_statuses(void)
         snprintf(status_names[i], sizeof status_names[i], "HTTP_%d", i);
 }
 
-/* "HTTP_404": static, one for each status there can be. */
-static const char *status_reason(int status)
+const char *page_status_reason(int status)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, name_statuses);
@@ -174,8 +174,9 @@ static void leave_host(struct page *p, uint64_t *ret_retry_after_ms)
                                                                        : HOST_OK;
     host_finished(p->host, loop_now_ms(), outcome, http->autothrottle, f->latency_ms,
                   MAX(p->host->granted, 1u), after_ms);
+    hold_note(r->loop, p->host, f, true);
     if (after_ms > 0)
-        p->host->backoff_reason = status_reason(f->status);
+        p->host->backoff_reason = page_status_reason(f->status);
     if (page_is_guest(p))
         p->host->guests_active--;
     else
@@ -436,9 +437,9 @@ static void answered(struct page *p, struct fetch *f, uint64_t retry_after_ms)
         r->counts[RUN_NOT_MODIFIED]++;
         run_page_settled(p);
     } else if (is_retry_status(http_of(p), f->status)) {
-        retry(p, status_reason(f->status), NULL, retry_after_ms, false);
+        retry(p, page_status_reason(f->status), NULL, retry_after_ms, false);
     } else if (f->status < 200 || f->status > 299) {
-        page_reject(p, status_reason(f->status), NULL);
+        page_reject(p, page_status_reason(f->status), NULL);
     } else {
         read_page(p, f);
     }

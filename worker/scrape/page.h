@@ -45,6 +45,9 @@ struct span page_url(const struct page *p);       /* the present one */
 struct span page_requested(const struct page *p); /* the task's */
 bool page_is_guest(const struct page *p);         /* not at the task's own host */
 
+const char *
+page_status_reason(int status); /* "HTTP_404": static, one for each status there can be */
+
 /* Asks. The host's turn, limits and robots.txt were seen to. */
 void page_start(struct page *p);
 

@@ -7,6 +7,7 @@
 #include "common/reason.h"
 #include "decode.h"
 #include "guard.h"
+#include "hold.h"
 #include "host.h"
 #include "jar.h"
 #include "loop.h"
@@ -157,6 +158,7 @@ static void on_ended(void *user)
     struct span value;
     uint64_t after_ms = 0;
     host_finished(rf->host, loop_now_ms(), HOST_OK, false, f->latency_ms, 1, 0);
+    hold_note(rf->run->loop, rf->host, f, false);
     rf->run->counts[RUN_BYTES] += (int64_t)f->wire_bytes;
     if (f->class != FETCH_ANSWER) {
         failed(rf, f);

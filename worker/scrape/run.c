@@ -143,11 +143,21 @@ static struct page *guest_pop(struct host *h)
     return p;
 }
 
+/* A page whose task has given up: failed, or untried when that is what it is. */
+static void give_up_page(struct page *p)
+{
+    const struct run *r = p->run;
+    if (r->held && p->tries == 0 && !p->url)
+        run_page_untried(p);
+    else
+        run_page_failed(p, r->gave_up, r->gave_up_detail, r->host_down);
+}
+
 void run_page_again(struct page *p)
 {
     struct run *r = p->run;
     if (r->gave_up && !page_is_guest(p)) {
-        run_page_failed(p, r->gave_up, r->gave_up_detail, r->host_down);
+        give_up_page(p);
         return;
     }
     if (page_is_guest(p))
@@ -270,7 +280,14 @@ static void put_failures(struct run *r)
     size_t n_failed = 0;
     for (const struct page *p = r->failed; p; p = p->next)
         n_failed++;
-    bool down = r->host_down || (n_failed > 0 && n_failed == r->n_unreachable);
+    bool down = r->host_down || (!r->held && n_failed > 0 && n_failed == r->n_unreachable);
+    if (r->held && n_failed == 0 && r->n_settled == 0) { /* it goes back as it came */
+        out->error = ERR_STALE;
+        out->error_reason = r->gave_up;
+        snprintf(out->error_detail, sizeof out->error_detail, "%s: %s", r->host->key,
+                 r->gave_up_detail);
+        return;
+    }
     if (down && r->n_settled == 0) {
         const struct page *p = r->failed;
         const char *detail = p && p->detail ? p->detail : r->gave_up_detail;
@@ -373,11 +390,11 @@ void run_give_up(struct run *r, const char *reason, const char *detail, uint64_t
     r->host_down = host_down;
     snprintf(r->gave_up_detail, sizeof r->gave_up_detail, "%s", detail ? detail : "");
     while (r->todo)
-        run_page_failed(todo_pop(r), reason, detail, host_down);
+        give_up_page(todo_pop(r));
     for (struct page *p = r->pages, *next; p; p = next) {
         next = p->next;
         if (p->state == PAGE_WAITING && !page_is_guest(p))
-            run_page_failed(p, reason, detail, host_down);
+            give_up_page(p);
     }
 }
 
@@ -410,9 +427,16 @@ static struct run *next_run(struct host *h)
     return NULL;
 }
 
+/* Why a host is given up, beside the reason. */
+enum {
+    GIVE_UP_ROBOTS = 1, /* only what goes by robots.txt */
+    GIVE_UP_DOWN = 2,   /* the host as a whole cannot be had */
+    GIVE_UP_HELD = 4    /* a breaker's doing */
+};
+
 /* What the task gets when its host must be left alone for longer than a short wait. */
 static void give_up_all(struct host *h, const char *reason, const char *detail, uint64_t backoff_ms,
-                        bool robots_only, bool host_down)
+                        unsigned how)
 {
     while (h->guests) {
         struct page *p = guest_pop(h);
@@ -425,8 +449,9 @@ static void give_up_all(struct host *h, const char *reason, const char *detail, 
         again = false;
         struct run *first = h->runs, *r = first;
         while (r) {
-            if (!r->gave_up && (!robots_only || http_of(r)->robots)) {
-                run_give_up(r, reason, detail, backoff_ms, host_down);
+            if (!r->gave_up && (!(how & GIVE_UP_ROBOTS) || http_of(r)->robots)) {
+                r->held = how & GIVE_UP_HELD;
+                run_give_up(r, reason, detail, backoff_ms, how & GIVE_UP_DOWN);
                 run_check(r);
                 again = true;
                 break;
@@ -434,6 +459,11 @@ static void give_up_all(struct host *h, const char *reason, const char *detail, 
             r = r->ring_next == first ? NULL : r->ring_next;
         }
     }
+}
+
+void run_hold_all(struct host *h, const char *reason, const char *detail)
+{
+    give_up_all(h, reason, detail, 0, GIVE_UP_HELD);
 }
 
 /* The page's path against the host's rules. False: it was refused. */
@@ -465,9 +495,11 @@ enum turn { TURN_STARTED, TURN_AGAIN, TURN_WAIT };
 static enum turn host_turn(struct scrape_loop *l, struct host *h)
 {
     uint64_t now_ms = loop_now_ms(), start_ms = host_next_start_ms(h);
+    if (h->told == SCRAPE_HOST_HELD)
+        run_hold_all(h, h->fail_reason ? h->fail_reason : REASON_CLOSED, RUN_HELD_DETAIL);
     if (h->backoff_until_ms > now_ms + RUN_SHORT_WAIT_MS)
         give_up_all(h, h->backoff_reason, "the host asked to wait (Retry-After)",
-                    h->backoff_until_ms - now_ms, false, false);
+                    h->backoff_until_ms - now_ms, 0);
     bool guest = h->guests && h->guests_active == 0;
     struct run *r = guest ? h->guests->run : next_run(h);
     if (!r || h->active >= host_limit(h, UINT32_MAX))
@@ -485,7 +517,7 @@ static enum turn host_turn(struct scrape_loop *l, struct host *h)
         if (h->robots_error) {
             give_up_all(h, h->robots_error,
                         "robots.txt could not be had, so nothing is allowed yet",
-                        h->robots_until_ms - now_ms, true, true);
+                        h->robots_until_ms - now_ms, GIVE_UP_ROBOTS | GIVE_UP_DOWN);
             return TURN_AGAIN;
         }
     }

@@ -18,6 +18,8 @@ struct page;
 struct scrape_loop;
 struct scrape_task;
 
+#define RUN_HELD_DETAIL "the host fails for the whole fleet"
+
 enum {
     RUN_MANY_HOSTS = 256,
     RUN_BURST = 8,               /* requests that one host may start before the next has its turn */
@@ -70,6 +72,7 @@ struct run {
     uint32_t unreachable_in_row;
     bool full;           /* it has made enough: the rest is given back */
     bool host_down;      /* the rest was given up because the host cannot be had */
+    bool held;           /* the rest was given back because a breaker holds the host, or will */
     const char *gave_up; /* static reason why the rest is not tried; NULL: it is */
     char gave_up_detail[200];
     uint32_t backoff_ms; /* for output.key_backoff_ms */
@@ -86,6 +89,9 @@ void run_abort(struct run *r, enum err error, const char *reason);
 /* The rest of the task's URLs is not tried. */
 void run_give_up(struct run *r, const char *reason, const char *detail, uint64_t backoff_ms,
                  bool host_down);
+
+/* The tasks of the host give back what they have not tried; what was tried failed for that reason. */
+void run_hold_all(struct host *h, const char *reason, const char *detail);
 
 /* A page's part in the task is over; it no longer exists after. */
 void run_page_settled(struct page *p);

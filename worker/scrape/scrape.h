@@ -7,7 +7,8 @@
  * given to one loop of a worker at a time, so that the host's limits hold inside the process.
  *
  * Thread rule: a loop belongs to the thread that calls scrape_loop_run. Only scrape_loop_add,
- * scrape_loop_cancel, scrape_loop_stop, scrape_loop_freeze and scrape_loop_lease may be called from other threads.
+ * scrape_loop_cancel, scrape_loop_stop, scrape_loop_freeze, scrape_loop_tell and scrape_loop_lease may be
+ * called from other threads.
  */
 #ifndef DROVER_SCRAPE_H
 #define DROVER_SCRAPE_H
@@ -48,6 +49,8 @@ int scrape_url_canonical(struct span url, struct buf *out, size_t *ret_key_len,
 
 /* ---- fetching ---- */
 
+struct calls;
+
 struct scrape_config {
     const char *user_agent; /* NULL: "drover/VERSION (+contact)" */
     const char *const
@@ -56,6 +59,7 @@ struct scrape_config {
     const char *proxy;        /* NULL: none; a job's own proxy must be allowed by allow_proxy */
     uint32_t connections_max; /* live connections of this loop */
     size_t memory_max_bytes;  /* of page bodies in flight in this loop */
+    struct calls *calls; /* a fleet's: failing hosts are told of, and left; borrowed; NULL: alone */
 };
 
 struct scrape_url {
@@ -89,6 +93,15 @@ void scrape_loop_stop(struct scrape_loop *l);
 
 /* While frozen the loop starts no new request; transfers under way end as usual. */
 void scrape_loop_freeze(struct scrape_loop *l, bool frozen);
+
+/* What the coordinator says of a host. */
+enum scrape_host_state {
+    SCRAPE_HOST_FREE,
+    SCRAPE_HOST_PROBE, /* free, and left at the first failure */
+    SCRAPE_HOST_HELD   /* nothing is asked: the URLs of its tasks go back, untried */
+};
+/* key: "https://example.org"; p NULL: every host. */
+void scrape_loop_tell(struct scrape_loop *l, struct span key, enum scrape_host_state state);
 
 /* No request begins from end_ms of CLOCK_BOOTTIME on, since another worker may have the hosts then, and
  * transfers that are under way at that time are cut off; their pages are asked for again once the

@@ -1,34 +1,14 @@
 #include "trust.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #include "ca_bundle.h"
+#include "ca_store.h"
 
 struct trust {
     X509_STORE *store; /* NULL: the bundle was not needed yet */
 };
-
-static X509_STORE *store_from_bundle(void)
-{
-    X509_STORE *store = X509_STORE_new();
-    BIO *in = BIO_new_mem_buf(drover_ca_bundle, (int)drover_ca_bundle_len);
-    size_t n = 0;
-    while (store && in) {
-        X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
-        if (!cert)
-            break;
-        n += X509_STORE_add_cert(store, cert) == 1;
-        X509_free(cert);
-    }
-    ERR_clear_error(); /* the end of the bundle counts as an error */
-    BIO_free(in);
-    if (n > 0)
-        return store;
-    X509_STORE_free(store);
-    return NULL;
-}
 
 int trust_new(const char *ca_file, struct trust **ret, struct error *e)
 {
@@ -59,7 +39,7 @@ void trust_free(struct trust *t)
 bool trust_apply(struct trust *t, void *ssl_ctx)
 {
     if (!t->store)
-        t->store = store_from_bundle();
+        t->store = ca_store_read(drover_ca_bundle, drover_ca_bundle_len);
     if (!t->store)
         return false;
     SSL_CTX_set1_cert_store(ssl_ctx, t->store);

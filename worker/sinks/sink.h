@@ -6,7 +6,7 @@
  *
  * A landing is all rows of one task for one sink: it lands whole, once, or not at all. A connection
  * writes a group of landings at a time, of any jobs and targets of one sink. It de-duplicates by
- * (uid of the job, task): rows that an earlier attempt landed are not written again, which is a
+ * (uid of the job, task, index of the target): rows that an earlier attempt landed are not written again, which is a
  * success.
  *
  * The kinds know nothing of sessions, leases, batching or breakers: they are called with what is to be
@@ -59,6 +59,7 @@ struct landing {
     uint8_t uid[SINK_UID_LEN]; /* of the job */
     uint64_t job;              /* for people */
     uint64_t generation, task;
+    uint32_t index;           /* of the target among the sinks of its job */
     const struct batch *rows; /* may have none: the task is noted all the same */
     /* what came of it */
     enum landing_verdict verdict;
@@ -66,7 +67,13 @@ struct landing {
     struct landing_reject *rejects;
     size_t n_rejects;
     char error[SINK_ERROR_LEN]; /* FAILED, FENCED */
-    struct landing *next;       /* the batcher's */
+    /* the batcher's */
+    struct landing *prev, *next;
+    size_t bytes;
+    uint64_t put_ms;
+    bool queued;    /* it waits in a queue */
+    bool withdrawn; /* its owner has lost interest: it is not tried again */
+    void *user;     /* the owner's */
 };
 
 void landing_reject(struct landing *l, uint32_t row, const char *column, const char *detail);

@@ -1,0 +1,456 @@
+"""PostgreSQL is the oracle of the transform engine.
+
+Tables with NULLs, extremes, Unicode, quotes and newlines, and queries from the grammar that the engine
+supports, are made from a seed (DROVER_SEED; DROVER_CASES says how many expressions). The engine reads
+the table as CSV, PostgreSQL has it by COPY from the same file, and the rows must be the same. A row in
+which PostgreSQL raises an error must be a reject here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pg_server import PgServer
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("DROVER_BUILD", ROOT / "build"))
+CLI = BUILD / "tests" / "unit" / "transform_cli"
+SEED = int(os.environ.get("DROVER_SEED", "1"))
+CASES = int(os.environ.get("DROVER_CASES", "3000"))
+PER_QUERY = 8  # expressions in a SELECT list
+ROWS = 60
+
+Row = list[str | None]
+
+COLUMNS = {"id": "integer", "i": "integer", "j": "integer", "k": "bigint", "n": "numeric", "m": "numeric",
+           "f": "double precision", "b": "boolean", "s": "text", "t": "text", "w": "text"}
+
+VALUES: dict[str, list[str]] = {
+    "integer": ["0", "1", "-1", "2", "3", "7", "10", "-13", "100", "2147483647", "-2147483648", "65536"],
+    "bigint": ["0", "1", "-1", "5", "9223372036854775807", "-9223372036854775808", "4294967296",
+               "-5000000000", "1000000007"],
+    "numeric": ["0", "0.00", "1", "-1", "1.5", "-2.5", "0.5", "-0.5", "10.005", "99999.995", "3.14159", "-7.25",
+                "123456789012345678901234567890.123456789", "0.000000000000000001", "1e20", ".5", "5.",
+                "-0.00", "9223372036854775807", "9223372036854775808.5", "-12345678.9", "2.50", "1e-10",
+                "0.045", "1234567890.12", "-99999999999999999999.9", "1000000", "0.1", "12.345"],
+    "double precision": ["0", "1", "-1", "0.1", "1e15", "1e-5", "123456.789", "-2.5", "1e300", "-1e-300",
+                         "NaN", "Infinity", "-Infinity", "3", "0.5", "1e14", "33.333333333333336"],
+    "boolean": ["t", "f", "true", "false", "yes", "no", "on", "off", "1", "0"],
+    "text": ["", "a", "b", "A", "abc", "ABC", "  x  ", "Hello World", "àÉîõü", "ß", "日本語テキスト", "a,b", 'q"q',
+             "two\nlines", "crlf\r\nline", "tab\there", "100%", "under_score", "back\\slash", "😀 emoji",
+             "don't", "aXbXc", "a,b,,c", "   ", "ÀÖ", "İstanbul", "Ǆ", "xyxyx", "drover", "12", "zzzzzzzzzzzzzzzzzzzz"],
+}
+WRONG = ["12", " 7 ", "-3", "abc", "1.5", "1e3", "99999999999", "99999999999999999999", "true", "f", "yes",
+         "", "0x10", "--1", "1_000", "+5", ".", "-", "1e", "12a", "oui", "TRUE", "0", "1", "１２"]
+
+
+def csv_field(value: str | None) -> str:
+    """As COPY ... CSV reads it: nothing for NULL, quotes where they are needed."""
+    if value is None:
+        return ""
+    if value == "" or any(c in value for c in ',"\r\n'):
+        return '"' + value.replace('"', '""') + '"'
+    return value
+
+
+def table(rng: random.Random) -> str:
+    """A CSV file."""
+    lines = [",".join(COLUMNS)]
+    for number in range(ROWS):
+        row = [str(number)]
+        for name, kind in list(COLUMNS.items())[1:]:
+            values = WRONG if name == "w" else VALUES[kind]
+            row.append(csv_field(None if rng.random() < 0.12 else rng.choice(values)))
+        if rng.random() < 0.1:  # quotes that are not needed mean the same
+            row = [f'"{v}"' if v and '"' not in v else v for v in row]
+        lines.append(",".join(row))
+    end = rng.choice(["\n", "\r\n"])
+    return end.join(lines) + rng.choice(["", end])
+
+
+# ---- expressions ----
+
+@dataclass
+class Maker:
+    """Makes expressions of a wanted type; every one has a column in it, so that PostgreSQL cannot compute
+    it before it has a row."""
+
+    rng: random.Random
+    columns: dict[str, list[str]] = field(default_factory=lambda: {
+        kind: [name for name, k in COLUMNS.items() if k == kind and name not in ("w", "id")]
+        for kind in ("integer", "bigint", "numeric", "double precision", "boolean", "text")})
+
+    def literal(self, kind: str) -> str:
+        rng = self.rng
+        if kind == "integer":
+            return rng.choice(["0", "1", "2", "3", "-1", "10", "100000", "2147483647"])
+        if kind == "bigint":
+            return rng.choice(["1::bigint", "3000000000", "-5000000000", "2::bigint"])
+        if kind == "numeric":
+            return rng.choice(["1.21", "0.5", "-2.50", "100.0", "0.001", "3.0", "7.", "123456789012.345", "1e3"])
+        if kind == "double precision":
+            return rng.choice(["1.5::float8", "'1e10'::double precision", "2::float8", "-0.25::float8"])
+        if kind == "boolean":
+            return rng.choice(["true", "false", "NULL::boolean"])
+        value = rng.choice(["a", "b", "X", "", " ", "abc", "é", "%", "l", ",", "xy", "日", "do"])
+        return "'" + value.replace("'", "''") + "'"
+
+    def column(self, kind: str) -> str:
+        return self.rng.choice(self.columns[kind])
+
+    def small(self) -> str:
+        """A whole number for positions and lengths."""
+        return self.rng.choice(["1", "2", "3", "0", "-1", "5", "-2", "(i % 5)", "(j % 4)", "length(s)"])
+
+    def any(self, kind: str, depth: int) -> str:
+        if depth <= 0:
+            return self.column(kind)
+        if self.rng.random() < 0.15:
+            return self.column(kind)
+        made: str = {"integer": self.integer, "bigint": self.bigint, "numeric": self.numeric,
+                     "double precision": self.double, "boolean": self.boolean, "text": self.text}[kind](depth - 1)
+        return made
+
+    def pair(self, kind: str, depth: int) -> tuple[str, str]:
+        """Two operands, of which one may be a literal."""
+        one = self.any(kind, depth)
+        two = self.literal(kind) if self.rng.random() < 0.4 else self.any(kind, depth)
+        return (one, two) if self.rng.random() < 0.7 else (two, one)
+
+    def choice(self, kind: str, d: int) -> str:
+        """What every type has: CASE, COALESCE and their like."""
+        one, two = self.pair(kind, d)
+        return self.rng.choice([
+            f"CASE WHEN {self.any('boolean', d)} THEN {one} ELSE {two} END",
+            f"CASE {self.any('integer', d)} WHEN 1 THEN {one} WHEN i THEN {two} END",
+            f"coalesce({one}, {two})",
+            f"nullif({one}, {two})",
+            f"greatest({one}, {two}, {self.column(kind)})",
+            f"least({one}, {two})"])
+
+    def integer(self, d: int) -> str:
+        one, two = self.pair("integer", d)
+        return self.rng.choice([
+            f"({one} + {two})", f"({one} - {two})", f"({one} * {two})", f"({one} / {two})", f"({one} % {two})",
+            f"(-{self.any('integer', d)})", f"abs({self.any('integer', d)})", f"mod({one}, {two})",
+            f"length({self.any('text', d)})", f"octet_length({self.any('text', d)})",
+            f"position({self.literal('text')} in {self.any('text', d)})", f"ascii({self.any('text', d)})",
+            f"strpos({self.any('text', d)}, {self.any('text', d)})", f"({self.any('numeric', d)})::integer",
+            f"({self.any('double precision', d)})::integer", f"({self.any('boolean', d)})::integer",
+            "w::integer", f"({self.any('bigint', d)})::integer", self.choice("integer", d)])
+
+    def bigint(self, d: int) -> str:
+        one, two = self.pair("bigint", d)
+        return self.rng.choice([
+            f"({one} + {two})", f"({one} - {self.any('integer', d)})", f"({one} * {two})", f"({one} / {two})",
+            f"({one} % {two})", f"abs({self.any('bigint', d)})", f"(-{self.any('bigint', d)})",
+            f"({self.any('integer', d)})::bigint", f"({self.any('numeric', d)})::bigint", "w::bigint",
+            f"({self.any('double precision', d)})::bigint", self.choice("bigint", d)])
+
+    def numeric(self, d: int) -> str:
+        one, two = self.pair("numeric", d)
+        x, y = self.any("numeric", d), self.any("double precision", d)
+        return self.rng.choice([
+            f"({one} + {two})", f"({one} - {two})", f"({one} * {two})", f"({one} / {two})", f"({one} % {two})",
+            f"round({x}, {self.small()})", f"trunc({x}, {self.small()})", f"round({x})", f"trunc({x})", f"ceil({x})",
+            f"floor({x})", f"abs({x})", f"sign({x})", f"(-{x})", f"mod({one}, {two})", f"div({one}, {two})",
+            f"({x} + {self.any('integer', d)})", f"({self.any('bigint', d)} * {x})", f"({x})::numeric(12,3)",
+            f"({x})::numeric(5)", f"(CASE WHEN abs({y}) < 1e30 THEN {y} END)::numeric", "w::numeric",
+            f"({self.any('integer', d)})::numeric", self.choice("numeric", d)])
+
+    def double(self, d: int) -> str:
+        one, two = self.pair("double precision", d)
+        x = self.any("double precision", d)
+        return self.rng.choice([
+            f"({one} + {two})", f"({one} - {two})", f"({one} * {two})", f"({one} / {two})", f"abs({x})", f"ceil({x})",
+            f"floor({x})", f"round({x})", f"trunc({x})", f"sign({x})", f"sqrt({x})", f"ln({x})", f"exp({x})",
+            f"power({one}, {two})", f"({x} + {self.any('integer', d)})", f"({x} * {self.any('numeric', d)})",
+            f"({self.any('numeric', d)})::double precision", "w::double precision", f"round({self.any('integer', d)})",
+            f"sqrt({self.any('integer', d)})", f"(-{x})", f"log({x})", self.choice("double precision", d)])
+
+    def boolean(self, d: int) -> str:
+        kind = self.rng.choice(["integer", "bigint", "numeric", "double precision", "text", "boolean"])
+        one, two = self.pair(kind, d)
+        text = self.any("text", d)
+        number = self.any("numeric", d)
+        pattern = self.rng.choice(["'%a%'", "'a%'", "'%c'", "'_b%'", "'%X%c'", "''", "'%'", "'abc'", "'%é%'",
+                                   "'100\\%'", "'%\\_%'", "'__'", "'%_l_o%'", "t"])
+        return self.rng.choice([
+            *(f"({one} {op} {two})" for op in ("=", "<>", "<", "<=", ">", ">=")),
+            f"({one} IS DISTINCT FROM {two})", f"({one} IS NULL)", f"({one} IS NOT NULL)",
+            f"({self.any('boolean', d)} AND {self.any('boolean', d)})",
+            f"({self.any('boolean', d)} OR {self.any('boolean', d)})", f"(NOT {self.any('boolean', d)})",
+            f"({self.any('boolean', d)} IS TRUE)", f"({self.any('boolean', d)} IS NOT FALSE)",
+            f"({self.any('boolean', d)} IS UNKNOWN)", f"({text} LIKE {pattern})", f"({text} NOT LIKE {pattern})",
+            f"({text} ILIKE {pattern})", f"({number} BETWEEN {self.any('numeric', d)} AND {self.literal('numeric')})",
+            f"({number} NOT BETWEEN -1 AND {self.any('integer', d)})", f"({self.any('integer', d)} IN (1, 2, i, NULL))",
+            f"({text} NOT IN ('a', t, 'xyz'))", f"starts_with({text}, {self.literal('text')})", "w::boolean",
+            f"({self.any('integer', d)})::boolean", self.choice("boolean", d)])
+
+    def text(self, d: int) -> str:
+        x, y = self.any("text", d), self.any("text", d)
+        part = self.literal("text")
+        kind = self.rng.choice(["integer", "bigint", "numeric", "double precision", "boolean"])
+        return self.rng.choice([
+            f"lower({x})", f"upper({x})", f"initcap({x})", f"trim({x})", f"ltrim({x})", f"rtrim({x})",
+            f"trim(both {part} from {x})", f"ltrim({x}, {part})", f"rtrim({x}, 'xy ')", f"({x} || {y})",
+            f"({x} || {self.any(kind, d)})", f"concat({x}, {self.any(kind, d)}, {part})",
+            f"concat_ws({part}, {x}, {y}, {self.any(kind, d)})", f"substring({x} from {self.small()})",
+            f"substring({x} from {self.small()} for {self.small()})", f"left({x}, {self.small()})",
+            f"right({x}, {self.small()})", f"lpad({x}, {self.small()} + 4, {part})", f"rpad({x}, {self.small()} + 6)",
+            f"replace({x}, {part}, {self.literal('text')})", f"split_part({x}, {part}, {self.small()})",
+            f"repeat({x}, {self.small()})", f"reverse({x})", f"translate({x}, 'abl', 'xé')", f"({self.any(kind, d)})::text",
+            f"({x})::varchar(3)", f"chr({self.any('integer', d)} % 3000)", self.choice("text", d)])
+
+
+# ---- the two engines ----
+
+FUNCTION = r"""
+CREATE FUNCTION shown(q text, n int, source text) RETURNS text LANGUAGE sql AS $f$
+  SELECT 'SELECT jsonb_agg(jsonb_build_array('
+      || string_agg(format('CASE WHEN c%s IS NULL THEN NULL ELSE concat(c%s) END', k, k), ',' ORDER BY k)
+      || ')) FROM (' || replace(q, 'FROM input', 'FROM ' || source) || ') q('
+      || string_agg('c' || k, ',' ORDER BY k) || ')'
+    FROM generate_series(0, n - 1) k
+$f$;
+CREATE FUNCTION answer(q text, n int) RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE r input; all_rows jsonb := '[]'; one jsonb; one_q text;
+BEGIN
+  BEGIN
+    EXECUTE shown(q, n, 'input') INTO all_rows;
+    RETURN coalesce(all_rows, '[]');
+  EXCEPTION WHEN OTHERS THEN
+    all_rows := '[]';
+  END;
+  -- OFFSET 0 keeps the planner from computing what a CASE or AND does not reach.
+  one_q := shown(q, n, '(SELECT ($1::input).* OFFSET 0) input');
+  FOR r IN SELECT * FROM input ORDER BY id LOOP
+    BEGIN
+      EXECUTE one_q INTO one USING r;
+      all_rows := all_rows || coalesce(one, '[]');
+    EXCEPTION WHEN data_exception OR invalid_parameter_value OR program_limit_exceeded THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN all_rows;
+END $f$;
+"""
+
+
+def read_csv(text: str) -> list[Row]:
+    """Rows with NULL apart from the empty text, which the csv module does not tell."""
+    rows: list[Row] = []
+    row: Row = []
+    i = 0
+    while i < len(text):
+        if text[i] == '"':
+            value, i = "", i + 1
+            while True:
+                end = text.index('"', i)
+                value += text[i:end]
+                i = end + 1
+                if text[i:i + 1] != '"':
+                    break
+                value, i = value + '"', i + 1
+            row.append(value)
+        else:
+            end = i
+            while text[end] not in ",\n":
+                end += 1
+            row.append(text[i:end] or None)
+            i = end
+        if text[i] == "\n":
+            rows.append(row)
+            row = []
+        elif text[i + 1:i + 2] == "\n":
+            row.append(None)
+            rows.append(row)
+            row, i = [], i + 1
+        i += 1
+    return rows
+
+
+class Engine:
+    """transform_cli over one file."""
+
+    def __init__(self, path: Path, types: dict[str, str] | None = None) -> None:
+        self.path, self.types = path, types
+
+    def output(self, sql: str, *args: str) -> tuple[bytes, str]:
+        stage: dict[str, object] = {"kind": "transform", "sql": sql}
+        if self.types:
+            stage["columns"] = self.types
+        done = subprocess.run([str(CLI), "--stage", json.dumps(stage), *args, str(self.path)], capture_output=True,
+                              timeout=60, check=False)
+        assert done.returncode == 0, f"{sql}\n{done.stderr.decode()}"
+        return done.stdout, done.stderr.decode()
+
+    def rows(self, sql: str, *args: str) -> list[Row]:
+        return read_csv(self.output(sql, *args)[0].decode())[1:]
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgServer]:
+    with PgServer(tmp_path_factory.mktemp("oracle"), schema=False, fsync="off", full_page_writes="off",
+                  max_parallel_workers_per_gather=0) as server:
+        yield server
+
+
+@dataclass
+class World:
+    """A table in both."""
+
+    postgres: PgServer
+    engine: Engine
+    rng: random.Random
+
+    def answers(self, queries: list[tuple[str, int]]) -> list[list[Row]]:
+        script = "".join(f"SELECT answer($q${q}$q$, {n});\n" for q, n in queries)
+        return [json.loads(line) for line in self.postgres.psql(script)]
+
+
+def world(postgres: PgServer, tmp_path: Path, seed: int) -> World:
+    rng = random.Random(seed)
+    print(f"seed {seed} (DROVER_SEED)")
+    path = tmp_path / "input.csv"
+    path.write_text(table(rng), newline="")
+    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+    postgres.psql("SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public;\n"
+                  f"CREATE TABLE input ({columns});\n"
+                  f"\\copy input FROM '{path}' (FORMAT csv, HEADER)\n" + FUNCTION)
+    return World(postgres, Engine(path, COLUMNS), rng)
+
+
+def difference(ours: list[Row], theirs: list[Row]) -> str:
+    """What is not the same, in a few words; nothing when all is."""
+    if ours == theirs:
+        return ""
+    for a, b in zip(ours, theirs):
+        if a[:1] != b[:1]:
+            break
+        if a != b:
+            return f"row {a[0]}: drover {a[1:]!r}, PostgreSQL {b[1:]!r}"
+    here, there = {str(a[0]) for a in ours}, {str(b[0]) for b in theirs}
+    return (f"{len(ours)} rows, PostgreSQL has {len(theirs)}; only here: {sorted(here - there)[:5]}, "
+            f"only there: {sorted(there - here)[:5]}")
+
+
+def same(sql: str, ours: list[Row], theirs: list[Row]) -> None:
+    found = difference(ours, theirs)
+    if found:
+        pytest.fail(f"{found}\n{sql}")
+
+
+def blame(w: World, exprs: list[str], where: str) -> list[str]:
+    """Which of the expressions of a query differ, each by itself."""
+    queries = [f"SELECT id, {expr} FROM input{where}" for expr in exprs]
+    found = [(difference(w.engine.rows(sql), theirs), sql)
+             for sql, theirs in zip(queries, w.answers([(sql, 2) for sql in queries]))]
+    return [f"{text}\n  {sql}" for text, sql in found if text]
+
+
+def test_expressions(postgres: PgServer, tmp_path: Path) -> None:
+    """SELECT lists of every type, and WHERE."""
+    per_world = 50
+    wrong: list[str] = []
+    for number in range(max(1, CASES // (per_world * PER_QUERY))):
+        w = world(postgres, tmp_path, SEED * 1000 + number)
+        maker = Maker(w.rng)
+        queries = []
+        for _ in range(per_world):
+            exprs = [maker.any(kind, w.rng.randint(1, 3)) for kind in w.rng.choices(list(VALUES), k=PER_QUERY)]
+            where = f" WHERE {maker.any('boolean', 1)}" if w.rng.random() < 0.3 else ""
+            queries.append((f"SELECT id, {', '.join(exprs)} FROM input{where}", exprs, where))
+        theirs = w.answers([(q, PER_QUERY + 1) for q, _, _ in queries])
+        for (sql, exprs, where), rows in zip(queries, theirs):
+            simd = w.rng.choice(["scalar", "sse42", "avx2", "avx512"])
+            args = ["--simd", simd] if has_simd(simd) else []
+            if difference(w.engine.rows(sql, *args), rows):
+                wrong += blame(w, exprs, where) or [sql]
+    if wrong:
+        pytest.fail(f"{len(wrong)} expressions differ:\n" + "\n".join(sorted(wrong, key=len)[:20]))
+
+
+def has_simd(name: str) -> bool:
+    flags = Path("/proc/cpuinfo").read_text()
+    need = {"scalar": "", "sse42": "sse4_2", "avx2": "avx2", "avx512": "avx512bw"}[name]
+    return need in flags
+
+
+AGGREGATES = ["count(*)", "count(i)", "count(s)", "sum(i)", "sum(k)", "sum(n)", "avg(i)", "avg(n)", "min(i)", "max(k)",
+              "round(min(n), 25)", "round(max(n), 25)", "min(s)", "max(t)", "bool_and(b)", "bool_or(b)", "every(b)", "count(DISTINCT i)",
+              "count(DISTINCT n)", "count(DISTINCT s)", "sum(n * 1.21)", "avg(n / 3)", "max(lower(s))",
+              "sum(i) FILTER (WHERE i > 0)", "count(*) FILTER (WHERE b)", "min(f)", "max(f)", "sum(m / 7)",
+              "count(DISTINCT f)", "round(avg(n), 2)", "max(i) - min(i)", "sum(n) / count(*)", "coalesce(sum(m), 0)"]
+KEYS = ["b", "i", "round(n, 25)", "s", "lower(t)", "i % 3", "f", "length(s)", "n > 0", "round(n)", "coalesce(b, false)"]
+
+
+def test_groups(postgres: PgServer, tmp_path: Path) -> None:
+    """GROUP BY, HAVING and aggregates; in parts that are merged, the same bytes."""
+    for number in range(4):
+        w = world(postgres, tmp_path, SEED * 1000 + 500 + number)
+        queries = []
+        for _ in range(40):
+            keys = w.rng.sample(KEYS, w.rng.randint(0, 2))
+            shown = keys + w.rng.sample(AGGREGATES, w.rng.randint(1, 6))
+            # Sums that leave the range are errors of the whole query there, and of the group here.
+            sql = f"SELECT {', '.join(shown)} FROM input WHERE i BETWEEN -1000000 AND 1000000"
+            if keys:
+                sql += " GROUP BY " + ", ".join(keys)
+            if w.rng.random() < 0.3:
+                sql += " HAVING " + w.rng.choice(["count(*) > 1", "sum(i) > 0", "bool_or(b)", "max(n) IS NOT NULL"])
+            queries.append((sql, len(shown)))
+        for (sql, _), rows in zip(queries, w.answers(queries)):
+            whole = sorted(w.engine.rows(sql), key=str)
+            same(sql, whole, sorted(rows, key=str))
+            same(sql, sorted(w.engine.rows(sql, "--parts", "5"), key=str), sorted(rows, key=str))
+
+
+def test_order(postgres: PgServer, tmp_path: Path) -> None:
+    """DISTINCT, ORDER BY, LIMIT, OFFSET."""
+    w = world(postgres, tmp_path, SEED * 1000 + 900)
+    queries = []
+    for _ in range(60):
+        keys = w.rng.sample(["i", "k", "n", "s", "t", "b", "f", "lower(s)", "n * 2"], 2)
+        order = ", ".join(k + w.rng.choice(["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]) for k in keys)
+        limit = w.rng.choice(["", " LIMIT 7", " LIMIT 3 OFFSET 2", " OFFSET 50", " LIMIT 0"])
+        if w.rng.random() < 0.3:
+            # 1.5 and 1.50 are one value, and which of them is shown is not said.
+            keys = [k if k[0] != "n" else "round(n, 25)" for k in keys]
+            queries.append((f"SELECT DISTINCT {keys[0]}, {keys[1]} FROM input ORDER BY 1, 2{limit}", 2))
+        else:
+            queries.append((f"SELECT id, {keys[0]} FROM input ORDER BY {order}, id{limit}", 2))
+    for (sql, _), rows in zip(queries, w.answers(queries)):
+        same(sql, w.engine.rows(sql), rows)
+
+
+def test_types_come_from_use(postgres: PgServer, tmp_path: Path) -> None:
+    """Without types, the engine finds those with which PostgreSQL has the table."""
+    w = world(postgres, tmp_path, SEED * 1000 + 950)
+    engine = Engine(w.engine.path)
+    exprs = ["n", "lower(s)", "length(t)", "i::integer + 1", "s || t", "round(n * 1.21, 2)", "f::double precision * 2",
+             "coalesce(n, 0)", "CASE WHEN n > 1 THEN n ELSE m END", "substr(s, i::integer % 5)", "sqrt(abs(f::float8))"]
+    cases = [f"SELECT id, {expr} FROM input" for expr in exprs]
+    cases += ["SELECT id, n FROM input WHERE n > 0", "SELECT id, b FROM input WHERE b"]
+    cases[0] += " WHERE n BETWEEN m AND 10"
+    for sql, rows in zip(cases, w.answers([(sql, 2) for sql in cases])):
+        same(sql, engine.rows(sql), rows)
+
+
+def test_functions_of_the_table(postgres: PgServer, tmp_path: Path) -> None:
+    """Every example of the table of functions has its answer in PostgreSQL too."""
+    w = world(postgres, tmp_path, SEED)
+    listed = subprocess.run([str(CLI), "--functions"], capture_output=True, text=True, check=True).stdout
+    examples = [line.split("\t") for line in listed.splitlines()]
+    assert len(examples) > 100
+    queries = [(f"SELECT {example} FROM input WHERE id = 0", 1) for *_, example, _ in examples]
+    for (*_, example, answer), rows in zip(examples, w.answers(queries)):
+        assert rows == [[None if answer == "NULL" else answer]], example

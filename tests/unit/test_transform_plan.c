@@ -1,0 +1,186 @@
+/* The compiler: what is refused, where and with which hint; which types columns get. */
+#include "transform_fixture.h"
+
+#include "worker/transform/sqltext.h"
+
+static const char header[] = "id,amount,category,day\n";
+
+static void refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *detail;
+    } cases[] = {
+        {"SELEC id FROM input", "character 1: syntax error at or near \"SELEC\""},
+        {"SELECT id FROM input WHERE", "character 27: syntax error at end of input"},
+        {"SELECT 'é', id FROM input WHERE )", "character 33: syntax error"},
+        {"DELETE FROM input", "only SELECT is allowed"},
+        {"SELECT id FROM input; SELECT 1", "one statement is allowed"},
+        {"SELECT amonut FROM input",
+         "character 8: there is no column \"amonut\" (did you mean \"amount\"?)"},
+        {"SELECT 'é', amonut FROM input", "character 13: there is no column"},
+        {"SELECT lowr(id) FROM input",
+         "character 8: there is no function \"lowr\" (did you mean \"lower\"?)"},
+        {"SELECT id FROM inptu",
+         "character 16: there is no table \"inptu\"; the rows are called input"},
+        {"SELECT id FROM input JOIN b USING (x)", "JOIN is not supported"},
+        {"SELECT id FROM input, input", "FROM input is wanted"},
+        {"WITH x AS (SELECT 1) SELECT id FROM input", "character 1: WITH is not supported"},
+        {"SELECT 1 FROM input UNION SELECT 2 FROM input",
+         "UNION, INTERSECT or EXCEPT is not supported"},
+        {"SELECT row_number() OVER () FROM input",
+         "character 8: window functions (OVER) are not supported"},
+        {"SELECT (SELECT 1) FROM input", "character 8: a subquery is not supported"},
+        {"SELECT id FROM input WHERE id IN (SELECT 1)", "a subquery is not supported"},
+        {"SELECT DISTINCT ON (id) id FROM input", "DISTINCT ON is not supported"},
+        {"SELECT ARRAY[1] FROM input", "ARRAY is not supported"},
+        {"SELECT current_date FROM input", "a value that differs from run to run"},
+        {"SELECT id::intger FROM input",
+         "character 10: the type intger is not supported (did you mean \"integer\"?)"},
+        {"SELECT 'x'::integer FROM input", "character 8: 'x' is no integer"},
+        {"SELECT 99999999999::integer + '5x' FROM input", "'5x' is no"},
+        {"SELECT lower(amount) FROM input WHERE amount > 0",
+         "character 8: there is no lower(numeric): amount is numeric by its use at character 46 (a cast may help)"},
+        {"SELECT amount + category FROM input WHERE lower(category) = 'x' AND amount > 0",
+         "there is no operator"},
+        {"SELECT category FROM input GROUP BY id",
+         "character 8: column \"category\" must be in GROUP BY or in an aggregate"},
+        {"SELECT sum(sum(amount)) FROM input", "character 12: an aggregate inside an aggregate"},
+        {"SELECT id FROM input WHERE count(*) > 1", "character 28: count() is not allowed here"},
+        {"SELECT sum(DISTINCT amount) FROM input", "DISTINCT is supported in count, min and max"},
+        {"SELECT sum(lower(id)) FROM input", "there is no aggregate sum(text)"},
+        {"SELECT id FROM input ORDER BY 2", "character 31: ORDER BY 2: there is no such place"},
+        {"SELECT id FROM input LIMIT -1", "LIMIT must be a whole number"},
+        {"SELECT id FROM input WHERE 1", "WHERE must be boolean, not integer"},
+        {"SELECT CASE WHEN true THEN 1 ELSE lower(id) END FROM input", "CASE has values of type"},
+        {"SELECT id FROM input WHERE amount ~ 'x'", "the operator ~ is not supported"},
+        {"SELECT substring(id from -1 for 1, 2) FROM input", "syntax error"},
+        {"SELECT b.id FROM input", "there is no table \"b\""},
+        {"SELECT id FROM input FOR UPDATE", "FOR UPDATE or FOR SHARE is not supported"},
+        {"SELECT 1.5::numeric(2000) FROM input", "numeric takes a precision of 1 to 1000 digits"},
+        {"", "a SELECT statement is wanted here"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct outcome o = fixture_sql(cases[i].sql, header);
+        if (o.rc != ERR_INVALID_SPEC || !strstr(o.e.detail, cases[i].detail))
+            fail_msg("%s\nwanted: %s\nfound: %d %s", cases[i].sql, cases[i].detail, o.rc,
+                     o.e.detail);
+        outcome_done(&o);
+    }
+}
+
+/* Types of the columns, by what explain says. */
+static void types_from_use(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *says;
+    } cases[] = {
+        {"SELECT id FROM input", "id text"},
+        {"SELECT amount FROM input WHERE amount > 0", "amount numeric"},
+        {"SELECT amount FROM input WHERE 0 < amount", "amount numeric"},
+        {"SELECT amount FROM input WHERE amount > 1.5::float8", "amount double precision"},
+        {"SELECT amount::integer FROM input", "amount integer"},
+        {"SELECT amount::integer, amount::bigint FROM input", "amount text"},
+        {"SELECT amount::integer FROM input WHERE amount > 0", "amount numeric"},
+        {"SELECT lower(category) FROM input", "category text"},
+        {"SELECT id FROM input WHERE category", "category boolean"},
+        {"SELECT id FROM input WHERE NOT category", "category boolean"},
+        {"SELECT -amount FROM input", "amount numeric"},
+        {"SELECT amount + id FROM input", "amount numeric"},
+        {"SELECT coalesce(amount, 0) FROM input", "amount numeric"},
+        {"SELECT coalesce(amount, 'x') FROM input", "amount text"},
+        {"SELECT CASE WHEN id = 1 THEN amount ELSE 0 END FROM input", "amount numeric"},
+        {"SELECT amount FROM input WHERE amount BETWEEN id AND 10", "id numeric"},
+        {"SELECT amount FROM input WHERE amount IN (1, 2)", "amount numeric"},
+        {"SELECT amount FROM input WHERE amount IN ('1', '2')", "amount text"},
+        {"SELECT sum(amount) FROM input", "amount numeric"},
+        {"SELECT max(amount) FROM input", "amount text"},
+        {"SELECT max(amount) FROM input HAVING max(amount) > 5", "amount numeric"},
+        {"SELECT count(amount) FROM input", "amount text"},
+        {"SELECT left(category, id) FROM input", "id integer"},
+        {"SELECT sqrt(amount) FROM input", "amount double precision"},
+        {"SELECT round(amount) FROM input", "amount numeric"},
+        {"SELECT greatest(amount, id, 3) FROM input", "id numeric"},
+        {"SELECT id FROM input WHERE amount = id AND id > 3", "amount numeric"},
+        {"SELECT bool_and(day) FROM input", "day boolean"},
+        {"SELECT amount || 'x' FROM input", "amount text"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error e = {0};
+        struct transform *t = NULL;
+        struct buf text = {0};
+        json_t *stage = json_pack("{s:s, s:s}", "kind", "transform", "sql", cases[i].sql);
+        if (transform_compile(stage, NULL, NULL, 0, &t, &e))
+            fail_msg("%s\n%s", cases[i].sql, e.detail);
+        transform_explain(t, &text);
+        buf_byte(&text, '\0');
+        if (!strstr((char *)text.data, cases[i].says))
+            fail_msg("%s\nwanted: %s\nfound:\n%s", cases[i].sql, cases[i].says, (char *)text.data);
+        buf_done(&text);
+        transform_free(t);
+        json_decref(stage);
+    }
+}
+
+static void bad_stages(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"{\"kind\":\"transform\"}", "sql: a SELECT statement is wanted here"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT 1 FROM input\",\"sqll\":1}", "sqll"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT 1 FROM input\",\"on_error\":\"nul\"}",
+         "on_error: \"reject\", \"null\" or \"fail\" is wanted here (did you mean \"null\"?)"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT 1 FROM input\",\"csv\":{\"delimiter\":\",,\"}}",
+         "csv.delimiter: one ASCII character is wanted here"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT 1 FROM input\",\"csv\":{\"header\":false}}",
+         "csv.names: a file without header needs names"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT 1 FROM input\",\"csv\":{\"quote\":\",\"}}",
+         "csv.quote: the same as the delimiter"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT 1 FROM input\",\"columns\":{\"id\":\"numbr\"}}",
+         "columns.id: no type that is known"},
+        {"{\"kind\":\"transform\",\"sql\":\"SELECT * FROM input\"}", "* needs the names"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error e = {0};
+        struct transform *t = NULL;
+        json_t *stage = json_loads(cases[i][0], 0, NULL);
+        int rc = transform_compile(stage, NULL, NULL, 0, &t, &e);
+        if (rc != ERR_INVALID_SPEC || !strstr(e.detail, cases[i][1]))
+            fail_msg("%s\nwanted: %s\nfound: %d %s", cases[i][0], cases[i][1], rc, e.detail);
+        json_decref(stage);
+    }
+}
+
+/* As deep and as long as 64 KiB can be: refused or run, never a crash. */
+static void deep_queries(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"NOT ", "- ",       "(",
+                                         "1+",   "a||",      "CASE WHEN true THEN ",
+                                         "1,",   "coalesce("};
+    for (size_t k = 0; k < ARRAY_LEN(pieces); k++) {
+        struct buf sql = {0};
+        buf_str(&sql, "SELECT ");
+        while (sql.len + strlen(pieces[k]) < SQLTEXT_BYTES_MAX - 100)
+            buf_str(&sql, pieces[k]);
+        buf_str(&sql, " id FROM input");
+        buf_byte(&sql, '\0');
+        struct outcome o = fixture_sql((char *)sql.data, header);
+        assert_int_not_equal(o.rc, ERR_OK);
+        assert_true(o.e.detail[0] != '\0');
+        outcome_done(&o);
+        buf_done(&sql);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(types_from_use),
+        cmocka_unit_test(bad_stages),
+        cmocka_unit_test(deep_queries),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

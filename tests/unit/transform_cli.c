@@ -1,0 +1,238 @@
+/*
+ * transform_cli.c: drives the transform engine from the command line, for the tests of the engine
+ * alone and for measuring it.
+ *
+ * usage: transform_cli (--sql SQL | --stage JSON) [--format csv|ndjson] [--simd NAME] [--explain]
+ *                      [--rejects FILE] [--parts N] [--functions] FILE > out
+ *
+ * --stage is the whole stage; --sql stands for one that has only SQL. --parts cuts the file into N
+ * ranges, runs each by itself and brings them together. --rejects takes one JSON object for each
+ * rejected row. --functions lists the table of functions. The counts go to standard error.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "worker/transform/func.h"
+#include "worker/transform/transform.h"
+#include "worker/transform/write.h"
+
+enum { PARTS_MAX = 4096 };
+
+struct cli {
+    const char *sql, *stage, *file;
+    enum write_format format;
+    enum simd simd;
+    bool explain;
+    size_t parts;
+    FILE *rejects;
+};
+
+static void die(const char *what, const char *detail)
+{
+    fprintf(stderr, "transform_cli: %s: %s\n", what, detail);
+    exit(2);
+}
+
+static void check(int rc, const struct error *e)
+{
+    if (rc)
+        die(err_name((enum err)rc), e->detail);
+}
+
+static int flush(void *user, const void *p, size_t n, struct error *e)
+{
+    (void)user;
+    for (size_t at = 0; at < n;) {
+        ssize_t put = write(STDOUT_FILENO, (const char *)p + at, n - at);
+        if (put < 0 && errno != EINTR)
+            return error_set(e, ERR_IO, "writing: %s", strerror(errno));
+        at += put > 0 ? (size_t)put : 0;
+    }
+    return ERR_OK;
+}
+
+static void on_reject(void *user, const struct run_reject *r)
+{
+    struct cli *c = user;
+    struct buf line = {0};
+    if (!c->rejects)
+        return;
+    buf_printf(&line, "{\"line\":%llu,\"reason\":\"%s\",\"column\":", (unsigned long long)r->line,
+               r->reason);
+    if (r->column)
+        buf_json_str(&line, span_str(r->column));
+    else
+        buf_str(&line, "null");
+    buf_printf(&line, ",\"character\":%u,\"value\":", r->character);
+    buf_json_str(&line, r->value.p ? r->value : SPAN(""));
+    buf_str(&line, "}\n");
+    fwrite(line.data, 1, line.len, c->rejects);
+    buf_done(&line);
+}
+
+static void list_functions(void)
+{
+    const struct func *f;
+    for (size_t i = 0; (f = func_at(i)); i++) {
+        printf("%s\t", f->name);
+        for (size_t k = 0; k < f->n_args; k++)
+            printf("%s%s", k > 0 ? ", " : "", sqltype_name(f->args[k]));
+        printf("\t%s\t%s\t%s\n", sqltype_name(f->result), f->example,
+               f->answer ? f->answer : "NULL");
+    }
+    exit(0);
+}
+
+static void arguments(struct cli *c, int argc, char **argv)
+{
+    *c = (struct cli){.simd = simd_best(), .parts = 1};
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(a, "--explain") == 0) {
+            c->explain = true;
+        } else if (strcmp(a, "--functions") == 0) {
+            list_functions();
+        } else if (strncmp(a, "--", 2) != 0) {
+            c->file = a;
+        } else if (!value) {
+            die(a, "a value is wanted");
+        } else {
+            i++;
+            if (strcmp(a, "--sql") == 0)
+                c->sql = value;
+            else if (strcmp(a, "--stage") == 0)
+                c->stage = value;
+            else if (strcmp(a, "--format") == 0)
+                c->format = strcmp(value, "ndjson") == 0 ? WRITE_NDJSON : WRITE_CSV;
+            else if (strcmp(a, "--simd") == 0 && !simd_of_name(value, &c->simd))
+                die(value, "not on this processor");
+            else if (strcmp(a, "--rejects") == 0 && !(c->rejects = fopen(value, "w")))
+                die(value, strerror(errno));
+            else if (strcmp(a, "--parts") == 0)
+                c->parts = (size_t)strtoul(value, NULL, 10);
+        }
+    }
+    if ((!c->sql && !c->stage) || !c->file || c->parts < 1 || c->parts > PARTS_MAX)
+        die("arguments", "see the comment at the top of transform_cli.c");
+}
+
+static json_t *stage_of(const struct cli *c)
+{
+    json_error_t wrong;
+    json_t *stage = c->stage ? json_loads(c->stage, 0, &wrong)
+                             : json_pack("{s:s, s:s}", "kind", "transform", "sql", c->sql);
+    if (!stage)
+        die("--stage", c->stage ? wrong.text : "the SQL is not UTF-8");
+    return stage;
+}
+
+/* The header of the file first, so that * and unknown columns are known when the SQL is read. */
+static struct transform *compile(struct cli *c, int fd, char ***ret_names, size_t *ret_n)
+{
+    struct error e = {0};
+    struct transform *t = NULL;
+    json_t *stage = stage_of(c), *probe = json_deep_copy(stage);
+    json_object_set_new(probe, "sql", json_string("SELECT 1 FROM input"));
+    json_object_del(probe, "columns");
+    check(transform_compile(probe, NULL, NULL, 0, &t, &e), &e);
+    check(transform_names(t, fd, ret_names, ret_n, &e), &e);
+    transform_free(t);
+    check(transform_compile(stage, NULL, (const char *const *)*ret_names, *ret_n, &t, &e), &e);
+    json_decref(probe);
+    json_decref(stage);
+    return t;
+}
+
+static int read_fd(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
+{
+    ssize_t got = read(*(int *)user, to, n);
+    if (got < 0)
+        return error_set(e, ERR_IO, "%s", strerror(errno));
+    *ret_n = (size_t)got;
+    return ERR_OK;
+}
+
+/* Ranges of about the same size. */
+static size_t cut(const struct cli *c, int fd, struct transform_range *ranges)
+{
+    struct stat st;
+    struct split s;
+    struct error e = {0};
+    size_t n = 0;
+    ranges[n++] = transform_whole_file;
+    if (c->parts == 1 || fstat(fd, &st) != 0)
+        return n;
+    check(split_init(&s, '"', read_fd, &fd, &e), &e);
+    for (size_t i = 1; i < c->parts; i++) {
+        struct split_point p;
+        check(split_next(&s, (uint64_t)st.st_size * i / c->parts, &p, &e), &e);
+        if (p.offset <= ranges[n - 1].begin.offset || p.offset >= (uint64_t)st.st_size)
+            continue;
+        ranges[n - 1].end = p.offset;
+        ranges[n++] = (struct transform_range){.begin = p, .end = UINT64_MAX};
+    }
+    split_done(&s);
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli c;
+    char **names;
+    size_t n_names;
+    struct error e = {0};
+    struct write w;
+    static struct transform_range ranges[PARTS_MAX];
+    arguments(&c, argc, argv);
+    int fd = open(c.file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        die(c.file, strerror(errno));
+    struct transform *t = compile(&c, fd, &names, &n_names);
+    if (c.explain) {
+        struct buf text = {0};
+        transform_explain(t, &text);
+        fwrite(text.data, 1, text.len, stdout);
+        buf_done(&text);
+    } else {
+        const struct plan *p = transform_plan(t);
+        const char **shown = calloc(p->n_shown + 1, sizeof *shown);
+        for (size_t i = 0; shown && i < p->n_shown; i++)
+            shown[i] = p->results[i].name;
+        check(write_init(&w, c.format, shown, p->n_shown, ',', '"', flush, NULL, &e), &e);
+        struct transform_run *all = NULL;
+        w.simd = c.simd;
+        check(transform_open(t, &w.sink, on_reject, &c, c.simd, &all, &e), &e);
+        size_t n = cut(&c, fd, ranges);
+        for (size_t i = 0; i < n; i++) {
+            struct transform_run *part = NULL;
+            if (!p->grouped || n == 1) {
+                check(transform_file(all, fd, &ranges[i], (const char *const *)names, n_names, &e),
+                      &e);
+                continue;
+            }
+            check(transform_open(t, &w.sink, on_reject, &c, c.simd, &part, &e), &e);
+            check(transform_file(part, fd, &ranges[i], (const char *const *)names, n_names, &e),
+                  &e);
+            check(transform_merge(all, part, &e), &e);
+            transform_close(part);
+        }
+        check(transform_end(all, &e), &e);
+        check(write_end(&w, &e), &e);
+        struct run_counts counts = transform_counts(all);
+        fprintf(stderr, "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu}\n",
+                (unsigned long long)counts.rows, (unsigned long long)counts.results,
+                (unsigned long long)counts.rejects);
+        transform_close(all);
+        write_done(&w);
+        free(shown);
+    }
+    if (c.rejects)
+        fclose(c.rejects);
+    free(names);
+    transform_free(t);
+    close(fd);
+    return 0;
+}

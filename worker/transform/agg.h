@@ -1,0 +1,33 @@
+/*
+ * agg.h: the aggregates, each one entry in one table by name and argument type. A state is a piece
+ * of memory that starts as zeros; states of one aggregate lie in an array by group number. Two
+ * partial states merge exactly: sums of decimals are kept as 128-bit mantissas (or longer),
+ * averages as sum and count.
+ *
+ * Thread rule: constants and pure functions over states that belong to the caller.
+ */
+#ifndef DROVER_TRANSFORM_AGG_H
+#define DROVER_TRANSFORM_AGG_H
+
+#include "vec.h"
+
+struct agg {
+    const char *name;
+    enum sqltype arg; /* OPEN: any type, whose values are not looked at */
+    enum sqltype result;
+    bool distinct; /* DISTINCT is allowed (with min and max it says nothing) */
+    size_t state_bytes;
+    /* Rows of sel, none of which is NULL in arg (NULL: count(*)), into states[groups[row]]. False:
+     * no memory, or a sum out of range. */
+    bool (*update)(char *states, const uint32_t *groups, const struct vec *arg,
+                   const struct sel *sel, struct arena *a);
+    bool (*merge)(void *to, const void *from, struct arena *a);
+    /* The result into row i; false as for update. */
+    bool (*finish)(const void *state, struct vec *out, uint32_t i, struct arena *a);
+};
+
+bool agg_known(const char *name);
+/* NULL: not for that type. type OPEN: what an open column becomes; UNKNOWN: text. */
+const struct agg *agg_find(const char *name, enum sqltype type, bool star);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * compare.h: the order of values, the same for operators, greatest, min, and ORDER BY.
+ *
+ * Thread rule: pure functions.
+ */
+#ifndef DROVER_TRANSFORM_COMPARE_H
+#define DROVER_TRANSFORM_COMPARE_H
+
+#include "vec.h"
+
+static inline int compare_text(struct span a, struct span b)
+{
+    int order = memcmp(a.p, b.p, MIN(a.len, b.len));
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* NaN is equal to itself and above everything else. */
+static inline int compare_f64(double a, double b)
+{
+    bool na = a != a, nb = b != b;
+    if (na || nb)
+        return na - nb;
+    return (a > b) - (a < b);
+}
+
+/* Row i of a and row j of b, of one type, neither NULL. */
+int compare_rows(const struct vec *a, uint32_t i, const struct vec *b, uint32_t j,
+                 struct arena *scratch);
+
+#endif

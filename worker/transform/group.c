@@ -1,0 +1,328 @@
+#include "group.h"
+
+#include "agg.h"
+
+struct group {
+    const struct plan *plan;
+    size_t limit_bytes;
+    struct keyset set;
+    struct store keys;         /* what each group's key was when it first came */
+    struct arena memory;       /* of states */
+    struct buf key;            /* a row's key as bytes */
+    char **states;             /* of each aggregate, by group */
+    struct keyset *distinct;   /* of each aggregate: (group, value) that were counted */
+    uint32_t cap;              /* groups that states have room for */
+    uint32_t groups[VEC_ROWS]; /* of the rows of the block */
+};
+
+static int full(const struct group *g, struct error *e)
+{
+    return error_set(e, ERR_LIMIT, "the groups need more than %zu bytes", g->limit_bytes);
+}
+
+int group_new(const struct plan *p, size_t limit_bytes, struct group **ret, struct error *e)
+{
+    struct group *g = calloc(1, sizeof *g);
+    if (!g)
+        return error_set(e, ERR_NOMEM, "groups");
+    g->plan = p;
+    g->limit_bytes = limit_bytes;
+    keyset_init(&g->set, limit_bytes);
+    arena_init(&g->memory, limit_bytes);
+    buf_init(&g->key, 0);
+    g->states = calloc(p->n_aggs + 1, sizeof *g->states);
+    g->distinct = calloc(p->n_aggs + 1, sizeof *g->distinct);
+    int rc = store_init(&g->keys, p->group_types, p->n_keys, limit_bytes);
+    if (!g->states || !g->distinct || rc) {
+        group_free(g);
+        return error_set(e, ERR_NOMEM, "groups");
+    }
+    for (size_t i = 0; i < p->n_aggs; i++)
+        keyset_init(&g->distinct[i], limit_bytes);
+    *ret = g;
+    return ERR_OK;
+}
+
+void group_free(struct group *g)
+{
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->plan->n_aggs; i++) {
+        if (g->states)
+            free(g->states[i]);
+        if (g->distinct)
+            keyset_done(&g->distinct[i]);
+    }
+    free(g->states);
+    free(g->distinct);
+    keyset_done(&g->set);
+    store_done(&g->keys);
+    arena_done(&g->memory);
+    buf_done(&g->key);
+    free(g);
+}
+
+static size_t bytes_used(const struct group *g)
+{
+    size_t n = g->set.memory.used_bytes + g->memory.used_bytes + store_bytes(&g->keys);
+    for (size_t i = 0; i < g->plan->n_aggs; i++)
+        n += g->distinct[i].memory.used_bytes + (size_t)g->cap * g->plan->aggs[i].agg->state_bytes;
+    return n;
+}
+
+/* Room for the states of n groups; new ones are zeros. */
+static bool reserve(struct group *g, uint32_t n)
+{
+    if (n <= g->cap)
+        return true;
+    uint32_t cap = MAX(n, g->cap * 2);
+    for (size_t i = 0; i < g->plan->n_aggs; i++) {
+        size_t size = g->plan->aggs[i].agg->state_bytes;
+        char *states = realloc(g->states[i], cap * size);
+        if (!states)
+            return false;
+        memset(states + g->cap * size, 0, (cap - g->cap) * size);
+        g->states[i] = states;
+    }
+    g->cap = cap;
+    return bytes_used(g) <= g->limit_bytes;
+}
+
+static bool new_group(struct group *g, const struct vec *const *keys, uint32_t row)
+{
+    return store_add(&g->keys, keys, row) && reserve(g, g->keys.n);
+}
+
+/* One key of type text: its bytes are the key, and NULL is a key that no text can be. */
+static bool find_by_text(struct group *g, const struct vec *key, const struct sel *sel)
+{
+    static const char null_key[VEC_PAD] = "\0null";
+    bool is_new;
+    SEL_EACH(sel, i)
+    {
+        struct span s = key->text[i];
+        if (__builtin_expect(vec_is_null(key, i), 0))
+            s = (struct span){null_key, 5};
+        uint32_t number = keyset_find(&g->set, s);
+        if (__builtin_expect(number == KEYSET_NONE, 0)) {
+            number = keyset_put(&g->set, s, &is_new);
+            if (number == KEYSET_NONE || !new_group(g, &key, i))
+                return false;
+        }
+        g->groups[i] = number;
+    }
+    return true;
+}
+
+static bool encode_row(struct group *g, const struct vec *const *keys, uint32_t i,
+                       struct arena *scratch)
+{
+    g->key.len = 0;
+    for (size_t k = 0; k < g->plan->n_keys; k++)
+        keyset_encode(keys[k], i, scratch, &g->key);
+    return buf_reserve(&g->key, VEC_PAD) != NULL;
+}
+
+static bool find_groups(struct group *g, const struct vec *const *keys, const struct sel *sel,
+                        struct arena *scratch)
+{
+    if (g->plan->n_keys == 1 && keys[0]->type == SQLTYPE_TEXT)
+        return find_by_text(g, keys[0], sel);
+    bool is_new;
+    SEL_EACH(sel, i)
+    {
+        if (!encode_row(g, keys, i, scratch))
+            return false;
+        g->groups[i] = keyset_put(&g->set, buf_span(&g->key), &is_new);
+        if (g->groups[i] == KEYSET_NONE || (is_new && !new_group(g, keys, i)))
+            return false;
+    }
+    return true;
+}
+
+/* Notes (group, value bytes) for count(DISTINCT); true in *ret_new when it was not there. */
+static bool note_distinct(struct group *g, size_t agg, uint32_t group, struct span value,
+                          bool *ret_new)
+{
+    g->key.len = 0;
+    buf_append(&g->key, &group, sizeof group);
+    buf_append(&g->key, value.p, value.len);
+    return buf_reserve(&g->key, VEC_PAD) &&
+           keyset_put(&g->distinct[agg], buf_span(&g->key), ret_new) != KEYSET_NONE;
+}
+
+static bool add_distinct(struct group *g, size_t agg, const struct vec *arg, const struct sel *sel,
+                         struct arena *scratch)
+{
+    struct buf value;
+    bool ok = true, is_new;
+    buf_init(&value, 0);
+    SEL_EACH(sel, i)
+    {
+        value.len = 0;
+        keyset_encode(arg, i, scratch, &value);
+        ok = ok && buf_ok(&value) && note_distinct(g, agg, g->groups[i], buf_span(&value), &is_new);
+        if (ok && is_new)
+            ++((int64_t *)(void *)g->states[agg])[g->groups[i]];
+    }
+    buf_done(&value);
+    return ok;
+}
+
+static int add_aggregate(struct group *g, size_t k, struct eval *v, const struct sel *sel,
+                         struct error *e)
+{
+    const struct plan_agg *a = &g->plan->aggs[k];
+    uint16_t filtered[VEC_ROWS], not_null[VEC_ROWS];
+    struct sel rows = *sel;
+    const struct vec *arg = NULL;
+    if (a->filter)
+        rows = eval_true(eval_run(v, a->filter, &rows), &rows, filtered);
+    if (a->arg) {
+        arg = eval_run(v, a->arg, &rows);
+        rows = vec_not_null(arg, &rows, not_null);
+    }
+    bool set = a->distinct && a->agg->arg == SQLTYPE_OPEN; /* min and max need none */
+    bool ok = set ? add_distinct(g, k, arg, &rows, &v->scratch)
+                  : a->agg->update(g->states[k], g->groups, arg, &rows, &g->memory);
+    return ok ? ERR_OK
+              : error_set(e, ERR_LIMIT, "%s: out of range, or no memory for its values",
+                          a->agg->name);
+}
+
+int group_add(struct group *g, struct eval *v, const struct sel *sel, struct error *e)
+{
+    const struct plan *p = g->plan;
+    const struct vec *keys[PLAN_COLUMNS_MAX];
+    uint16_t room[VEC_ROWS];
+    /* What can go wrong in a row must do so before the row is counted anywhere. */
+    for (size_t k = 0; k < p->n_keys; k++)
+        keys[k] = eval_run(v, p->keys[k], sel);
+    for (size_t k = 0; k < p->n_aggs; k++) {
+        uint16_t filtered[VEC_ROWS];
+        struct sel rows = *sel;
+        if (p->aggs[k].filter)
+            rows = eval_true(eval_run(v, p->aggs[k].filter, &rows), &rows, filtered);
+        if (p->aggs[k].arg && p->aggs[k].arg->kind != EXPR_COLUMN)
+            (void)eval_run(v, p->aggs[k].arg, &rows);
+    }
+    struct sel good = eval_good(v, sel, room);
+    if (v->error)
+        return error_set(e, (enum err)v->error, "the results of a block need too much memory");
+    if (p->n_keys == 0) {
+        if (!reserve(g, 1))
+            return full(g, e);
+        memset(g->groups, 0, sizeof g->groups);
+    } else if (!find_groups(g, keys, &good, &v->scratch)) {
+        return full(g, e);
+    }
+    int rc = ERR_OK;
+    for (size_t k = 0; k < p->n_aggs && rc == ERR_OK; k++)
+        rc = add_aggregate(g, k, v, &good, e);
+    return rc;
+}
+
+/* Numbers of the other's groups here; a group that is new here is taken over. cells: a vector for
+ * each key. */
+static int map_groups(struct group *g, const struct group *from, struct vec *cells, uint32_t *map,
+                      struct error *e)
+{
+    const struct vec *keys[PLAN_COLUMNS_MAX];
+    for (size_t c = 0; c < g->plan->n_keys; c++)
+        keys[c] = &cells[c];
+    for (uint32_t i = 0; i < from->set.n; i++) {
+        const struct keyset_entry *k = &from->set.entries[i];
+        bool is_new;
+        map[i] = keyset_put(&g->set, (struct span){k->p, k->len}, &is_new);
+        if (map[i] == KEYSET_NONE)
+            return full(g, e);
+        if (!is_new)
+            continue;
+        for (size_t c = 0; c < g->plan->n_keys; c++)
+            store_load(&from->keys, c, NULL, i, 1, &cells[c]);
+        if (!new_group(g, keys, 0))
+            return full(g, e);
+    }
+    return ERR_OK;
+}
+
+static int merge_keys(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+{
+    size_t n = g->plan->n_keys;
+    struct vec *cells = calloc(n + 1, sizeof *cells);
+    int rc = cells ? ERR_OK : ERR_NOMEM;
+    for (size_t c = 0; c < n && rc == ERR_OK; c++)
+        rc = vec_init(&cells[c], g->plan->group_types[c]);
+    rc = rc == ERR_OK ? map_groups(g, from, cells, map, e) : error_set(e, ERR_NOMEM, "groups");
+    for (size_t c = 0; cells && c < n; c++)
+        vec_done(&cells[c]);
+    free(cells);
+    return rc;
+}
+
+static bool merge_distinct(struct group *g, const struct group *from, size_t k, const uint32_t *map)
+{
+    for (uint32_t i = 0; i < from->distinct[k].n; i++) {
+        const struct keyset_entry *entry = &from->distinct[k].entries[i];
+        uint32_t group;
+        bool is_new;
+        memcpy(&group, entry->p, sizeof group);
+        struct span value = {entry->p + sizeof group, entry->len - sizeof group};
+        if (!note_distinct(g, k, map[group], value, &is_new))
+            return false;
+        if (is_new)
+            ++((int64_t *)(void *)g->states[k])[map[group]];
+    }
+    return true;
+}
+
+int group_merge(struct group *g, const struct group *from, struct error *e)
+{
+    const struct plan *p = g->plan;
+    uint32_t n = p->n_keys > 0 ? from->set.n : MIN(from->cap, 1u);
+    uint32_t *map = calloc((size_t)n + 1, sizeof *map);
+    int rc = map ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
+    if (rc == ERR_OK && p->n_keys > 0)
+        rc = merge_keys(g, from, map, e);
+    if (rc == ERR_OK && p->n_keys == 0 && n > 0 && !reserve(g, 1))
+        rc = full(g, e);
+    for (size_t k = 0; k < p->n_aggs && rc == ERR_OK; k++) {
+        const struct agg *a = p->aggs[k].agg;
+        bool ok = true;
+        if (p->aggs[k].distinct && a->arg == SQLTYPE_OPEN)
+            ok = merge_distinct(g, from, k, map);
+        else
+            for (uint32_t i = 0; i < n && ok; i++)
+                ok = a->merge(g->states[k] + map[i] * a->state_bytes,
+                              from->states[k] + i * a->state_bytes, &g->memory);
+        if (!ok)
+            rc = full(g, e);
+    }
+    free(map);
+    return rc;
+}
+
+uint32_t group_count(struct group *g)
+{
+    return g->plan->n_keys > 0 ? g->set.n : 1;
+}
+
+int group_load(struct group *g, uint32_t first, uint32_t n, struct eval *v, struct error *e)
+{
+    const struct plan *p = g->plan;
+    if (!reserve(g, MAX(first + n, 1u))) /* no row came: the one group has no states yet */
+        return full(g, e);
+    for (size_t k = 0; k < p->n_keys; k++)
+        store_load(&g->keys, k, NULL, first, n, &v->columns[k]);
+    for (size_t k = 0; k < p->n_aggs; k++) {
+        const struct agg *a = p->aggs[k].agg;
+        struct vec *to = &v->columns[p->n_keys + k];
+        vec_no_nulls(to);
+        to->ascii = false;
+        to->scale = to->type == SQLTYPE_NUMERIC ? VEC_MIXED : 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (!a->finish(g->states[k] + (first + i) * a->state_bytes, to, i, &v->scratch))
+                return error_set(e, ERR_LIMIT, "%s: the result is out of range", a->name);
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,45 @@
+/*
+ * load.h: fields of a block of CSV, or cells of a batch, into the typed vectors of the columns
+ * that a query names. An empty field without quotes is NULL, as for COPY ... CSV. What does not
+ * parse is a fault of its row, or NULL by policy.
+ *
+ * Thread rule: works on its eval alone.
+ */
+#ifndef DROVER_TRANSFORM_LOAD_H
+#define DROVER_TRANSFORM_LOAD_H
+
+#include "common/batch.h"
+#include "csv.h"
+#include "eval.h"
+
+struct load_column {
+    uint32_t field;  /* of the row or of the batch, from 0 */
+    uint32_t column; /* of the eval */
+    const char *name;
+};
+
+/* A piece of a block: up to VEC_ROWS rows, looked at once for all columns. */
+struct load_piece {
+    const struct csv_block *block;
+    size_t first_row;
+    uint32_t n;
+    uint32_t stride; /* fields of each row; 0: they differ */
+    uint8_t quote;
+    enum simd simd;
+    uint32_t n_quoted; /* rows with a quote in them, in order, and as a bitmap */
+    uint16_t quoted[VEC_ROWS];
+    uint64_t is_quoted[VEC_WORDS];
+};
+
+/* stride: of rows that all have so many fields; 0 when they differ. */
+void load_begin(struct load_piece *p, const struct csv_block *b, size_t first_row, uint32_t n,
+                uint32_t stride, uint8_t quote, enum simd simd);
+
+/* Rows i of the piece, for the i of sel; where a row has no such field it counts as NULL. */
+void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
+              const struct load_column *column);
+
+void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const struct sel *sel,
+                const struct load_column *column);
+
+#endif

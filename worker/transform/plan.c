@@ -1,0 +1,324 @@
+#include "plan.h"
+
+#include <stdio.h>
+
+#include "agg.h"
+#include "analyze.h"
+
+/* ---- finishing: group columns and numbers ---- */
+
+/*
+ * An expression of a grouped query over its groups: keys and aggregates become columns of the
+ * group; a column of the input that is in neither has no one value.
+ */
+static struct expr *over_groups(struct analyze *c, const struct expr *x)
+{
+    struct plan *p = c->plan;
+    struct expr *y;
+    for (size_t k = 0; k < p->n_keys; k++) {
+        if (!expr_equal(x, p->keys[k]) || x->kind == EXPR_CONST)
+            continue;
+        y = analyze_node(c, EXPR_COLUMN, x->type, x->at, 0);
+        if (y) {
+            y->column = (uint32_t)k;
+            y->name = x->kind == EXPR_COLUMN ? x->name : "key";
+        }
+        return y;
+    }
+    if (x->kind == EXPR_COLUMN)
+        return analyze_refuse(c, x->at, "column \"%.100s\" must be in GROUP BY or in an aggregate",
+                              x->name);
+    y = analyze_node(c, x->kind, x->type, x->at, x->n_args);
+    if (!y)
+        return NULL;
+    struct expr **args = y->args;
+    *y = *x;
+    y->args = args;
+    if (x->kind == EXPR_AGGREGATE) {
+        y->kind = EXPR_COLUMN;
+        y->column = (uint32_t)p->n_keys + x->column;
+    }
+    for (uint32_t i = 0; i < x->n_args; i++) {
+        y->args[i] = over_groups(c, x->args[i]);
+        if (!y->args[i])
+            return NULL;
+    }
+    return y;
+}
+
+static bool group_results(struct analyze *c)
+{
+    struct plan *p = c->plan;
+    p->group_types = arena_zalloc(&p->arena, (p->n_keys + p->n_aggs + 1) * sizeof(enum sqltype));
+    if (!p->group_types)
+        return false;
+    for (size_t i = 0; i < p->n_keys; i++)
+        p->group_types[i] = p->keys[i]->type;
+    for (size_t i = 0; i < p->n_aggs; i++)
+        p->group_types[p->n_keys + i] = p->aggs[i].agg->result;
+    for (size_t i = 0; i < p->n_results; i++) {
+        p->results[i].expr = over_groups(c, p->results[i].expr);
+        if (!p->results[i].expr)
+            return false;
+    }
+    if (p->having)
+        p->having = over_groups(c, p->having);
+    return !p->having || p->having;
+}
+
+struct numbering {
+    const struct expr **nodes;
+    size_t n;
+};
+
+static void number(struct numbering *to, const struct expr *x)
+{
+    if (!x)
+        return;
+    for (size_t i = 0; i < to->n; i++)
+        if (to->nodes[i] == x)
+            return; /* shared: BETWEEN and IN use an operand more than once */
+    ((struct expr *)(uintptr_t)x)->id = (uint32_t)to->n; /* not yet given out */
+    to->nodes[to->n++] = x;
+    for (uint32_t i = 0; i < x->n_args; i++)
+        number(to, x->args[i]);
+}
+
+static bool number_all(struct analyze *c)
+{
+    struct plan *p = c->plan;
+    struct numbering rows = {0}, groups = {0};
+    rows.nodes = arena_zalloc(&p->arena, (c->n_nodes + 1) * sizeof(const struct expr *));
+    groups.nodes = arena_zalloc(&p->arena, (c->n_nodes + 1) * sizeof(const struct expr *));
+    if (!rows.nodes || !groups.nodes)
+        return false;
+    number(&rows, p->where);
+    for (size_t i = 0; i < p->n_keys; i++)
+        number(&rows, p->keys[i]);
+    for (size_t i = 0; i < p->n_aggs; i++) {
+        number(&rows, p->aggs[i].arg);
+        number(&rows, p->aggs[i].filter);
+    }
+    number(&groups, p->having);
+    for (size_t i = 0; i < p->n_results; i++)
+        number(p->grouped ? &groups : &rows, p->results[i].expr);
+    p->row_nodes = rows.nodes;
+    p->n_row_nodes = rows.n;
+    p->group_nodes = groups.nodes;
+    p->n_group_nodes = groups.n;
+    return true;
+}
+
+static void mark_early(struct plan *p, const struct expr *x)
+{
+    if (!x)
+        return;
+    if (x->kind == EXPR_COLUMN)
+        p->columns[x->column].early = true;
+    for (uint32_t i = 0; i < x->n_args; i++)
+        mark_early(p, x->args[i]);
+}
+
+/* The columns that are used, in the plan's own memory; columns keep their numbers. */
+static bool keep_columns(struct analyze *c)
+{
+    struct plan *p = c->plan;
+    p->columns = arena_zalloc(&p->arena, (c->n_columns + 1) * sizeof *p->columns);
+    if (!p->columns)
+        return false;
+    p->n_columns = c->n_columns;
+    for (size_t i = 0; i < c->n_columns; i++) {
+        p->columns[i].name =
+            arena_strndup(&p->arena, c->columns[i].name, strlen(c->columns[i].name));
+        p->columns[i].type = c->columns[i].used ? c->columns[i].type : SQLTYPE_OPEN;
+        if (!p->columns[i].name)
+            return false;
+    }
+    for (size_t k = 0; k < p->n_row_nodes; k++)
+        if (p->row_nodes[k]->kind == EXPR_COLUMN)
+            ((struct expr *)(uintptr_t)p->row_nodes[k])->name =
+                p->columns[p->row_nodes[k]->column].name;
+    for (size_t k = 0; k < p->n_group_nodes; k++)
+        if (p->group_nodes[k]->kind == EXPR_COLUMN && p->group_nodes[k]->column < p->n_keys &&
+            p->keys[p->group_nodes[k]->column]->kind == EXPR_COLUMN)
+            ((struct expr *)(uintptr_t)p->group_nodes[k])->name =
+                p->columns[p->keys[p->group_nodes[k]->column]->column].name;
+    mark_early(p, p->where);
+    return true;
+}
+
+/* ---- compiling ---- */
+
+struct job {
+    struct analyze c;
+    int rc;
+};
+
+static int begin_columns(struct analyze *c)
+{
+    const struct plan_options *o = c->options;
+    c->columns = calloc(PLAN_COLUMNS_MAX + 1, sizeof *c->columns);
+    if (!c->columns)
+        return error_set(c->e, ERR_NOMEM, "plan");
+    if (o->n_names > PLAN_COLUMNS_MAX)
+        return error_set(c->e, ERR_INVALID_SPEC, "the input has more than %d columns",
+                         PLAN_COLUMNS_MAX);
+    for (size_t i = 0; o->names && i < o->n_names; i++) {
+        c->columns[c->n_columns].name = strdup(o->names[i]);
+        if (!c->columns[c->n_columns++].name)
+            return error_set(c->e, ERR_NOMEM, "plan");
+    }
+    for (size_t k = 0; k < o->n_typed; k++) {
+        size_t i = 0;
+        while (i < c->n_columns && strcmp(c->columns[i].name, o->typed_names[k]) != 0)
+            i++;
+        if (i == c->n_columns && o->names)
+            return error_set(c->e, ERR_INVALID_SPEC, "columns.%s: the input has no such column",
+                             o->typed_names[k]);
+        if (i == c->n_columns) {
+            c->columns[i].name = strdup(o->typed_names[k]);
+            if (!c->columns[c->n_columns++].name)
+                return error_set(c->e, ERR_NOMEM, "plan");
+        }
+        c->columns[i].type = o->types[k];
+    }
+    return ERR_OK;
+}
+
+static void compile(void *user)
+{
+    struct job *job = user;
+    struct analyze *c = &job->c;
+    PgQuery__ParseResult *tree = NULL;
+    job->rc = begin_columns(c);
+    if (job->rc == ERR_OK)
+        job->rc = sqltext_parse(c->plan->sql, &tree, c->e);
+    if (job->rc == ERR_OK)
+        job->rc = analyze_select(c, tree->stmts[0]->stmt->select_stmt);
+    if (job->rc == ERR_OK) {
+        c->e->code = ERR_OK;
+        if ((c->plan->grouped && !group_results(c)) || !number_all(c) || !keep_columns(c))
+            job->rc = c->e->code != ERR_OK ? (int)c->e->code : error_set(c->e, ERR_NOMEM, "plan");
+    }
+    sqltext_free(tree);
+    for (size_t i = 0; c->columns && i < c->n_columns; i++)
+        free(c->columns[i].name);
+    free(c->columns);
+}
+
+int plan_new(struct span sql, const struct plan_options *options, struct plan **ret,
+             struct error *e)
+{
+    enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
+    struct error own = {0};
+    struct plan *p = calloc(1, sizeof *p);
+    char *text = p ? malloc(sql.len + 1) : NULL; /* not as a string: it may hold a NUL */
+    if (!text) {
+        free(p);
+        return error_set(e, ERR_NOMEM, "plan");
+    }
+    memcpy(text, sql.p, sql.len);
+    text[sql.len] = '\0';
+    arena_init(&p->arena, ARENA_BYTES_MAX);
+    p->sql = (struct span){text, sql.len};
+    struct job job = {.c = {.plan = p, .options = options, .e = &own}};
+    int rc = sqltext_with_stack(compile, &job, &own);
+    if (rc == ERR_OK)
+        rc = job.rc;
+    if (rc) {
+        plan_free(p);
+        return error_set(e, own.code, "%s", own.detail);
+    }
+    *ret = p;
+    return ERR_OK;
+}
+
+void plan_free(struct plan *p)
+{
+    if (!p)
+        return;
+    arena_done(&p->arena);
+    free((char *)(uintptr_t)p->sql.p);
+    free(p);
+}
+
+/* ---- for people ---- */
+
+static void explain_columns(const struct plan *p, bool early, struct buf *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < p->n_columns; i++) {
+        if (p->columns[i].type == SQLTYPE_OPEN || p->columns[i].early != early)
+            continue;
+        buf_printf(out, "%s%s %s",
+                   any     ? ", "
+                   : early ? "read: "
+                           : "read where true: ",
+                   p->columns[i].name, sqltype_name(p->columns[i].type));
+        any = true;
+    }
+    if (any)
+        buf_byte(out, '\n');
+}
+
+static void explain_exprs(const char *title, const struct expr *const *x, size_t n, struct buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        buf_str(out, i == 0 ? title : ", ");
+        expr_text(x[i], out);
+    }
+    if (n > 0)
+        buf_byte(out, '\n');
+}
+
+static void explain_groups(const struct plan *p, struct buf *out)
+{
+    explain_exprs("group by: ", p->keys, p->n_keys, out);
+    for (size_t i = 0; i < p->n_aggs; i++) {
+        const struct plan_agg *a = &p->aggs[i];
+        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate (partial states merge exactly): " : ", ",
+                   a->agg->name, a->distinct ? "DISTINCT " : "");
+        if (a->arg)
+            expr_text(a->arg, out);
+        else
+            buf_byte(out, '*');
+        buf_byte(out, ')');
+        if (a->filter) {
+            buf_str(out, " FILTER (WHERE ");
+            expr_text(a->filter, out);
+            buf_byte(out, ')');
+        }
+    }
+    if (p->n_aggs > 0)
+        buf_byte(out, '\n');
+    explain_exprs("having: ", &p->having, p->having ? 1 : 0, out);
+}
+
+void plan_explain(const struct plan *p, struct buf *out)
+{
+    explain_columns(p, true, out);
+    explain_exprs("where: ", &p->where, p->where ? 1 : 0, out);
+    explain_columns(p, false, out);
+    if (p->grouped)
+        explain_groups(p, out);
+    for (size_t i = 0; i < p->n_shown; i++) {
+        buf_printf(out, "result %s %s: ", p->results[i].name,
+                   sqltype_name(p->results[i].expr->type));
+        expr_text(p->results[i].expr, out);
+        buf_byte(out, '\n');
+    }
+    if (p->distinct)
+        buf_str(out, "distinct\n");
+    for (size_t i = 0; i < p->n_order; i++) {
+        buf_str(out, i == 0 ? "order by: " : ", ");
+        expr_text(p->results[p->order[i].result].expr, out);
+        buf_printf(out, "%s%s", p->order[i].descending ? " DESC" : "",
+                   p->order[i].nulls_first ? " NULLS FIRST" : "");
+    }
+    if (p->n_order > 0)
+        buf_byte(out, '\n');
+    if (p->limit != PLAN_LIMIT_NONE)
+        buf_printf(out, "limit: %lld\n", (long long)p->limit);
+    if (p->offset > 0)
+        buf_printf(out, "offset: %lld\n", (long long)p->offset);
+}

@@ -1,0 +1,94 @@
+/*
+ * plan.h: what a query comes to, checked and typed: which columns are parsed, in which order, the
+ * filter, the groups, the results and their order. analyze.h makes one, run.h runs it.
+ *
+ *     input columns -> [where] -> [keys, aggregates -> having] -> results -> [distinct] -> [order]
+ *
+ * A query without groups has its results computed from the input columns; one with groups has them
+ * computed from the group columns: the keys first, then the aggregates.
+ *
+ * Thread rule: immutable once made.
+ */
+#ifndef DROVER_TRANSFORM_PLAN_H
+#define DROVER_TRANSFORM_PLAN_H
+
+#include "expr.h"
+
+struct agg;
+
+enum {
+    PLAN_COLUMNS_MAX = BATCH_COLUMNS_MAX,
+    PLAN_NODES_MAX = 4096,
+    PLAN_DEPTH_MAX = 400, /* nesting of an expression */
+    PLAN_LIMIT_NONE = -1
+};
+
+struct plan_column { /* of the input */
+    const char *name;
+    enum sqltype type;
+    bool early; /* WHERE needs it; the others are parsed only where WHERE is true */
+};
+
+struct plan_agg {
+    const struct agg *agg;
+    const struct expr *arg;    /* NULL: count(*) */
+    const struct expr *filter; /* FILTER (WHERE ...); NULL: all rows */
+    bool distinct;
+    enum sqltype type;
+    uint32_t at;
+};
+
+struct plan_result {
+    const char *name;
+    const struct expr *expr;
+    bool hidden; /* only for ORDER BY */
+};
+
+struct plan_order {
+    uint32_t result;
+    bool descending, nulls_first;
+};
+
+struct plan {
+    struct arena arena;
+    struct span sql;
+    struct plan_column *columns;
+    size_t n_columns;
+    const struct expr *where; /* NULL: all rows */
+    bool grouped;
+    const struct expr **keys;
+    size_t n_keys;
+    struct plan_agg *aggs;
+    size_t n_aggs;
+    const struct expr *having; /* of group columns; NULL: all groups */
+    struct plan_result *results;
+    size_t n_results; /* hidden ones at the end */
+    size_t n_shown;
+    bool distinct;
+    struct plan_order *order;
+    size_t n_order;
+    int64_t limit, offset; /* PLAN_LIMIT_NONE, 0 */
+    /* Every expression by its id: of the input columns, and of the group columns. */
+    const struct expr **row_nodes, **group_nodes;
+    size_t n_row_nodes, n_group_nodes;
+    enum sqltype *group_types; /* of keys and aggregates */
+};
+
+struct plan_options {
+    const char *const *names; /* the columns of the input; NULL: not known yet */
+    size_t n_names;
+    /* Types that the user gives, by name. */
+    const char *const *typed_names;
+    const enum sqltype *types;
+    size_t n_typed;
+};
+
+/* INVALID_SPEC: names the construct and where it stands. */
+int plan_new(struct span sql, const struct plan_options *options, struct plan **ret,
+             struct error *e) MUST_CHECK;
+void plan_free(struct plan *p);
+
+/* What will be done, for people. */
+void plan_explain(const struct plan *p, struct buf *out);
+
+#endif

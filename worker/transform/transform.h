@@ -1,0 +1,67 @@
+/*
+ * transform.h: the transform engine as the rest of the worker sees it: a stage of a job, compiled
+ * once, run over ranges of files or over the rows of the stage before.
+ *
+ *     {"kind": "transform", "sql": "SELECT ... FROM input ...", "columns": {"amount": "numeric"},
+ *      "on_error": "reject" | "null" | "fail",
+ *      "csv": {"delimiter": ",", "quote": "\"", "header": true, "names": [...],
+ *              "ragged": "reject" | "pad" | "fail"}}
+ *
+ * It knows nothing of tasks, leases or sinks of the fleet.
+ *
+ * Thread rule: a struct transform is immutable and may be shared; a struct transform_run has one
+ * owner at a time.
+ */
+#ifndef DROVER_TRANSFORM_TRANSFORM_H
+#define DROVER_TRANSFORM_TRANSFORM_H
+
+#include <jansson.h>
+
+#include "run.h"
+#include "split.h"
+
+struct transform;
+
+/* input: the columns of the stage before; NULL for the first stage, which reads files. names: the
+ * columns of the files, when they are known already (n_names 0: they are not, and a column that
+ * does not exist is found out when a file is opened). INVALID_SPEC, its detail beginning with the
+ * path. */
+int transform_compile(const json_t *stage, const struct batch *input, const char *const *names,
+                      size_t n_names, struct transform **ret, struct error *e) MUST_CHECK;
+void transform_free(struct transform *t); /* takes NULL */
+
+/* An empty batch with the columns of the results. NULL: no memory. */
+struct batch *transform_columns(const struct transform *t) MUST_CHECK;
+void transform_explain(const struct transform *t, struct buf *out);
+const struct plan *transform_plan(const struct transform *t);
+/* The results are groups, or sorted, or limited: parts of an input have to be brought together. */
+bool transform_gathers(const struct transform *t);
+
+/* The names in the first row of a file, as one allocation; without header those of the stage.
+ * MALFORMED: there is none. */
+int transform_names(const struct transform *t, int fd, char ***ret_names, size_t *ret_n,
+                    struct error *e) MUST_CHECK;
+
+/* Rows of a range that split.h gave; end UINT64_MAX: to the end of the file. */
+struct transform_range {
+    struct split_point begin;
+    uint64_t end;
+};
+extern const struct transform_range transform_whole_file;
+
+struct transform_run;
+
+/* reject: may be NULL. simd: how, SIMD_AVX512 for the best there is is simd_best(). */
+int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *reject, void *user,
+                   enum simd simd, struct transform_run **ret, struct error *e) MUST_CHECK;
+void transform_close(struct transform_run *r); /* takes NULL */
+int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
+                   const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
+int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;
+/* The groups of another run, which has not ended. */
+int transform_merge(struct transform_run *r, const struct transform_run *from,
+                    struct error *e) MUST_CHECK;
+int transform_end(struct transform_run *r, struct error *e) MUST_CHECK;
+struct run_counts transform_counts(const struct transform_run *r);
+
+#endif

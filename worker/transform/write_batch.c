@@ -1,0 +1,69 @@
+#include "write_batch.h"
+
+static void put_num(struct batch *b, size_t k, struct num x)
+{
+    char text[NUM_TEXT_MAX];
+    if (!x.big) {
+        batch_text(b, k, (struct span){text, num_text_small(x.m, x.scale, text)});
+        return;
+    }
+    struct buf out = {0};
+    big_text(x.big, &out);
+    batch_text(b, k, buf_span(&out));
+    buf_done(&out);
+}
+
+static void put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
+{
+    if (vec_is_null(v, i)) {
+        batch_null(b, k);
+        return;
+    }
+    switch (v->type) {
+    case SQLTYPE_BOOL:
+        batch_bool(b, k, v->b8[i]);
+        break;
+    case SQLTYPE_NUMERIC:
+        put_num(b, k, vec_num(v, i));
+        break;
+    case SQLTYPE_FLOAT8:
+        batch_f64(b, k, v->f64[i]);
+        break;
+    case SQLTYPE_TEXT:
+        batch_text(b, k, v->text[i]);
+        break;
+    default:
+        batch_i64(b, k, v->i64[i]);
+        break;
+    }
+}
+
+static int batch_rows(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
+                      struct error *e)
+{
+    struct batch *b = ((struct write_batch *)(void *)sink)->to;
+    SEL_EACH(sel, i)
+    {
+        for (size_t k = 0; k < b->n_columns; k++)
+            put(b, k, columns[k], i);
+        batch_row_end(b);
+    }
+    return batch_ok(b) ? ERR_OK : error_set(e, ERR_LIMIT, "the result rows need too much memory");
+}
+
+void write_batch_init(struct write_batch *w, struct batch *to)
+{
+    *w = (struct write_batch){.sink.rows = batch_rows, .to = to};
+}
+
+struct batch *write_batch_columns(const struct plan *p)
+{
+    struct batch *b = batch_new();
+    for (size_t k = 0; b && k < p->n_shown; k++) {
+        if (batch_add_column(b, p->results[k].name, sqltype_column(p->results[k].expr->type))) {
+            batch_free(b);
+            return NULL;
+        }
+    }
+    return b;
+}
