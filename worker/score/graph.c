@@ -96,7 +96,9 @@ static int find_op(const struct onnx_node *src, int64_t version, struct node *n,
         return error_set(e, ERR_INVALID_SPEC,
                          "model: %.150s: it has %u outputs; 1 to %u are supported", n->label,
                          src->n_out, n->op->out_max);
-    for (uint32_t i = 0; i < n->op->in_min; i++)
+    /* a list of inputs has no gaps; otherwise the last ones may be left out */
+    uint32_t needed = n->op->in_max == ONNX_NODE_PORTS_MAX ? src->n_in : n->op->in_min;
+    for (uint32_t i = 0; i < needed; i++)
         if (!src->in[i][0])
             return error_set(e, ERR_INVALID_SPEC, "model: %.150s: input %u is left out", n->label,
                              i);
@@ -287,40 +289,35 @@ static int build(const struct onnx_model *m, struct graph *g, struct arena *tmp,
     return sort_nodes(g, made, tmp, e);
 }
 
-int graph_build(const struct onnx_model *m, struct arena *keep, struct graph *ret, struct error *e)
+int graph_build(const struct onnx_model *m, struct arena *keep, struct arena *load,
+                struct graph *ret, struct error *e)
 {
     CLEANUP(arena_done) struct arena tmp;
     arena_init(&tmp, 0);
-    *ret = (struct graph){.keep = keep};
+    *ret = (struct graph){.keep = keep, .load = load};
     return build(m, ret, &tmp, e);
 }
 
 /* ---- preparing and running ---- */
 
-int graph_prepare(struct graph *g, const char *kernel, struct error *e)
+int graph_prepare(struct graph *g, struct node *n, struct error *e)
 {
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        struct node *n = &g->nodes[i];
-        if (!n->op->prepare || n->state)
-            continue;
-        const struct tensor **constants =
-            arena_alloc(g->keep, ((size_t)n->n_in + 1) * sizeof *constants);
-        if (!constants)
-            return op_nomem(e, n);
-        for (uint32_t k = 0; k < n->n_in; k++)
-            constants[k] = n->in[k] < 0 ? NULL : g->values[n->in[k]].constant;
-        struct op_prepare p = {n, constants, g->keep, kernel, e};
-        int rc = n->op->prepare(&p);
-        if (rc)
-            return rc;
-    }
-    return ERR_OK;
+    if (!n->op->prepare || n->state)
+        return ERR_OK;
+    const struct tensor **constants =
+        arena_alloc(g->load, ((size_t)n->n_in + 1) * sizeof(struct tensor *));
+    if (!constants)
+        return op_nomem(e, n);
+    for (uint32_t k = 0; k < n->n_in; k++)
+        constants[k] = n->in[k] < 0 ? NULL : g->values[n->in[k]].constant;
+    struct op_prepare p = {n, constants, g->keep, g->load, e};
+    return n->op->prepare(&p);
 }
 
 enum { PORTS_ON_STACK = 16 };
 
-int graph_run_node(const struct graph *g, const struct node *n, const struct tensor **vals,
-                   struct arena *mem, struct error *e)
+int graph_run_node(const struct node *n, const struct tensor **vals, struct arena *mem, bool trial,
+                   struct error *e)
 {
     const struct tensor *few[PORTS_ON_STACK], **in = few;
     struct tensor *out = arena_zalloc(mem, n->n_out * sizeof *out);
@@ -328,7 +325,6 @@ int graph_run_node(const struct graph *g, const struct node *n, const struct ten
         in = arena_alloc(mem, n->n_in * sizeof(struct tensor *));
     if (!out || !in)
         return op_nomem(e, n);
-    (void)g;
     for (uint32_t i = 0; i < n->n_in; i++) {
         in[i] = n->in[i] < 0 ? NULL : vals[n->in[i]];
         if (in[i] && in[i]->cols && !(n->op->flags & OP_COLUMNS)) {
@@ -338,7 +334,7 @@ int graph_run_node(const struct graph *g, const struct node *n, const struct ten
             vals[n->in[i]] = in[i];
         }
     }
-    struct op_run r = {.node = n, .in = in, .out = out, .mem = mem, .e = e};
+    struct op_run r = {.node = n, .in = in, .out = out, .mem = mem, .trial = trial, .e = e};
     int rc = n->op->run(&r);
     if (rc)
         return rc;
@@ -348,10 +344,11 @@ int graph_run_node(const struct graph *g, const struct node *n, const struct ten
     return ERR_OK;
 }
 
-int graph_run(const struct graph *g, const struct tensor **vals, struct arena *mem, struct error *e)
+int graph_run(const struct graph *g, const struct tensor **vals, struct arena *mem, bool trial,
+              struct error *e)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
-        int rc = graph_run_node(g, &g->nodes[i], vals, mem, e);
+        int rc = graph_run_node(&g->nodes[i], vals, mem, trial, e);
         if (rc)
             return rc;
     }

@@ -10,16 +10,25 @@
 
 #include "op.h"
 
-enum { GRAPH_RUN_BYTES_MAX = 1 << 30 }; /* memory of one run of one block of rows */
+enum { GRAPH_RUN_BYTES_MAX = 256 << 20 }; /* memory of one run of one block of rows */
+
+/* What the trial runs found out (plan.h): dimensions that are as many as the rows, or vary with them. */
+enum { SHAPE_ROWS = -1, SHAPE_VARIES = -2 };
+struct shape {
+    enum elem_type type; /* ELEM_NONE: not known */
+    uint32_t rank;
+    int64_t dims[TENSOR_RANK_MAX];
+};
 
 struct value {
     const char *name;
     const struct tensor *constant; /* NULL: computed, or an input */
     int32_t maker;                 /* number of the node; -1: an input or a constant */
+    struct shape shape;
 };
 
 struct graph {
-    struct arena *keep;
+    struct arena *keep, *load; /* load: gone once the model is loaded */
     struct value *values;
     struct node *nodes;
     int32_t *inputs, *outputs; /* numbers of values */
@@ -29,18 +38,18 @@ struct graph {
 };
 
 /* Builds the graph of a model that lies in keep. INVALID_SPEC names the node that is at fault. */
-int graph_build(const struct onnx_model *m, struct arena *keep, struct graph *ret,
-                struct error *e) MUST_CHECK;
+int graph_build(const struct onnx_model *m, struct arena *keep, struct arena *load,
+                struct graph *ret, struct error *e) MUST_CHECK;
 
-/* Prepares the nodes that have not been prepared. */
-int graph_prepare(struct graph *g, const char *kernel, struct error *e) MUST_CHECK;
+/* Prepares one node, whose constant inputs are known. */
+int graph_prepare(struct graph *g, struct node *n, struct error *e) MUST_CHECK;
 
 /* Runs one node. vals has a pointer for each value; the outputs are set in it. */
-int graph_run_node(const struct graph *g, const struct node *n, const struct tensor **vals,
-                   struct arena *mem, struct error *e) MUST_CHECK;
+int graph_run_node(const struct node *n, const struct tensor **vals, struct arena *mem, bool trial,
+                   struct error *e) MUST_CHECK;
 
-/* Runs all nodes. Inputs must be set in vals (graph_vals). */
-int graph_run(const struct graph *g, const struct tensor **vals, struct arena *mem,
+/* Runs all nodes. Inputs must be set in vals (graph_vals). trial: see struct op_run. */
+int graph_run(const struct graph *g, const struct tensor **vals, struct arena *mem, bool trial,
               struct error *e) MUST_CHECK;
 
 /* Pointers for all values with the constants set. NULL: NOMEM. */

@@ -18,7 +18,6 @@ struct op;
 
 enum op_flags {
     OP_COLUMNS = 1, /* takes float32 matrices that lie as columns (tensor.h) */
-    OP_ROWWISE = 2, /* each row of the output depends on the same row of the inputs alone */
 };
 
 struct node {
@@ -35,8 +34,7 @@ struct node {
 struct op_prepare {
     struct node *node;
     const struct tensor **constants; /* by input; NULL: not known before the run */
-    struct arena *keep;
-    const char *kernel; /* forced by the caller, or NULL */
+    struct arena *keep, *load; /* load: gone after loading */
     struct error *e;
 };
 
@@ -45,6 +43,7 @@ struct op_run {
     const struct tensor **in; /* by input; NULL: left out */
     struct tensor *out;
     struct arena *mem;
+    bool trial; /* made-up values: only types and shapes are wanted, so no value is wrong */
     struct error *e;
 };
 
@@ -60,7 +59,7 @@ struct op {
 extern const struct op op_table[];
 extern const size_t op_count;
 
-enum { OP_SET_MIN = 6, OP_SET_MAX = 23, OP_ML_SET_MAX = 5 };
+enum { OP_SET_MIN = 7, OP_SET_MAX = 23, OP_ML_SET_MAX = 5 };
 
 /* NULL: none of that name and domain, or (*ret_known) none for that version. */
 const struct op *op_find(const char *domain, const char *name, int64_t version, bool *ret_known);

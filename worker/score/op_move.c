@@ -97,8 +97,9 @@ int op_run_split(struct op_run *r)
         return rc;
     int64_t left = t->dims[axis], each = (left + n_out - 1) / n_out;
     for (uint32_t i = 0; n == SIZE_MAX && i < n_out; i++) /* equal parts, the last may be smaller */
-        sizes[i] = i + 1 < n_out ? MIN(each, left - MIN(left, (int64_t)i * each))
-                                 : MAX(left - (int64_t)i * each, (int64_t)0);
+        sizes[i] = MAX(left - (int64_t)i * each, (int64_t)0);
+    for (uint32_t i = 0; n == SIZE_MAX && i + 1 < n_out; i++)
+        sizes[i] = MIN(sizes[i], each);
     if (n != SIZE_MAX && n != n_out)
         return op_fail(r->e, r->node, "it has %u outputs and %zu sizes", n_out, n);
     for (uint32_t i = 0; i < n_out; i++) {
@@ -155,8 +156,10 @@ static void slice_range(int64_t size, int64_t step, int64_t *start, int64_t end,
     int64_t s = *start, e = end;
     s = s < 0 ? s + size : s;
     e = e < 0 && e >= -size ? e + size : e < -size ? lo : e;
-    s = MAX(MIN(s, hi), step > 0 ? lo : (int64_t)0);
-    e = MAX(MIN(e, hi + (step > 0 ? 0 : 1)), lo);
+    s = MIN(s, hi);
+    s = MAX(s, step > 0 ? lo : (int64_t)0);
+    e = MIN(e, hi + (step > 0 ? 0 : 1));
+    e = MAX(e, lo);
     *start = s;
     if (step > 0)
         *ret_n = e > s ? (e - s - 1) / step + 1 : 0;

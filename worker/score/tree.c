@@ -90,6 +90,22 @@ int forest_check(struct forest *f, struct arena *tmp, const char *what, struct e
     return ERR_OK;
 }
 
+int forest_copy(const struct forest *f, struct arena *mem, struct forest *ret)
+{
+    struct forest copy = *f;
+    copy.nodes = arena_alloc(mem, (f->n_nodes + 1) * sizeof *copy.nodes);
+    copy.roots = arena_alloc(mem, (f->n_trees + 1) * sizeof *copy.roots);
+    copy.weights = arena_alloc(mem, (f->n_weights + 1) * sizeof *copy.weights);
+    if (!copy.nodes || !copy.roots || !copy.weights)
+        return ERR_NOMEM;
+    memcpy(copy.nodes, f->nodes, f->n_nodes * sizeof *copy.nodes);
+    memcpy(copy.roots, f->roots, f->n_trees * sizeof *copy.roots);
+    if (f->n_weights)
+        memcpy(copy.weights, f->weights, f->n_weights * sizeof *copy.weights);
+    *ret = copy;
+    return ERR_OK;
+}
+
 /* ---- simpler comparisons ---- */
 
 static void swap_children(struct tree_node *n)

@@ -49,6 +49,9 @@ struct forest {
     uint32_t depth;     /* of the deepest tree; a lone leaf has 0 */
 };
 
+/* A copy in other memory. NOMEM. */
+int forest_copy(const struct forest *f, struct arena *mem, struct forest *ret) MUST_CHECK;
+
 /* Checks children, parents, reachability and depth, and counts. what: for errors. */
 int forest_check(struct forest *f, struct arena *tmp, const char *what, struct error *e) MUST_CHECK;
 

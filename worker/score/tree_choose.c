@@ -21,12 +21,12 @@ enum {
 /* ---- slots ---- */
 
 /* A copy of the forest whose features are numbered without gaps, and the list of them. */
-static int compact(const struct forest *f, struct arena *keep, struct forest *ret,
-                   struct tree_kernel *k)
+static int compact(const struct forest *f, struct arena *keep, struct arena *tmp,
+                   struct forest *ret, struct tree_kernel *k)
 {
     *ret = *f;
-    ret->nodes = arena_alloc(keep, (f->n_nodes + 1) * sizeof *ret->nodes);
-    int32_t *slots = arena_alloc(keep, ((size_t)f->n_features + 1) * sizeof *slots);
+    ret->nodes = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *ret->nodes);
+    int32_t *slots = arena_alloc(tmp, ((size_t)f->n_features + 1) * sizeof *slots);
     k->features = arena_alloc(keep, ((size_t)f->n_features + 1) * sizeof *k->features);
     if (!ret->nodes || !slots || !k->features)
         return ERR_NOMEM;
@@ -108,78 +108,98 @@ static double trial_ns(const struct tree_kernel *k, const struct tree_block *blo
     return best / (TRIAL_BLOCKS * TREE_BLOCK_ROWS);
 }
 
-struct choice {
-    struct tree_kernel kernels[2 + QUICK_LEVELS];
-    size_t n;
-};
+/* ---- candidates ---- */
 
-static bool named(const char *forced, const char *name)
+enum { LOCKSTEP = QUICK_LEVELS, WALK, KERNELS };
+
+static const char *const names[KERNELS] = {
+    [QUICK_SCALAR] = "quick-scalar", [QUICK_AVX2] = "quick-avx2", [QUICK_AVX512] = "quick-avx512",
+    [LOCKSTEP] = "lockstep",         [WALK] = "walk"};
+
+static int best_quick(void)
 {
-    return !forced || strcmp(forced, name) == 0;
+    return quick_has(QUICK_AVX512) ? QUICK_AVX512 : quick_has(QUICK_AVX2) ? QUICK_AVX2 : QUICK_SCALAR;
 }
 
-/* Makes the kernels that are asked for. The scalar quick one is no candidate where better is. */
-static int candidates(const struct forest *f, bool simple, const char *forced,
-                      const struct tree_kernel *base, struct arena *keep, struct choice *c)
+/* Is a kernel asked for, or worth a trial when none is? */
+static bool wanted(int kernel, const char *forced)
 {
-    static const char *const quick_names[] = {"quick-scalar", "quick-avx2", "quick-avx512"};
-    int best_level = quick_has(QUICK_AVX512) ? QUICK_AVX512
-                     : quick_has(QUICK_AVX2) ? QUICK_AVX2
-                                             : QUICK_SCALAR;
-    int rc = TREE_UNSUPPORTED;
-    c->kernels[0] = *base;
-    if (simple && named(forced, "lockstep")) {
-        rc = tree_lockstep_make(f, keep, &c->kernels[c->n]);
-        if (rc > 0)
-            return rc;
-        c->n += rc == 0;
-    }
-    for (int level = 0; simple && level < QUICK_LEVELS; level++) {
-        bool wanted = forced ? strcmp(forced, quick_names[level]) == 0 ||
-                                   (strcmp(forced, "quick") == 0 && level == best_level)
-                             : level == best_level;
-        if (!wanted)
+    if (forced)
+        return strcmp(forced, names[kernel]) == 0 ||
+               (kernel == best_quick() && strcmp(forced, "quick") == 0);
+    return kernel == LOCKSTEP || kernel == best_quick();
+}
+
+static int make(int kernel, const struct forest *f, bool simple, struct arena *mem,
+                const struct tree_kernel *base, struct tree_kernel *ret)
+{
+    *ret = *base;
+    if (kernel == WALK)
+        return tree_walk_make(f, mem, ret);
+    if (!simple)
+        return TREE_UNSUPPORTED;
+    return kernel == LOCKSTEP ? tree_lockstep_make(f, mem, ret)
+                              : tree_quick_make(f, kernel, mem, ret);
+}
+
+/* Tries the kernels that fit; the fastest one's number, or -1. text: what was measured. */
+static int try_all(const struct forest *f, bool simple, const char *forced, struct arena *tmp,
+                   const struct tree_kernel *base, int *ret_best, char text[200])
+{
+    struct tree_block blocks[TRIAL_BLOCKS];
+    float *acc = aligned(tmp, (size_t)base->n_combined * TRIAL_BLOCKS);
+    double best_ns = 0;
+    size_t at = 0;
+    text[0] = 0;
+    *ret_best = -1;
+    if (!acc || made_up_rows(f, tmp, blocks))
+        return ERR_NOMEM;
+    for (int kernel = 0; kernel < KERNELS; kernel++) {
+        struct tree_kernel k;
+        /* the plain way is for forests that have no other */
+        if (!wanted(kernel, forced) && !(kernel == WALK && !forced && *ret_best < 0))
             continue;
-        c->kernels[c->n] = *base;
-        rc = tree_quick_make(f, level, keep, &c->kernels[c->n]);
-        if (rc > 0)
-            return rc;
-        c->n += rc == 0;
-    }
-    if (c->n == 0 && named(forced, "walk")) {
-        c->kernels[0] = *base;
-        rc = tree_walk_make(f, keep, &c->kernels[0]);
+        int rc = make(kernel, f, simple, tmp, base, &k);
+        if (rc == TREE_UNSUPPORTED)
+            continue;
         if (rc)
             return rc;
-        c->n = 1;
+        double ns = f->n_nodes > TRIAL_NODES_MAX ? (kernel == LOCKSTEP ? 0 : 1e9)
+                                                 : trial_ns(&k, blocks, acc);
+        at += (size_t)snprintf(text + at, 200 - at, "%s%s %.0f ns/row", at ? ", " : "", k.name, ns);
+        if (*ret_best < 0 || ns < best_ns) {
+            *ret_best = kernel;
+            best_ns = ns;
+        }
     }
     return ERR_OK;
 }
 
-static int pick(const struct forest *f, struct choice *c, struct arena *keep,
-                struct tree_kernel *ret, const char **ret_note)
+static int choose(const struct forest *f, const char *forced, struct arena *keep, struct arena *tmp,
+                  struct tree_kernel *ret, const char **ret_note, struct error *e)
 {
-    CLEANUP(arena_done) struct arena tmp;
-    struct tree_block blocks[TRIAL_BLOCKS];
-    char text[200];
-    size_t best = 0, at = 0;
-    double best_ns = 0;
-    arena_init(&tmp, 0);
-    float *acc = aligned(&tmp, (size_t)c->kernels[0].n_combined * TRIAL_BLOCKS);
-    if (!acc || made_up_rows(f, &tmp, blocks))
+    struct tree_kernel base = {.n_targets = f->n_targets,
+                               .n_trees = f->n_trees,
+                               .n_combined = (uint32_t)f->n_targets * TREE_BLOCK_ROWS};
+    struct forest slots, simple;
+    char text[200], note[400];
+    int best;
+    if (compact(f, keep, tmp, &slots, &base))
         return ERR_NOMEM;
-    text[0] = 0;
-    for (size_t i = 0; i < c->n; i++) {
-        double ns = f->n_nodes > TRIAL_NODES_MAX ? 0 : trial_ns(&c->kernels[i], blocks, acc);
-        at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.0f ns/row", i ? ", " : "",
-                               c->kernels[i].name, ns);
-        if (i == 0 || ns < best_ns) {
-            best = i;
-            best_ns = ns;
-        }
-    }
-    *ret = c->kernels[best];
-    char note[300];
+    simple = slots;
+    simple.nodes = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *simple.nodes);
+    if (!simple.nodes)
+        return ERR_NOMEM;
+    memcpy(simple.nodes, slots.nodes, f->n_nodes * sizeof *simple.nodes);
+    bool is_simple = forest_simplify(&simple);
+    const struct forest *form = is_simple ? &simple : &slots;
+    int rc = try_all(form, is_simple, forced, tmp, &base, &best, text);
+    if (rc)
+        return rc;
+    if (best < 0)
+        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest", forced);
+    if ((rc = make(best, form, is_simple, keep, &base, ret)))
+        return rc;
     int n = snprintf(note, sizeof note,
                      "%zu trees, %zu leaves, depth %u, %d targets: kernel %s (measured: %s)",
                      f->n_trees, f->n_leaves, f->depth, f->n_targets, ret->name, text);
@@ -190,27 +210,10 @@ static int pick(const struct forest *f, struct choice *c, struct arena *keep,
 int tree_choose(const struct forest *f, const char *forced, struct arena *keep,
                 struct tree_kernel *ret, const char **ret_note, struct error *e)
 {
-    struct tree_kernel base = {.n_targets = f->n_targets,
-                               .n_trees = f->n_trees,
-                               .n_combined = (uint32_t)f->n_targets * TREE_BLOCK_ROWS};
-    struct forest slots, simple;
-    struct choice c = {.n = 0};
-    int rc = compact(f, keep, &slots, &base);
-    if (!rc) {
-        simple = slots;
-        simple.nodes = arena_alloc(keep, (f->n_nodes + 1) * sizeof *simple.nodes);
-        rc = simple.nodes ? ERR_OK : ERR_NOMEM;
-    }
-    if (!rc) {
-        memcpy(simple.nodes, slots.nodes, f->n_nodes * sizeof *simple.nodes);
-        bool is_simple = forest_simplify(&simple);
-        rc = candidates(is_simple ? &simple : &slots, is_simple, forced, &base, keep, &c);
-    }
-    if (!rc && c.n == 0)
-        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest", forced);
-    if (!rc)
-        rc = pick(&slots, &c, keep, ret, ret_note);
-    return rc ? error_set(e, (enum err)rc, "model: no memory left for the trees") : ERR_OK;
+    CLEANUP(arena_done) struct arena tmp;
+    arena_init(&tmp, 0);
+    int rc = choose(f, forced, keep, &tmp, ret, ret_note, e);
+    return rc == ERR_NOMEM ? error_set(e, ERR_NOMEM, "model: no memory left for the trees") : rc;
 }
 
 /* ---- feeding ---- */

@@ -82,7 +82,7 @@ static int read_targets(struct op_prepare *p, int32_t *ret)
 int tree_prepare_regressor(struct op_prepare *p)
 {
     struct tree_state *s = state_new(p);
-    int32_t n_targets;
+    int32_t n_targets = 1;
     if (!s)
         return op_nomem(p->e, p->node);
     int rc = read_targets(p, &n_targets);
@@ -99,7 +99,7 @@ int tree_prepare_v5(struct op_prepare *p)
     static const enum post posts[] = {POST_NONE, POST_SOFTMAX, POST_LOGISTIC, POST_SOFTMAX_ZERO,
                                       POST_PROBIT};
     struct tree_state *s = state_new(p);
-    int32_t n_targets;
+    int32_t n_targets = 1;
     if (!s)
         return op_nomem(p->e, p->node);
     int64_t post = op_attr_i(p->node, "post_transform", 0);
@@ -155,14 +155,21 @@ int tree_prepare_classifier(struct op_prepare *p)
     return ERR_OK;
 }
 
-int tree_settle(struct node *n, const char *kernel, struct arena *keep, struct error *e)
+int tree_settle(struct node *n, const char *kernel, enum elem_type input, struct arena *keep,
+                struct error *e)
 {
     struct tree_state *s = n->state;
     if (s->chosen)
         return ERR_OK;
     int rc = tree_choose(&s->forest, kernel, keep, &s->kernel, &n->note, e);
-    s->chosen = rc == 0;
-    return rc;
+    if (rc)
+        return rc;
+    s->needs_walk = s->aggregate == TREE_MIN || s->aggregate == TREE_MAX ||
+                    (input != ELEM_F32 && s->rounding == TREE_ROUND_NONE);
+    if (s->needs_walk && forest_copy(&s->forest, keep, &s->forest))
+        return op_nomem(e, n);
+    s->chosen = true;
+    return ERR_OK;
 }
 
 int32_t tree_features(const struct node *n)
@@ -240,8 +247,7 @@ static int scores(struct op_run *r, const struct tree_state *s, const struct ten
 {
     struct tensor converted;
     int rc;
-    if (s->aggregate == TREE_MIN || s->aggregate == TREE_MAX ||
-        (t->type != ELEM_F32 && s->rounding == TREE_ROUND_NONE)) {
+    if (!s->chosen || s->needs_walk) {
         rc = walk_rows(s, t, r->mem, out);
     } else {
         if (t->type != ELEM_F32) {

@@ -16,10 +16,11 @@ enum tree_aggregate { TREE_SUM, TREE_AVERAGE, TREE_MIN, TREE_MAX };
 enum tree_rounding { TREE_ROUND_UP, TREE_ROUND_DOWN, TREE_ROUND_NONE };
 
 struct tree_state {
-    struct forest forest;
+    struct forest forest; /* its arrays are gone after loading unless needs_walk */
     struct tree_kernel kernel;
     struct tree_input input;
-    bool chosen; /* the kernel is there */
+    bool chosen;     /* the kernel is there */
+    bool needs_walk; /* rows may need the model's own nodes */
     enum tree_aggregate aggregate;
     enum tree_rounding rounding;
     enum post post;
@@ -36,8 +37,10 @@ int tree_prepare_classifier(struct op_prepare *p);
 int tree_prepare_v5(struct op_prepare *p);
 int tree_run_op(struct op_run *r);
 
-/* Chooses the kernel of a prepared node. Once, after the planner is done with it. */
-int tree_settle(struct node *n, const char *kernel, struct arena *keep, struct error *e) MUST_CHECK;
+/* Chooses the kernel of a prepared node (or takes the one that is named). Once, after the planner is
+ * done with it; until then rows walk over the model's own nodes. */
+int tree_settle(struct node *n, const char *kernel, enum elem_type input, struct arena *keep,
+                struct error *e) MUST_CHECK;
 
 /* The number of columns that the node's input must have. */
 int32_t tree_features(const struct node *n);

@@ -166,7 +166,7 @@ static int find_roots(struct op_prepare *p, const struct columns *c, struct aren
         n += i == 0 || c->keys[i].id >> 32 != c->keys[i - 1].id >> 32;
     if (n > TREE_COUNT_MAX)
         return op_fail(p->e, p->node, "it has %zu trees, over the %d allowed", n, TREE_COUNT_MAX);
-    f->roots = arena_alloc(p->keep, n * sizeof *f->roots);
+    f->roots = arena_alloc(p->load, n * sizeof *f->roots);
     if (!child || !f->roots)
         return op_nomem(p->e, p->node);
     for (size_t i = 0; i < c->n; i++) {
@@ -196,7 +196,7 @@ static int find_roots(struct op_prepare *p, const struct columns *c, struct aren
 static int group_weights(struct op_prepare *p, const int64_t *leaf, const int64_t *targets,
                          const double *w, size_t n, struct forest *f)
 {
-    f->weights = arena_alloc(p->keep, (n + 1) * sizeof *f->weights);
+    f->weights = arena_alloc(p->load, (n + 1) * sizeof *f->weights);
     if (!f->weights)
         return op_nomem(p->e, p->node);
     for (size_t i = 0; i < n; i++) {
@@ -268,7 +268,7 @@ int tree_read(struct op_prepare *p, const char *prefix, int32_t n_targets, struc
     if (rc)
         return rc;
     f.n_nodes = c.n;
-    f.nodes = arena_alloc(p->keep, c.n * sizeof *f.nodes);
+    f.nodes = arena_alloc(p->load, c.n * sizeof *f.nodes);
     if (!f.nodes)
         return op_nomem(p->e, p->node);
     for (size_t i = 0; i < c.n; i++)
@@ -331,8 +331,8 @@ int tree_read_v5(struct op_prepare *p, int32_t n_targets, struct forest *ret)
             return rc;
     f.n_nodes = n + n_leaves;
     f.n_trees = a->n;
-    f.nodes = arena_zalloc(p->keep, f.n_nodes * sizeof *f.nodes);
-    f.roots = arena_alloc(p->keep, a->n * sizeof *f.roots);
+    f.nodes = arena_zalloc(p->load, f.n_nodes * sizeof *f.nodes);
+    f.roots = arena_alloc(p->load, a->n * sizeof *f.roots);
     int64_t *leaf = arena_alloc(&tmp, (n_leaves + 1) * sizeof *leaf);
     if (!f.nodes || !f.roots || !leaf)
         return op_nomem(p->e, p->node);

@@ -59,9 +59,8 @@ static void run(const struct tree_kernel *k, const struct tree_block *blocks, si
 int tree_walk_make(const struct forest *f, struct arena *keep, struct tree_kernel *ret)
 {
     struct forest *copy = arena_alloc(keep, sizeof *copy);
-    if (!copy)
+    if (!copy || forest_copy(f, keep, copy))
         return ERR_NOMEM;
-    *copy = *f;
     ret->name = "walk";
     ret->run = run;
     ret->data = copy;
