@@ -52,7 +52,7 @@ static int make_columns(struct op_run *r, const struct tensor *t, float ***ret)
 int op_prepare_scaler(struct op_prepare *p)
 {
     struct scaler_state *s = arena_zalloc(p->keep, sizeof *s);
-    size_t n_offset, n_scale;
+    size_t n_offset = 0, n_scale = 0;
     if (!s)
         return op_nomem(p->e, p->node);
     int rc = copy_floats(p, "offset", &s->offset, &n_offset);

@@ -5,6 +5,9 @@
 
 int op_run_identity(struct op_run *r)
 {
+    const struct tensor *training = r->node->n_in > 2 ? r->in[2] : NULL; /* of Dropout */
+    if (training && training->n && tensor_i64(training, 0) != 0)
+        return op_fail(r->e, r->node, "the model was exported for training");
     r->out[0] = *r->in[0];
     if (r->node->n_out < 2)
         return ERR_OK;
