@@ -20,6 +20,13 @@ static const struct node *maker_of(const struct graph *g, int32_t value)
     return maker < 0 ? NULL : &g->nodes[maker];
 }
 
+/* A product with one number. */
+static bool scales(const struct graph *g, const struct node *n)
+{
+    return (strcmp(n->op->name, "Mul") == 0 || strcmp(n->op->name, "Div") == 0) &&
+           g->values[n->in[1]].constant && g->values[n->in[1]].constant->n == 1;
+}
+
 /* The classes of an output of scores, looking through what changes no order of columns. */
 static const struct labels *classes_of(const struct graph *g, int32_t value)
 {
@@ -37,7 +44,7 @@ static const struct labels *classes_of(const struct graph *g, int32_t value)
         if (scores && n->op->run == op_run_svm)
             return svm_labels(n);
         if (n->op->run != op_run_identity && n->op->run != op_run_cast &&
-            n->op->run != op_run_normalizer)
+            n->op->run != op_run_normalizer && !scales(g, n))
             return NULL;
         value = n->in[0];
     }
@@ -83,21 +90,24 @@ struct naming {
     bool labelled;                /* a column is named label */
 };
 
+/* Rows come first; or, where a row has one element, in the only dimension that is not 1. */
 static int output_width(struct score_model *m, size_t i, struct error *e)
 {
     const struct value *v = &m->graph.values[m->graph.outputs[i]];
     const struct shape *s = &v->shape;
-    size_t width = 1;
-    if (v->constant || s->rank == 0 || s->dims[0] != SHAPE_ROWS)
-        return error_set(e, ERR_INVALID_SPEC,
-                         "model: output '%.100s' has no dimension for the rows", v->name);
-    for (uint32_t d = 1; d < s->rank; d++) {
-        if (s->dims[d] < 0)
+    size_t width = 1, rows = 0;
+    bool first = s->rank > 0 && s->dims[0] == SHAPE_ROWS;
+    for (uint32_t d = 0; d < s->rank; d++) {
+        if (s->dims[d] == SHAPE_VARIES)
             return error_set(e, ERR_INVALID_SPEC,
                              "model: output '%.100s' has a dimension that varies beside the rows",
                              v->name);
-        width *= (size_t)s->dims[d];
+        rows += s->dims[d] == SHAPE_ROWS;
+        width *= s->dims[d] == SHAPE_ROWS ? 1 : (size_t)s->dims[d];
     }
+    if (v->constant || rows != 1 || (!first && width != 1))
+        return error_set(e, ERR_INVALID_SPEC,
+                         "model: output '%.100s' has no dimension for the rows", v->name);
     m->widths[i] = width;
     m->n_columns += width;
     if (width > BATCH_COLUMNS_MAX || m->n_columns > BATCH_COLUMNS_MAX)

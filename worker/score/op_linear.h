@@ -27,7 +27,7 @@ int op_prepare_svm_regressor(struct op_prepare *p);
 int op_prepare_svm_classifier(struct op_prepare *p);
 int op_run_svm(struct op_run *r);
 
-/* Names of the classes of a classifier of this file. */
+/* Names of the classes whose scores an SVMClassifier gives; NULL: its scores are of pairs. */
 const struct labels *svm_labels(const struct node *n);
 
 /* The input as a float32 matrix: a vector counts as one row, numbers become float32. */

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "op_math.h"
+#include "op_shape.h"
 
 /* Values of an attribute, copied; *ret_n is 0 when it is not there. */
 static int copy_floats(struct op_prepare *p, const char *name, float **ret, size_t *ret_n)
@@ -199,6 +200,39 @@ int op_run_normalizer(struct op_run *r)
         for (size_t k = 0; (sum < 0 || sum > 0) && k < width; k++)
             out[k] = (float)((double)out[k] / sum);
     }
+    return ERR_OK;
+}
+
+/* ai.onnx's LpNormalization, along any axis. */
+int op_run_lp_normalization(struct op_run *r)
+{
+    const struct tensor *t = r->in[0];
+    bool l2 = op_attr_i(r->node, "p", 2) == 2;
+    uint32_t axis = 0;
+    if (!elem_float(t->type) || !op_axis(op_attr_i(r->node, "axis", -1), t->rank, &axis))
+        return op_fail(r->e, r->node, "it takes floats, and an axis of theirs");
+    int rc = op_make(r, 0, t->type, t->rank, t->dims);
+    if (rc)
+        return rc;
+    struct op_axes a = op_axes_of(t, axis);
+    for (size_t o = 0; o < a.outer; o++)
+        for (size_t i = 0; i < a.inner; i++) {
+            size_t first = o * a.n * a.inner + i;
+            double sum = 0;
+            for (size_t k = 0; k < a.n; k++) {
+                double x = tensor_f64(t, first + k * a.inner);
+                sum += l2 ? x * x : fabs(x);
+            }
+            sum = l2 ? sqrt(sum) : sum;
+            for (size_t k = 0; k < a.n; k++) {
+                size_t at = first + k * a.inner;
+                double v = sum > 0 ? tensor_f64(t, at) / sum : 0;
+                if (t->type == ELEM_F32)
+                    r->out[0].f32[at] = (float)v;
+                else
+                    r->out[0].f64[at] = v;
+            }
+        }
     return ERR_OK;
 }
 

@@ -29,6 +29,7 @@ int op_run_scaler(struct op_run *r);
 int op_prepare_imputer(struct op_prepare *p);
 int op_run_imputer(struct op_run *r);
 int op_run_normalizer(struct op_run *r);
+int op_run_lp_normalization(struct op_run *r);
 int op_run_binarizer(struct op_run *r);
 int op_run_feature_vectorizer(struct op_run *r);
 

@@ -158,7 +158,8 @@ int op_prepare_svm_classifier(struct op_prepare *p)
 
 const struct labels *svm_labels(const struct node *n)
 {
-    return &((const struct svm_state *)n->state)->labels;
+    const struct svm_state *s = n->state;
+    return s->prob_a || s->n_vectors == 0 || s->labels.n == 2 ? &s->labels : NULL;
 }
 
 /* ---- running ---- */
@@ -295,6 +296,8 @@ static size_t classify(const struct svm_state *s, const float *row, struct svm_w
         return best;
     }
     decide(s, row, w);
+    for (size_t k = 1; k < c; k++) /* the votes decide, as in LIBSVM, whatever the probabilities */
+        best = w->votes[k] > w->votes[best] ? k : best;
     if (s->prob_a) {
         for (size_t i = 0; i < c; i++)
             for (size_t j = i + 1; j < c; j++, pair++) {
@@ -305,15 +308,11 @@ static size_t classify(const struct svm_state *s, const float *row, struct svm_w
                 w->pairs[j * c + i] = 1 - p;
             }
         couple(c, w->pairs, w->coupling, out);
-        for (size_t k = 1; k < c; k++)
-            best = out[k] > out[best] ? k : best;
         return best;
     }
-    for (size_t k = 1; k < c; k++)
-        best = w->votes[k] > w->votes[best] ? k : best;
     if (c == 2) { /* the score of both classes */
-        out[0] = w->decisions[0];
-        out[1] = -w->decisions[0];
+        out[0] = -w->decisions[0];
+        out[1] = w->decisions[0];
         post_apply(s->post, out, 2);
     } else {
         memcpy(out, w->decisions, c * (c - 1) / 2 * sizeof *out);

@@ -53,6 +53,7 @@ const struct op op_table[] = {
     {"", "LessOrEqual", 12, ANY, 2, 2, 1, 0, NULL, op_run_binary},
     {"", "Log", 6, ANY, 1, 1, 1, 0, NULL, op_run_unary},
     {"", "LogSoftmax", 1, ANY, 1, 1, 1, 0, NULL, op_run_softmax},
+    {"", "LpNormalization", 1, ANY, 1, 1, 1, 0, NULL, op_run_lp_normalization},
     {"", "MatMul", 1, ANY, 2, 2, 1, OP_COLUMNS, op_prepare_matmul, op_run_matmul},
     {"", "Max", 6, ANY, 1, MANY, 1, 0, NULL, op_run_binary},
     {"", "Mean", 8, ANY, 1, MANY, 1, 0, NULL, op_run_mean},
