@@ -106,6 +106,67 @@ int forest_copy(const struct forest *f, struct arena *mem, struct forest *ret)
     return ERR_OK;
 }
 
+/* ---- units of sums ---- */
+
+/* The largest weight of a tree for each target, added to totals. False: one is not finite. */
+static bool add_largest(const struct forest *f, size_t tree, int32_t *stack, double *largest,
+                        double *totals)
+{
+    size_t top = 0;
+    for (int32_t k = 0; k < f->n_targets; k++)
+        largest[k] = 0;
+    stack[top++] = f->roots[tree];
+    while (top > 0) {
+        const struct tree_node *n = &f->nodes[stack[--top]];
+        if (n->mode != TREE_LEAF) {
+            stack[top++] = n->no;
+            stack[top++] = n->yes;
+            continue;
+        }
+        for (uint32_t i = 0; i < n->n_weights; i++) {
+            const struct tree_weight *w = &f->weights[n->weight + i];
+            if (!isfinite(w->w))
+                return false;
+            largest[w->target] = MAX(largest[w->target], (double)fabsf(w->w));
+        }
+    }
+    for (int32_t k = 0; k < f->n_targets; k++)
+        totals[k] += largest[k];
+    return true;
+}
+
+int forest_count(struct forest *f, struct arena *keep)
+{
+    CLEANUP(arena_done) struct arena tmp;
+    arena_init(&tmp, 0);
+    size_t n = (size_t)f->n_targets;
+    double *totals = arena_zalloc(keep, n * sizeof *totals);
+    double *largest = arena_alloc(&tmp, n * sizeof *largest);
+    int32_t *stack = arena_alloc(&tmp, (f->n_nodes + 2) * sizeof *stack);
+    if (!totals || !largest || !stack)
+        return ERR_NOMEM;
+    for (size_t t = 0; t < f->n_trees; t++)
+        if (!add_largest(f, t, stack, largest, totals))
+            return ERR_OK;
+    for (size_t k = 0; k < n; k++) { /* sums stay below 2^30 steps, and half a step more a tree */
+        int exponent;
+        (void)frexp(totals[k], &exponent);
+        totals[k] = totals[k] > 0 ? ldexp(1, exponent - 30) : 1;
+    }
+    f->units = totals;
+    return ERR_OK;
+}
+
+float forest_step(const struct forest *f, const struct tree_weight *w)
+{
+    if (!f->units)
+        return w->w;
+    int32_t n = (int32_t)lrint((double)w->w / f->units[w->target]);
+    float bits;
+    memcpy(&bits, &n, sizeof bits);
+    return bits;
+}
+
 /* ---- simpler comparisons ---- */
 
 static void swap_children(struct tree_node *n)

@@ -1,7 +1,11 @@
 /*
  * tree.h: ensembles of decision trees. A forest is what a model describes, checked; a tree_kernel is
- * a forest in the form of one way to walk it. All kernels add the same float32 weights in the order
- * of the trees, so their sums agree bit for bit, on every processor.
+ * a forest in the form of one way to walk it. All kernels add the same weights in the order of the
+ * trees, so their sums agree bit for bit, on every processor.
+ *
+ * Votes of classifiers are added as whole numbers of a small unit, chosen so that sums fit into 31
+ * bits: ten trees of twenty make one half exactly, as they do in the library that adds float64, and
+ * a tie is a tie. Regressors add float32, since their leaves may be of any size.
  *
  * Semantics: ai.onnx.ml TreeEnsembleRegressor/Classifier (versions 1 to 3) and TreeEnsemble (5),
  * https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md. A comparison with NaN is false unless
@@ -47,7 +51,26 @@ struct forest {
     int32_t n_targets;
     int32_t n_features; /* columns that the input must have at least */
     uint32_t depth;     /* of the deepest tree; a lone leaf has 0 */
+    const double *units; /* by target, of sums of whole numbers; NULL: sums of float32 */
 };
+
+/* Chooses the units; leaves the forest as it is when a weight is not finite. NOMEM. */
+int forest_count(struct forest *f, struct arena *keep) MUST_CHECK;
+
+/* What is added for a weight: a float32, or the bits of a whole number. */
+float forest_step(const struct forest *f, const struct tree_weight *w);
+
+typedef int32_t tree_count __attribute__((may_alias)); /* a sum of whole numbers */
+
+static inline void tree_add(float *sum, float step, bool counts)
+{
+    tree_count n;
+    memcpy(&n, &step, sizeof n);
+    if (counts)
+        *(tree_count *)(void *)sum += n;
+    else
+        *sum += step;
+}
 
 /* A copy in other memory. NOMEM. */
 int forest_copy(const struct forest *f, struct arena *mem, struct forest *ret) MUST_CHECK;
@@ -73,8 +96,8 @@ struct tree_block {
 
 struct tree_kernel;
 
-/* Adds the leaves of all trees to acc[target][row] (TREE_BLOCK_ROWS floats per target), block after
- * block. acc must be set before. */
+/* Adds the leaves of all trees to acc[target][row] (TREE_BLOCK_ROWS sums per target), block after
+ * block. acc must be zero before. */
 typedef void (*tree_run_fn)(const struct tree_kernel *k, const struct tree_block *blocks,
                             size_t n_blocks, float *acc);
 
@@ -86,7 +109,8 @@ struct tree_kernel {
     uint32_t n_slots;
     int32_t n_targets;
     size_t n_trees;
-    uint32_t n_combined;   /* floats of acc per block: n_targets * TREE_BLOCK_ROWS */
+    const double *units;   /* of the forest */
+    uint32_t n_combined;   /* sums of acc per block: n_targets * TREE_BLOCK_ROWS */
 };
 
 /* The kernels. Each returns UNSUPPORTED when the forest has no such form. */

@@ -180,6 +180,7 @@ static int choose(const struct forest *f, const char *forced, struct arena *keep
 {
     struct tree_kernel base = {.n_targets = f->n_targets,
                                .n_trees = f->n_trees,
+                               .units = f->units,
                                .n_combined = (uint32_t)f->n_targets * TREE_BLOCK_ROWS};
     struct forest slots, simple;
     char text[200], note[400];
@@ -257,13 +258,20 @@ static void fill(const struct tree_kernel *k, const struct tree_input *in, const
     }
 }
 
-/* Sums of a block into rows of the output. */
-static void spill(const struct tree_kernel *k, const float *acc, uint32_t n, float *out)
+/* Sums of a block, with the base, into rows of the output. */
+static void spill(const struct tree_kernel *k, const float *acc, const float *base, uint32_t n,
+                  float *out)
 {
     size_t width = (size_t)k->n_targets;
-    for (size_t j = 0; j < width; j++)
-        for (uint32_t r = 0; r < n; r++)
-            out[r * width + j] = acc[j * TREE_BLOCK_ROWS + r];
+    for (size_t j = 0; j < width; j++) {
+        const float *sums = acc + j * TREE_BLOCK_ROWS;
+        const tree_count *counts = (const tree_count *)(const void *)sums;
+        double first = base ? (double)base[j] : 0;
+        for (uint32_t r = 0; k->units && r < n; r++)
+            out[r * width + j] = (float)(first + (double)counts[r] * k->units[j]);
+        for (uint32_t r = 0; !k->units && r < n; r++)
+            out[r * width + j] = (float)(first + (double)sums[r]);
+    }
 }
 
 int tree_sums(const struct tree_kernel *k, const struct tree_input *input, const struct tensor *t,
@@ -282,13 +290,12 @@ int tree_sums(const struct tree_kernel *k, const struct tree_input *input, const
             uint32_t n = (uint32_t)MIN(rows - row, (size_t)TREE_BLOCK_ROWS);
             blocks[b].x = x + b * k->n_slots * TREE_BLOCK_ROWS;
             fill(k, input, t, row, n, &blocks[b]);
-            for (size_t j = 0; j < k->n_combined; j++)
-                acc[b * k->n_combined + j] = base ? base[j / TREE_BLOCK_ROWS] : 0;
             row += n;
         }
+        memset(acc, 0, b * k->n_combined * sizeof *acc);
         k->run(k, blocks, b, acc);
         for (size_t i = 0; i < b; i++, first += TREE_BLOCK_ROWS)
-            spill(k, acc + i * k->n_combined, blocks[i].n, out + first * width);
+            spill(k, acc + i * k->n_combined, base, blocks[i].n, out + first * width);
     }
     return ERR_OK;
 }

@@ -26,7 +26,7 @@ struct lockstep {
     size_t n_trees;
     uint32_t shift, mask;
     int32_t n_targets;
-    bool nan_yes;
+    bool nan_yes, counts;
 };
 
 /* ---- building ---- */
@@ -102,7 +102,8 @@ static int build_tree(const struct forest *f, size_t tree, const struct lockstep
         out->next = (uint32_t)i << l->shift; /* no comparison holds: the child beside it, itself */
         for (uint32_t k = 0; k < node->n_weights; k++) {
             const struct tree_weight *w = &f->weights[node->weight + k];
-            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] = w->w;
+            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] =
+                forest_step(f, w);
         }
         leaf++;
     }
@@ -135,12 +136,12 @@ static inline uint32_t leaf_of(const struct node8 *n)
 static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf, float *sum)
 {
     if (t->target >= 0) {
-        sum[t->target * TREE_BLOCK_ROWS] += t->values[leaf];
+        tree_add(&sum[t->target * TREE_BLOCK_ROWS], t->values[leaf], l->counts);
         return;
     }
     const float *values = t->values + (size_t)leaf * (size_t)l->n_targets;
     for (int32_t k = 0; k < l->n_targets; k++)
-        sum[k * TREE_BLOCK_ROWS] += values[k];
+        tree_add(&sum[k * TREE_BLOCK_ROWS], values[k], l->counts);
 }
 
 static inline bool all_arrived(const struct node8 *nodes, const uint32_t i[LANES])
@@ -241,6 +242,7 @@ int tree_lockstep_make(const struct forest *f, struct arena *keep, struct tree_k
     l->mask = (1u << l->shift) - 1;
     l->n_trees = f->n_trees;
     l->n_targets = f->n_targets;
+    l->counts = f->units != NULL;
     l->trees = arena_zalloc(keep, (f->n_trees + 1) * sizeof *l->trees);
     if (!l->trees)
         return ERR_NOMEM;

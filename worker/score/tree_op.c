@@ -152,7 +152,7 @@ int tree_prepare_classifier(struct op_prepare *p)
         return rc;
     find_one_score(s);
     s->rounding = rounding_of(&s->forest);
-    return ERR_OK;
+    return forest_count(&s->forest, p->keep) ? op_nomem(p->e, p->node) : ERR_OK;
 }
 
 int tree_settle(struct node *n, const char *kernel, enum elem_type input, struct arena *keep,
@@ -185,40 +185,44 @@ static double element(const struct tensor *t, size_t row, size_t col)
     return t->cols ? (double)t->cols[col][row] : tensor_f64(t, row * (size_t)t->dims[1] + col);
 }
 
-/* The slow way: any type, any aggregate. */
+static double combined(enum tree_aggregate how, double sum, float w, bool first)
+{
+    if (how == TREE_MIN)
+        return first || (double)w < sum ? (double)w : sum;
+    if (how == TREE_MAX)
+        return first || (double)w > sum ? (double)w : sum;
+    return sum + (double)w;
+}
+
+/* The slow way: any type, any aggregate. AVERAGE is divided by who calls. */
 static int walk_rows(const struct tree_state *s, const struct tensor *t, struct arena *mem,
                      float *out)
 {
     const struct forest *f = &s->forest;
     size_t width = (size_t)f->n_targets, n_features = (size_t)f->n_features;
     double *row = arena_alloc(mem, (n_features + 1) * sizeof *row);
+    double *sums = arena_alloc(mem, width * sizeof *sums);
     uint8_t *seen = arena_alloc(mem, width);
-    if (!row || !seen)
+    if (!row || !seen || !sums)
         return ERR_NOMEM;
     for (size_t r = 0; r < (size_t)t->dims[0]; r++) {
-        float *acc = out + r * width;
         for (size_t c = 0; c < n_features; c++)
             row[c] = element(t, r, c);
-        for (size_t k = 0; k < width; k++)
-            acc[k] = s->base && s->aggregate == TREE_SUM ? s->base[k] : 0;
         memset(seen, 0, width);
+        memset(sums, 0, width * sizeof *sums);
         for (size_t i = 0; i < f->n_trees; i++) {
             const struct tree_node *leaf = tree_leaf(f, i, row);
             for (uint32_t k = 0; k < leaf->n_weights; k++) {
-                struct tree_weight w = f->weights[leaf->weight + k];
-                float *a = &acc[w.target];
-                bool first = !seen[w.target];
-                seen[w.target] = 1;
-                if (s->aggregate == TREE_MIN)
-                    *a = first || w.w < *a ? w.w : *a;
-                else if (s->aggregate == TREE_MAX)
-                    *a = first || w.w > *a ? w.w : *a;
-                else
-                    *a += w.w;
+                const struct tree_weight *w = &f->weights[leaf->weight + k];
+                sums[w->target] =
+                    combined(s->aggregate, sums[w->target], w->w, !seen[w->target]);
+                seen[w->target] = 1;
             }
         }
-        for (size_t k = 0; s->base && s->aggregate > TREE_AVERAGE && k < width; k++)
-            acc[k] += s->base[k];
+        for (size_t k = 0; k < width; k++)
+            out[r * width + k] =
+                (float)(sums[k] +
+                        (s->base && s->aggregate != TREE_AVERAGE ? (double)s->base[k] : 0));
     }
     return ERR_OK;
 }

@@ -44,10 +44,10 @@ static uint32_t add_subtree(struct maker *m, int32_t node, uint32_t bit, struct 
     for (uint32_t i = 0; i < n->n_weights; i++) {
         const struct tree_weight *w = &m->f->weights[n->weight + i];
         if (part->target >= 0)
-            part->values[31 - bit] = w->w;
+            part->values[31 - bit] = forest_step(m->f, w);
         else
             m->q->leaves[(part->leaf + 31 - bit) * (size_t)m->q->n_targets + (size_t)w->target] =
-                w->w;
+                forest_step(m->f, w);
     }
     return bit + 1;
 }
@@ -174,6 +174,7 @@ int tree_quick_make(const struct forest *f, int level, struct arena *keep, struc
     m->keep = keep;
     m->leaves = leaves;
     q->n_targets = f->n_targets;
+    q->counts = f->units != NULL;
     if (!quick_has(level) || !fits(m))
         return TREE_UNSUPPORTED;
     int rc = make(m);

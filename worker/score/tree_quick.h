@@ -51,6 +51,7 @@ struct quick {
     float *leaves; /* (leaf + 31 - bit) * n_targets, for parts with target -1 */
     size_t n_parts, n_tests, n_leaves;
     int32_t n_targets;
+    bool counts; /* sums of whole numbers */
 };
 
 /* Adds what the rows' leaves say in trees with several targets. ids: leaves by row. */
@@ -60,7 +61,7 @@ static inline void quick_add_leaves(const struct quick *q, const uint32_t *ids, 
     size_t width = (size_t)q->n_targets;
     for (uint32_t r = 0; r < n; r++)
         for (size_t k = 0; k < width; k++)
-            sums[k * TREE_BLOCK_ROWS + r] += q->leaves[ids[r] * width + k];
+            tree_add(&sums[k * TREE_BLOCK_ROWS + r], q->leaves[ids[r] * width + k], q->counts);
 }
 
 enum quick_level { QUICK_SCALAR, QUICK_AVX2, QUICK_AVX512, QUICK_LEVELS };

@@ -42,7 +42,8 @@ static void scalar_block(const struct quick *q, const float *x, uint32_t n, floa
         for (uint32_t r = 0; r < n; r++) {
             uint32_t at = 31u - (uint32_t)__builtin_ctz(bits[r] | 1u << 31);
             if (p->target >= 0)
-                sums[p->target * TREE_BLOCK_ROWS + (int32_t)r] += bits[r] ? p->values[at] : 0;
+                tree_add(&sums[p->target * TREE_BLOCK_ROWS + (int32_t)r],
+                         bits[r] ? p->values[at] : 0, q->counts);
             else if (bits[r])
                 ids[r] = p->leaf + at;
         }
@@ -108,7 +109,10 @@ AVX512 INLINE void part_512(const struct quick *q, const struct quick_part *p, c
             __m512 v = _mm512_permutex2var_ps(_mm512_loadu_ps(p->values), at,
                                               _mm512_loadu_ps(p->values + 16));
             v = _mm512_maskz_mov_ps(there, v);
-            _mm512_storeu_ps(sum, _mm512_add_ps(_mm512_loadu_ps(sum), v));
+            __m512 was = _mm512_loadu_ps(sum);
+            _mm512_storeu_ps(sum, q->counts ? _mm512_castsi512_ps(_mm512_add_epi32(
+                                                  _mm512_castps_si512(was), _mm512_castps_si512(v)))
+                                            : _mm512_add_ps(was, v));
         } else {
             at = _mm512_add_epi32(at, _mm512_set1_epi32((int)p->leaf));
             _mm512_mask_storeu_epi32(ids + 16 * j, there, at);
@@ -186,7 +190,10 @@ AVX2 INLINE void part_256(const struct quick *q, const struct quick_part *p, con
         if (p->target >= 0) {
             float *sum = sums + p->target * TREE_BLOCK_ROWS + 8 * j;
             __m256 v = _mm256_andnot_ps(_mm256_castsi256_ps(gone), look_up_256(p->values, at));
-            _mm256_storeu_ps(sum, _mm256_add_ps(_mm256_loadu_ps(sum), v));
+            __m256 was = _mm256_loadu_ps(sum);
+            _mm256_storeu_ps(sum, q->counts ? _mm256_castsi256_ps(_mm256_add_epi32(
+                                                  _mm256_castps_si256(was), _mm256_castps_si256(v)))
+                                            : _mm256_add_ps(was, v));
         } else {
             __m256i *id = (__m256i *)(void *)(ids + 8 * j);
             at = _mm256_add_epi32(at, _mm256_set1_epi32((int)p->leaf));

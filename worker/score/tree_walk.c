@@ -50,7 +50,8 @@ static void run(const struct tree_kernel *k, const struct tree_block *blocks, si
                     n = step(f, n, (double)x[(uint32_t)n->feature * TREE_BLOCK_ROWS + r]);
                 for (uint32_t i = 0; i < n->n_weights; i++) {
                     const struct tree_weight *w = &f->weights[n->weight + i];
-                    sums[w->target * TREE_BLOCK_ROWS + (int32_t)r] += w->w;
+                    tree_add(&sums[w->target * TREE_BLOCK_ROWS + (int32_t)r], forest_step(f, w),
+                             f->units != NULL);
                 }
             }
         }
