@@ -149,35 +149,27 @@ static struct transform *compile(struct cli *c, int fd, char ***ret_names, size_
     return t;
 }
 
-static int read_fd(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
-{
-    ssize_t got = read(*(int *)user, to, n);
-    if (got < 0)
-        return error_set(e, ERR_IO, "%s", strerror(errno));
-    *ret_n = (size_t)got;
-    return ERR_OK;
-}
-
 /* Ranges of about the same size. */
-static size_t cut(const struct cli *c, int fd, struct transform_range *ranges)
+static size_t cut(const struct cli *c, const struct transform *t, int fd,
+                  struct transform_range *ranges)
 {
     struct stat st;
-    struct split s;
+    struct transform_cut cut;
     struct error e = {0};
     size_t n = 0;
     ranges[n++] = transform_whole_file;
-    if (c->parts == 1 || fstat(fd, &st) != 0)
+    if (c->parts == 1 || fstat(fd, &st) != 0 || !transform_can_cut(t, fd))
         return n;
-    check(split_init(&s, '"', read_fd, &fd, &e), &e);
+    check(transform_cut_init(&cut, t, fd, NULL, &e), &e);
     for (size_t i = 1; i < c->parts; i++) {
         struct split_point p;
-        check(split_next(&s, (uint64_t)st.st_size * i / c->parts, &p, &e), &e);
+        check(transform_cut_next(&cut, (uint64_t)st.st_size * i / c->parts, &p, &e), &e);
         if (p.offset <= ranges[n - 1].begin.offset || p.offset >= (uint64_t)st.st_size)
             continue;
         ranges[n - 1].end = p.offset;
         ranges[n++] = (struct transform_range){.begin = p, .end = UINT64_MAX};
     }
-    split_done(&s);
+    transform_cut_done(&cut);
     return n;
 }
 
@@ -220,7 +212,7 @@ static void run(struct cli *c, const struct transform *t, int fd, const char *co
     check(write_init(&w, c->format, shown, p->n_shown, ',', '"', flush, NULL, &e), &e);
     w.simd = c->simd;
     check(transform_open(t, &w.sink, on_reject, c, c->simd, &all, &e), &e);
-    size_t n = cut(c, fd, ranges);
+    size_t n = cut(c, t, fd, ranges);
     if (n > 1 && transform_gathers(t))
         run_parts(c, t, fd, names, n_names, ranges, n, all);
     else

@@ -10,9 +10,13 @@
 
 #include "run.h"
 
+enum options_input { OPTIONS_CSV, OPTIONS_NDJSON };
+
 struct options {
     struct span sql; /* borrowed from the stage */
+    enum options_input input;
     struct csv_options csv;
+    const json_t *paths; /* "ndjson.columns": names and paths; NULL: none. Borrowed */
     enum run_policy policy;
     const char **names; /* "csv.names"; NULL: none. The texts are borrowed */
     size_t n_names;

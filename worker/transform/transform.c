@@ -9,7 +9,9 @@
 
 struct transform {
     struct plan *plan;
+    enum options_input input;
     struct csv_options csv;
+    struct jsonpath *paths; /* NDJSON: of the plan's columns */
     enum run_policy policy;
     char **names; /* of the input's columns; NULL: the header of each file says */
     size_t n_names;
@@ -42,6 +44,24 @@ static char **copy_names(const char *const *names, size_t n)
 
 /* ---- compiling ---- */
 
+/* Where in an object the plan's columns are. */
+static int find_paths(struct transform *t, const json_t *given, struct error *e)
+{
+    t->paths = jsonpath_new();
+    int rc = t->paths ? ERR_OK : error_set(e, ERR_NOMEM, "transform");
+    for (uint32_t i = 0; i < t->plan->n_columns && rc == ERR_OK; i++) {
+        const char *name = t->plan->columns[i].name;
+        const json_t *path = json_object_get(given, name);
+        if (path)
+            rc = jsonpath_add(t->paths,
+                              (struct span){json_string_value(path), json_string_length(path)}, i,
+                              e);
+        else
+            rc = jsonpath_add_key(t->paths, span_str(name), i, e);
+    }
+    return rc;
+}
+
 static int compile(struct transform *t, const struct options *o, const char *const *names, size_t n,
                    struct error *e)
 {
@@ -50,6 +70,7 @@ static int compile(struct transform *t, const struct options *o, const char *con
                               .typed_names = o->typed_names,
                               .types = o->types,
                               .n_typed = o->n_typed};
+    t->input = o->input;
     t->csv = o->csv;
     t->policy = o->policy;
     if (o->names) {
@@ -58,7 +79,8 @@ static int compile(struct transform *t, const struct options *o, const char *con
         if (!t->names)
             return error_set(e, ERR_NOMEM, "transform");
     }
-    return plan_new(o->sql, &po, &t->plan, e);
+    int rc = plan_new(o->sql, &po, &t->plan, e);
+    return rc == ERR_OK && t->input == OPTIONS_NDJSON ? find_paths(t, o->paths, e) : rc;
 }
 
 /* The stage before says names and types; what the user says goes before. */
@@ -118,6 +140,7 @@ void transform_free(struct transform *t)
     if (!t)
         return;
     plan_free(t->plan);
+    jsonpath_free(t->paths);
     free(t->names);
     free(t);
 }
@@ -229,7 +252,7 @@ int transform_names(const struct transform *t, int fd, char ***ret_names, size_t
     struct csv csv;
     const struct csv_block *b;
     struct file file = {.fd = fd, .end = UINT64_MAX};
-    if (t->names) {
+    if (t->names || t->input != OPTIONS_CSV) {
         *ret_names = copy_names((const char *const *)t->names, t->n_names);
         *ret_n = t->n_names;
         return *ret_names ? ERR_OK : error_set(e, ERR_NOMEM, "the names of the columns");
@@ -266,7 +289,8 @@ int transform_cut_init(struct transform_cut *c, const struct transform *t, int f
                        const atomic_bool *stop, struct error *e)
 {
     *c = (struct transform_cut){.fd = fd, .stop = stop};
-    return split_init(&c->split, t->csv.quote, read_cut, c, e);
+    return split_init(&c->split, t->input == OPTIONS_CSV ? t->csv.quote : SPLIT_NO_QUOTE, read_cut,
+                      c, e);
 }
 
 int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
@@ -312,20 +336,40 @@ void transform_stop(struct transform_run *r, const atomic_bool *stop)
     r->stop = stop;
 }
 
+static int run_csv_file(struct transform_run *r, struct file *file,
+                        const struct transform_range *range, struct error *e)
+{
+    const struct csv_options *o = &r->transform->csv;
+    struct csv csv;
+    int rc = csv_init(&csv, o, r->simd, read_file, file, range->begin.line, e);
+    if (rc)
+        return rc;
+    rc = run_csv(r->run, &csv, o->header && range->begin.offset == 0, e);
+    csv_done(&csv);
+    return rc;
+}
+
+static int run_ndjson_file(struct transform_run *r, struct file *file,
+                           const struct transform_range *range, struct error *e)
+{
+    const struct transform *t = r->transform;
+    struct ndjson *j = NULL;
+    int rc = ndjson_new(t->paths, t->plan->n_columns, read_file, file, range->begin.line, &j, e);
+    if (rc == ERR_OK)
+        rc = run_ndjson(r->run, j, r->simd, e);
+    ndjson_free(j);
+    return rc;
+}
+
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e)
 {
-    const struct transform *t = r->transform;
-    struct csv csv;
+    const bool csv = r->transform->input == OPTIONS_CSV;
     struct file file = {.fd = fd, .at = range->begin.offset, .end = range->end, .stop = r->stop};
-    int rc = run_bind(r->run, names, n_names, e);
-    if (rc == ERR_OK)
-        rc = csv_init(&csv, &t->csv, r->simd, read_file, &file, range->begin.line, e);
+    int rc = run_bind(r->run, csv ? names : NULL, csv ? n_names : 0, e);
     if (rc)
         return rc;
-    rc = run_csv(r->run, &csv, t->csv.header && range->begin.offset == 0, e);
-    csv_done(&csv);
-    return rc;
+    return csv ? run_csv_file(r, &file, range, e) : run_ndjson_file(r, &file, range, e);
 }
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
