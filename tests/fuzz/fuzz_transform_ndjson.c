@@ -77,7 +77,9 @@ static void check_lines(const struct seen *s, const uint8_t *data, size_t size)
     for (size_t line = 1; data < end && line < LINES_MAX; line++) {
         const uint8_t *newline = memchr(data, '\n', (size_t)(end - data));
         const size_t n = (size_t)((newline ? newline : end) - data);
-        json_t *j = n <= NDJSON_NESTING_MAX ? json_loadb((const char *)data, n, 0, NULL) : NULL;
+        /* It passes over a NUL behind a number. */
+        bool fit = n <= NDJSON_NESTING_MAX && !memchr(data, '\0', n);
+        json_t *j = fit ? json_loadb((const char *)data, n, 0, NULL) : NULL;
         assert(!json_is_object(j) || !s->bad[line]);
         json_decref(j);
         data += n + 1;

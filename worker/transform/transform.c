@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agg.h"
+#include "inflate.h"
 #include "options.h"
 #include "write_batch.h"
 
@@ -224,6 +225,34 @@ static int read_file(void *user, void *to, size_t n, size_t *ret_n, struct error
     return ERR_OK;
 }
 
+/* The bytes of a range as they are to be read: a file from its beginning on may be compressed. */
+struct source {
+    struct file file;
+    struct inflate *inflate; /* NULL: read as it is */
+    csv_read_fn *read;
+    void *user;
+};
+
+static int source_open(struct source *s, int fd, const struct transform_range *range,
+                       const atomic_bool *stop, struct error *e)
+{
+    *s = (struct source){
+        .file = {.fd = fd, .at = range->begin.offset, .end = range->end, .stop = stop}};
+    s->read = read_file;
+    s->user = &s->file;
+    if (range->begin.offset > 0)
+        return ERR_OK;
+    s->read = inflate_read;
+    int rc = inflate_new(read_file, &s->file, &s->inflate, e);
+    s->user = s->inflate;
+    return rc;
+}
+
+static void source_close(struct source *s)
+{
+    inflate_free(s->inflate);
+}
+
 /* The fields of a row as texts. */
 static int row_names(const struct csv_block *b, uint8_t quote, char ***ret, size_t *ret_n,
                      struct error *e)
@@ -246,18 +275,12 @@ static int row_names(const struct csv_block *b, uint8_t quote, char ***ret, size
     return ERR_OK;
 }
 
-int transform_names(const struct transform *t, int fd, char ***ret_names, size_t *ret_n,
-                    struct error *e)
+static int header_names(const struct transform *t, const struct source *s, char ***ret_names,
+                        size_t *ret_n, struct error *e)
 {
     struct csv csv;
     const struct csv_block *b;
-    struct file file = {.fd = fd, .end = UINT64_MAX};
-    if (t->names || t->input != OPTIONS_CSV) {
-        *ret_names = copy_names((const char *const *)t->names, t->n_names);
-        *ret_n = t->n_names;
-        return *ret_names ? ERR_OK : error_set(e, ERR_NOMEM, "the names of the columns");
-    }
-    int rc = csv_init(&csv, &t->csv, simd_best(), read_file, &file, 1, e);
+    int rc = csv_init(&csv, &t->csv, simd_best(), s->read, s->user, 1, e);
     if (rc)
         return rc;
     rc = csv_next(&csv, &b, e);
@@ -269,11 +292,29 @@ int transform_names(const struct transform *t, int fd, char ***ret_names, size_t
     return rc;
 }
 
+int transform_names(const struct transform *t, int fd, char ***ret_names, size_t *ret_n,
+                    struct error *e)
+{
+    struct source s;
+    if (t->names || t->input != OPTIONS_CSV) {
+        *ret_names = copy_names((const char *const *)t->names, t->n_names);
+        *ret_n = t->n_names;
+        return *ret_names ? ERR_OK : error_set(e, ERR_NOMEM, "the names of the columns");
+    }
+    int rc = source_open(&s, fd, &transform_whole_file, NULL, e);
+    if (rc == ERR_OK)
+        rc = header_names(t, &s, ret_names, ret_n, e);
+    source_close(&s);
+    return rc;
+}
+
 /* ---- cutting files ---- */
 
-bool transform_can_cut(const struct transform *t UNUSED, int fd UNUSED)
+bool transform_can_cut(const struct transform *t UNUSED, int fd)
 {
-    return true;
+    uint8_t magic[INFLATE_MAGIC_BYTES];
+    ssize_t n = pread(fd, magic, sizeof magic, 0);
+    return n >= 0 && !inflate_is(magic, (size_t)n);
 }
 
 static int read_cut(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
@@ -336,12 +377,12 @@ void transform_stop(struct transform_run *r, const atomic_bool *stop)
     r->stop = stop;
 }
 
-static int run_csv_file(struct transform_run *r, struct file *file,
+static int run_csv_file(struct transform_run *r, const struct source *s,
                         const struct transform_range *range, struct error *e)
 {
     const struct csv_options *o = &r->transform->csv;
     struct csv csv;
-    int rc = csv_init(&csv, o, r->simd, read_file, file, range->begin.line, e);
+    int rc = csv_init(&csv, o, r->simd, s->read, s->user, range->begin.line, e);
     if (rc)
         return rc;
     rc = run_csv(r->run, &csv, o->header && range->begin.offset == 0, e);
@@ -349,12 +390,12 @@ static int run_csv_file(struct transform_run *r, struct file *file,
     return rc;
 }
 
-static int run_ndjson_file(struct transform_run *r, struct file *file,
+static int run_ndjson_file(struct transform_run *r, const struct source *s,
                            const struct transform_range *range, struct error *e)
 {
     const struct transform *t = r->transform;
     struct ndjson *j = NULL;
-    int rc = ndjson_new(t->paths, t->plan->n_columns, read_file, file, range->begin.line, &j, e);
+    int rc = ndjson_new(t->paths, t->plan->n_columns, s->read, s->user, range->begin.line, &j, e);
     if (rc == ERR_OK)
         rc = run_ndjson(r->run, j, r->simd, e);
     ndjson_free(j);
@@ -365,11 +406,15 @@ int transform_file(struct transform_run *r, int fd, const struct transform_range
                    const char *const *names, size_t n_names, struct error *e)
 {
     const bool csv = r->transform->input == OPTIONS_CSV;
-    struct file file = {.fd = fd, .at = range->begin.offset, .end = range->end, .stop = r->stop};
+    struct source s;
     int rc = run_bind(r->run, csv ? names : NULL, csv ? n_names : 0, e);
     if (rc)
         return rc;
-    return csv ? run_csv_file(r, &file, range, e) : run_ndjson_file(r, &file, range, e);
+    rc = source_open(&s, fd, range, r->stop, e);
+    if (rc == ERR_OK)
+        rc = csv ? run_csv_file(r, &s, range, e) : run_ndjson_file(r, &s, range, e);
+    source_close(&s);
+    return rc;
 }
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
