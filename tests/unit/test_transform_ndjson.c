@@ -172,7 +172,7 @@ static void refused(void **state)
         {STAGE("SELECT a FROM input", "\"ndjson\":{\"column\":{}}"),
          "ndjson.column: unknown key (did you mean \"columns\"?)"},
         {STAGE("SELECT a FROM input", "\"ndjson\":{},\"csv\":{}"),
-         "ndjson: files are csv or ndjson, and not both"},
+         "ndjson: files are of one kind: csv, ndjson or pcap"},
         {STAGE("SELECT * FROM input", "\"ndjson\":{}"),
          "sql, character 8: * needs the names of the input's columns: list them"},
     };

@@ -19,6 +19,7 @@ struct inflate {
     bool started;        /* the format is known */
     bool end;            /* of the file */
     bool inside;         /* a member has begun and has not ended */
+    bool zeros;          /* gzip: behind the last member */
     uint8_t in[IN_BYTES];
 };
 
@@ -121,15 +122,17 @@ static bool only_zeros(const struct inflate *z)
 /* Between members: begins the next one. */
 static int next_gzip(struct inflate *z, struct error *e)
 {
-    if (format_of(z->in + z->at, z->len - z->at) == GZIP) {
+    if (!z->zeros && format_of(z->in + z->at, z->len - z->at) == GZIP) {
         z->inside = inflateReset(&z->zlib) == Z_OK;
         return ERR_OK;
     }
     if (only_zeros(z)) {
+        z->zeros = true;
         z->at = z->len;
         return ERR_OK;
     }
-    return z->len - z->at < 2 && !z->end ? ERR_OK : bad(z, "are followed by something else", e);
+    return z->len - z->at < 2 && !z->end && !z->zeros ? ERR_OK
+                                                      : bad(z, "are followed by something else", e);
 }
 
 static int step_gzip(struct inflate *z, uint8_t *to, size_t n, size_t *ret_n, struct error *e)

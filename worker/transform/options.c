@@ -119,12 +119,47 @@ static int read_ndjson(const json_t *ndjson, struct options *o, struct error *e)
     return rc;
 }
 
-/* What the files are, beside the SQL: one of csv, ndjson. */
+static int read_seconds(const json_t *v, const char *path, int64_t *ret, struct error *e)
+{
+    if (!v)
+        return ERR_OK;
+    if (!json_is_integer(v) || json_integer_value(v) < 1 ||
+        json_integer_value(v) > FLOW_TIMEOUT_S_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "%s: 1 to %d seconds are possible", path,
+                         FLOW_TIMEOUT_S_MAX);
+    *ret = json_integer_value(v);
+    return ERR_OK;
+}
+
+static int read_pcap(const json_t *pcap, struct options *o, struct error *e)
+{
+    static const char *const keys[] = {"idle_timeout_s", "active_timeout_s"};
+    if (!json_is_object(pcap))
+        return error_set(e, ERR_INVALID_SPEC, "pcap: an object is wanted here");
+    int rc = spec_check_keys(pcap, "pcap", keys, ARRAY_LEN(keys), e);
+    o->input = OPTIONS_PCAP;
+    o->capture = (struct capture_options){.idle_s = FLOW_IDLE_S,
+                                          .active_s = FLOW_ACTIVE_S,
+                                          .table_max = FLOW_TABLE_MAX};
+    if (rc == ERR_OK)
+        rc = read_seconds(json_object_get(pcap, "idle_timeout_s"), "pcap.idle_timeout_s",
+                          &o->capture.idle_s, e);
+    if (rc == ERR_OK)
+        rc = read_seconds(json_object_get(pcap, "active_timeout_s"), "pcap.active_timeout_s",
+                          &o->capture.active_s, e);
+    return rc;
+}
+
+/* What the files are, beside the SQL. */
 static int read_input(const json_t *stage, struct options *o, struct error *e)
 {
-    const json_t *csv = json_object_get(stage, "csv"), *ndjson = json_object_get(stage, "ndjson");
-    if (csv && ndjson)
-        return error_set(e, ERR_INVALID_SPEC, "ndjson: files are csv or ndjson, and not both");
+    const json_t *csv = json_object_get(stage, "csv"), *ndjson = json_object_get(stage, "ndjson"),
+                 *pcap = json_object_get(stage, "pcap");
+    if ((csv != NULL) + (ndjson != NULL) + (pcap != NULL) > 1)
+        return error_set(e, ERR_INVALID_SPEC, "%s: files are of one kind: csv, ndjson or pcap",
+                         pcap ? "pcap" : "ndjson");
+    if (pcap)
+        return read_pcap(pcap, o, e);
     return ndjson ? read_ndjson(ndjson, o, e) : read_csv(csv, o, e);
 }
 
@@ -158,8 +193,8 @@ static int read_types(const json_t *columns, struct options *o, struct error *e)
 
 int options_read(const json_t *stage, struct options *ret, struct error *e)
 {
-    static const char *const keys[] = {"kind", "sql",    "columns",   "on_error",
-                                       "csv",  "ndjson", "task_bytes"};
+    static const char *const keys[] = {"kind", "sql",    "columns", "on_error",
+                                       "csv",  "ndjson", "pcap",    "task_bytes"};
     static const char *const policies[] = {"reject", "null", "fail"};
     const json_t *sql = json_object_get(stage, "sql");
     struct options o = {.csv = {.delimiter = ',', .quote = '"'}};

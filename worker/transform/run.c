@@ -142,6 +142,22 @@ static uint64_t line_of(const struct run *r, uint32_t row)
     return r->json ? r->json->first_line + r->json->lines[row] : 0;
 }
 
+int run_reject(struct run *r, const struct run_reject *reject, struct error *e)
+{
+    r->counts.rejects++;
+    if (r->options.policy == RUN_FAIL) {
+        const bool from_text = reject->column || reject->value.p || reject->character == 0;
+        return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
+                         (unsigned long long)reject->line, reject->column ? ", column " : "",
+                         reject->column ? reject->column : "", reject->reason,
+                         from_text ? ": '" : "", (int)MIN(reject->value.len, (size_t)100),
+                         reject->value.p ? reject->value.p : "", from_text ? "'" : "");
+    }
+    if (r->options.reject)
+        r->options.reject(r->options.user, reject);
+    return ERR_OK;
+}
+
 /* In the order of the rows, whatever the order in which columns and expressions found them. */
 static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
 {
@@ -149,7 +165,6 @@ static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
         qsort(v->faults, v->n_faults, sizeof *v->faults, by_row);
     for (uint32_t k = 0; k < v->n_faults; k++) {
         const struct eval_fault *f = &v->faults[k];
-        bool from_text = f->column || f->value.p || is_of_row(f);
         struct run_reject reject = {.line = of_group ? 0 : line_of(r, f->row),
                                     .row = r->first_row + f->row,
                                     .reason = f->reason,
@@ -158,15 +173,9 @@ static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
                                                      ? 0
                                                      : sqltext_character(r->plan->sql, f->at),
                                     .value = f->value};
-        r->counts.rejects++;
-        if (r->options.policy == RUN_FAIL)
-            return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
-                             (unsigned long long)reject.line, f->column ? ", column " : "",
-                             f->column ? f->column : "", f->reason, from_text ? ": '" : "",
-                             (int)MIN(f->value.len, (size_t)100), f->value.p ? f->value.p : "",
-                             from_text ? "'" : "");
-        if (r->options.reject)
-            r->options.reject(r->options.user, &reject);
+        int rc = run_reject(r, &reject, e);
+        if (rc)
+            return rc;
     }
     return ERR_OK;
 }
@@ -302,6 +311,11 @@ int run_ndjson(struct run *r, struct ndjson *j, enum simd simd, struct error *e)
     }
     r->json = NULL;
     return rc;
+}
+
+bool run_full(const struct run *r)
+{
+    return r->tail.full;
 }
 
 int run_batch(struct run *r, const struct batch *b, struct error *e)

@@ -53,6 +53,9 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
 int run_ndjson(struct run *r, struct ndjson *j, enum simd simd, struct error *e) MUST_CHECK;
+/* A reject that the reader found beside the rows; by policy an error. */
+int run_reject(struct run *r, const struct run_reject *reject, struct error *e) MUST_CHECK;
+bool run_full(const struct run *r); /* no more rows are wanted */
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
 /* Takes in what another run of the same plan, which has not ended, found. Here and below the plan
  * has something to gather: groups, or rows that the tail keeps. */
@@ -66,6 +69,7 @@ int run_end(struct run *r, struct error *e) MUST_CHECK;
 
 struct run_counts {
     uint64_t rows, rejects, results;
+    uint64_t skipped; /* packets of a capture that belong to no flow; of this run alone */
 };
 struct run_counts run_counts(const struct run *r);
 

@@ -13,6 +13,7 @@ struct transform {
     enum options_input input;
     struct csv_options csv;
     struct jsonpath *paths; /* NDJSON: of the plan's columns */
+    struct capture_options capture;
     enum run_policy policy;
     char **names; /* of the input's columns; NULL: the header of each file says */
     size_t n_names;
@@ -23,6 +24,7 @@ struct transform_run {
     struct run *run;
     enum simd simd;
     const atomic_bool *stop; /* NULL: never */
+    uint64_t skipped;        /* packets that belong to no flow */
 };
 
 const struct transform_range transform_whole_file = {.begin = {0, 1}, .end = UINT64_MAX};
@@ -73,6 +75,7 @@ static int compile(struct transform *t, const struct options *o, const char *con
                               .n_typed = o->n_typed};
     t->input = o->input;
     t->csv = o->csv;
+    t->capture = o->capture;
     t->policy = o->policy;
     if (o->names) {
         t->names = copy_names(o->names, o->n_names);
@@ -112,6 +115,15 @@ static int compile_after(struct transform *t, struct options *o, const struct ba
     return rc;
 }
 
+/* As after a stage whose rows are flows. */
+static int compile_flows(struct transform *t, struct options *o, struct error *e)
+{
+    struct batch *columns = capture_columns();
+    int rc = columns ? compile_after(t, o, columns, e) : error_set(e, ERR_NOMEM, "transform");
+    batch_free(columns);
+    return rc;
+}
+
 int transform_compile(const json_t *stage, const struct batch *input, const char *const *names,
                       size_t n_names, struct transform **ret, struct error *e)
 {
@@ -124,6 +136,8 @@ int transform_compile(const json_t *stage, const struct batch *input, const char
         rc = error_set(e, ERR_NOMEM, "transform");
     else if (input)
         rc = compile_after(t, &o, input, e);
+    else if (o.input == OPTIONS_PCAP)
+        rc = compile_flows(t, &o, e);
     else if (o.names)
         rc = compile(t, &o, o.names, o.n_names, e);
     else
@@ -310,11 +324,11 @@ int transform_names(const struct transform *t, int fd, char ***ret_names, size_t
 
 /* ---- cutting files ---- */
 
-bool transform_can_cut(const struct transform *t UNUSED, int fd)
+bool transform_can_cut(const struct transform *t, int fd)
 {
     uint8_t magic[INFLATE_MAGIC_BYTES];
     ssize_t n = pread(fd, magic, sizeof magic, 0);
-    return n >= 0 && !inflate_is(magic, (size_t)n);
+    return t->input != OPTIONS_PCAP && n >= 0 && !inflate_is(magic, (size_t)n);
 }
 
 static int read_cut(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
@@ -402,30 +416,71 @@ static int run_ndjson_file(struct transform_run *r, const struct source *s,
     return rc;
 }
 
+static int take_flows(void *user, const struct batch *rows, bool *ret_enough, struct error *e)
+{
+    struct transform_run *r = user;
+    int rc = run_batch(r->run, rows, e);
+    *ret_enough = run_full(r->run);
+    return rc;
+}
+
+static int run_pcap_file(struct transform_run *r, const struct source *s, struct error *e)
+{
+    struct capture_counts counts;
+    int rc = capture_read(&r->transform->capture, s->read, s->user, take_flows, r, &counts, e);
+    if (rc)
+        return rc;
+    r->skipped += counts.skipped;
+    const struct run_reject cut = {.line = counts.packets + 1, .reason = FAULT_CAPTURE};
+    return counts.cut ? run_reject(r->run, &cut, e) : ERR_OK;
+}
+
+static int bind_columns(struct transform_run *r, const struct batch *rows, struct error *e)
+{
+    const char **names = calloc(rows->n_columns + 1, sizeof *names);
+    if (!names)
+        return error_set(e, ERR_NOMEM, "transform");
+    for (size_t i = 0; i < rows->n_columns; i++)
+        names[i] = rows->columns[i].name;
+    int rc = run_bind(r->run, names, rows->n_columns, e);
+    free(names);
+    return rc;
+}
+
+static int bind_flows(struct transform_run *r, struct error *e)
+{
+    struct batch *columns = capture_columns();
+    int rc = columns ? bind_columns(r, columns, e) : error_set(e, ERR_NOMEM, "transform");
+    batch_free(columns);
+    return rc;
+}
+
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e)
 {
-    const bool csv = r->transform->input == OPTIONS_CSV;
     struct source s;
-    int rc = run_bind(r->run, csv ? names : NULL, csv ? n_names : 0, e);
-    if (rc)
-        return rc;
-    rc = source_open(&s, fd, range, r->stop, e);
-    if (rc == ERR_OK)
-        rc = csv ? run_csv_file(r, &s, range, e) : run_ndjson_file(r, &s, range, e);
+    int rc = source_open(&s, fd, range, r->stop, e);
+    switch (r->transform->input) {
+    case OPTIONS_CSV:
+        rc = rc ? rc : run_bind(r->run, names, n_names, e);
+        rc = rc ? rc : run_csv_file(r, &s, range, e);
+        break;
+    case OPTIONS_NDJSON:
+        rc = rc ? rc : run_bind(r->run, NULL, 0, e);
+        rc = rc ? rc : run_ndjson_file(r, &s, range, e);
+        break;
+    case OPTIONS_PCAP:
+        rc = rc ? rc : bind_flows(r, e);
+        rc = rc ? rc : run_pcap_file(r, &s, e);
+        break;
+    }
     source_close(&s);
     return rc;
 }
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
 {
-    const char **names = calloc(in->n_columns + 1, sizeof *names);
-    if (!names)
-        return error_set(e, ERR_NOMEM, "transform");
-    for (size_t i = 0; i < in->n_columns; i++)
-        names[i] = in->columns[i].name;
-    int rc = run_bind(r->run, names, in->n_columns, e);
-    free(names);
+    int rc = bind_columns(r, in, e);
     return rc ? rc : run_batch(r->run, in, e);
 }
 
@@ -451,5 +506,7 @@ int transform_end(struct transform_run *r, struct error *e)
 
 struct run_counts transform_counts(const struct transform_run *r)
 {
-    return run_counts(r->run);
+    struct run_counts counts = run_counts(r->run);
+    counts.skipped = r->skipped;
+    return counts;
 }
