@@ -221,9 +221,11 @@ static void run(struct cli *c, const struct transform *t, int fd, const char *co
     check(transform_end(all, &e), &e);
     check(write_end(&w, &e), &e);
     struct run_counts counts = transform_counts(all);
-    fprintf(stderr, "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu}\n",
+    fprintf(stderr,
+            "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu, "
+            "\"skipped\": %llu}\n",
             (unsigned long long)counts.rows, (unsigned long long)counts.results,
-            (unsigned long long)counts.rejects);
+            (unsigned long long)counts.rejects, (unsigned long long)counts.skipped);
     transform_close(all);
     write_done(&w);
     free(shown);
