@@ -135,6 +135,20 @@ static int next_gzip(struct inflate *z, struct error *e)
                                                       : bad(z, "are followed by something else", e);
 }
 
+/* The same; a frame may also be one that is to be skipped. What the library takes for a frame beside
+ * these are formats of the time before the standard. */
+static int next_zstd(struct inflate *z, struct error *e)
+{
+    const uint8_t *p = z->in + z->at;
+    const size_t n = z->len - z->at;
+    const bool skippable = n >= INFLATE_MAGIC_BYTES && (p[0] & 0xF0) == 0x50 && p[1] == 0x2A &&
+                           p[2] == 0x4D && p[3] == 0x18;
+    z->inside = format_of(p, n) == ZSTD || skippable;
+    return z->inside || (n < INFLATE_MAGIC_BYTES && !z->end)
+               ? ERR_OK
+               : bad(z, "are followed by something else", e);
+}
+
 static int step_gzip(struct inflate *z, uint8_t *to, size_t n, size_t *ret_n, struct error *e)
 {
     z->zlib.next_in = z->in + z->at;
@@ -173,9 +187,9 @@ int inflate_read(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
         return read_plain(z, to, n, ret_n, e);
     n = MIN(n, (size_t)UINT32_MAX);
     while (rc == ERR_OK && got == 0 && n > 0) {
-        if (z->format == GZIP && !z->inside && z->at < z->len)
-            rc = next_gzip(z, e);
-        if (rc == ERR_OK && (z->inside || (z->format == ZSTD && z->at < z->len)))
+        if (!z->inside && z->at < z->len)
+            rc = z->format == GZIP ? next_gzip(z, e) : next_zstd(z, e);
+        if (rc == ERR_OK && z->inside)
             rc = z->format == GZIP ? step_gzip(z, to, n, &got, e) : step_zstd(z, to, n, &got, e);
         if (rc || got > 0)
             break;
