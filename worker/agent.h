@@ -30,6 +30,7 @@ struct agent_config {
     uint32_t sink_connections;    /* of each sink */
     uint64_t result_budget_bytes; /* of results that wait for their acknowledgement, and as much for
                                      rows on their way into sinks */
+    struct cache_config cache;    /* of blobs */
     uint64_t drain_ms;
 };
 

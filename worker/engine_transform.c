@@ -81,6 +81,21 @@ int engine_transform_item(const void *compiled UNUSED, struct span text, uint32_
     return ERR_OK;
 }
 
+int engine_transform_blobs(const void *compiled UNUSED, struct span item, spec_blob_fn *fn,
+                           void *user)
+{
+    struct input_ref r;
+    struct unpack u;
+    struct error e = {0};
+    if (!item.p) /* the stage itself names none */
+        return ERR_OK;
+    unpack_init(&u, item.p, item.len);
+    if (unpack_array(&u) < 1)
+        return ERR_MALFORMED;
+    const int rc = input_ref_parse(unpack_str(&u), &r, &e);
+    return rc == ERR_OK && r.kind == INPUT_BLOB ? fn(user, &r.blob) : rc;
+}
+
 void engine_transform_explain(const void *compiled, struct buf *out)
 {
     transform_explain(((const struct stage *)compiled)->transform, out);
@@ -152,7 +167,8 @@ static int state_open(const struct stage *stage, struct sink *sink, struct state
     return rc;
 }
 
-int engine_transform_open(const void *compiled, void **ret_state, struct error *e)
+int engine_transform_open(const void *compiled, const struct blobset *blobs UNUSED,
+                          void **ret_state, struct error *e)
 {
     struct state *s = NULL;
     const int rc = state_open(compiled, NULL, &s, e);
@@ -262,7 +278,7 @@ static int read_file(struct source *s, const struct input_ref *ref, int fd, stru
     size_t n_names = 0;
     const struct transform_range range = {.begin = {ref->begin, ref->line}, .end = ref->end};
     int rc = transform_names(t, fd, &names, &n_names, e);
-    s->state->file = ref->name;
+    s->state->file = ref->file[0] ? span_str(ref->file) : ref->name;
     s->state->o = s->o;
     if (rc == ERR_OK)
         rc = transform_file(s->state->run, fd, &range, (const char *const *)names, n_names, e);
@@ -280,12 +296,13 @@ static int read_input(struct source *s, struct span text, struct error *e)
         return rc;
     if (input_ref_is_pattern(&ref))
         return inputs_match(&ref, found_file, s, e);
-    rc = inputs_open(s->call->inputs, &ref, &fd, e);
+    rc = inputs_open(s->call->inputs, s->call->blobs, &ref, &fd, e);
     if (rc != ERR_OK)
         return rc;
     if (fstat(fd, &st) != 0)
         rc = error_set(e, ERR_IO, "%.*s: %s", (int)text.len, text.p, strerror(errno));
-    else if (!ref.part && !s->call->inputs->whole && transform_can_cut(s->stage->transform, fd) &&
+    else if (ref.kind == INPUT_PATH && !ref.part && !s->call->inputs->whole &&
+             transform_can_cut(s->stage->transform, fd) &&
              (uint64_t)st.st_size > 2 * s->stage->task_bytes)
         rc = cut(s, &ref, fd, (uint64_t)st.st_size, e);
     else

@@ -27,6 +27,8 @@ void engine_transform_free(void *compiled);
 struct batch *engine_transform_columns(const void *compiled);
 int engine_transform_item(const void *compiled, struct span text, uint32_t depth, struct buf *out,
                           uint64_t *ret_key, struct hash128 *ret_unique, struct error *e);
+int engine_transform_blobs(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
+bool engine_transform_gathers(const void *compiled, bool sinks_merge);
 
 /* What was compiled, in words for people (columns, kernels, what is gathered). */
 void engine_transform_explain(const void *compiled, struct buf *out);
@@ -34,11 +36,11 @@ void engine_transform_explain(const void *compiled, struct buf *out);
 /* The functions of struct pipeline_kind. */
 int engine_transform_run(const void *compiled, const struct pipeline_call *call, struct output *o,
                          struct error *e);
-int engine_transform_open(const void *compiled, void **ret_state, struct error *e);
+int engine_transform_open(const void *compiled, const struct blobset *blobs, void **ret_state,
+                          struct error *e);
 int engine_transform_process(void *state, struct output *o, struct error *e);
 int engine_transform_end(void *state, struct output *o, struct error *e);
 void engine_transform_close(void *state);
-bool engine_transform_gathers(const void *compiled, bool sinks_merge);
 int engine_transform_save(void *state, struct buf *partial, struct error *e);
 int engine_transform_load(void *state, struct span partial, struct error *e);
 

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct span blob_prefix = {"blob:", 5}, part_mark = {"#bytes=", 7};
+#include "blobset.h"
+
+static const struct span part_mark = {"#bytes=", 7};
 
 /* ---- texts ---- */
 
@@ -46,18 +48,27 @@ static bool part(const char *p, const char *end, struct input_ref *r)
            r->begin <= r->end;
 }
 
-static bool is_sha(struct span s)
+static int parse_slice(struct span text, struct input_ref *ret, struct error *e)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
-            return false;
-    return s.len == INPUTS_SHA_LEN;
+    struct slice slice;
+    const int rc = slice_parse(text, &slice, e);
+    if (rc != ERR_OK)
+        return rc;
+    *ret = (struct input_ref){.kind = INPUT_BLOB,
+                              .name = text,
+                              .blob = slice.blob,
+                              .end = UINT64_MAX,
+                              .line = slice.first_line};
+    memcpy(ret->file, slice.file, sizeof(ret->file));
+    return ERR_OK;
 }
 
 int input_ref_parse(struct span text, struct input_ref *ret, struct error *e)
 {
     struct input_ref r = {.name = text, .end = UINT64_MAX, .line = 1};
     const char *mark = text.len ? memmem(text.p, text.len, part_mark.p, part_mark.len) : NULL;
+    if (text.len > 0 && text.p[0] == '{')
+        return parse_slice(text, ret, e);
     if (mark) {
         r.part = true;
         r.name.len = (size_t)(mark - text.p);
@@ -66,29 +77,18 @@ int input_ref_parse(struct span text, struct input_ref *ret, struct error *e)
                              "\"%.*s\": a part is #bytes=BEGIN-END,line=LINE",
                              (int)MIN(text.len, (size_t)300), text.p);
     }
-    if (r.name.len >= blob_prefix.len && memcmp(r.name.p, blob_prefix.p, blob_prefix.len) == 0) {
-        r.kind = INPUT_BLOB;
-        r.name.p += blob_prefix.len;
-        r.name.len -= blob_prefix.len;
-        if (!is_sha(r.name))
-            return error_set(e, ERR_INVALID_ARGUMENT,
-                             "\"%.*s\": behind blob: stands the sha256 of its bytes, %d hex digits",
-                             (int)MIN(text.len, (size_t)300), text.p, INPUTS_SHA_LEN);
-    } else if (r.name.len == 0 || r.name.p[0] != '/' || memchr(r.name.p, 0, r.name.len) ||
-               r.name.len >= PATH_MAX) {
+    if (r.name.len == 0 || r.name.p[0] != '/' || memchr(r.name.p, 0, r.name.len) ||
+        r.name.len >= PATH_MAX)
         return error_set(e, ERR_INVALID_ARGUMENT,
                          "\"%.*s\": an input is the absolute path of a file (or a pattern such as "
-                         "/data/*.csv), or blob:SHA256",
+                         "/data/*.csv), or {\"blob\": SHA256}",
                          (int)MIN(text.len, (size_t)300), text.p);
-    }
     *ret = r;
     return ERR_OK;
 }
 
 void input_ref_text(const struct input_ref *r, struct buf *out)
 {
-    if (r->kind == INPUT_BLOB)
-        buf_append(out, blob_prefix.p, blob_prefix.len);
     buf_append(out, r->name.p, r->name.len);
     if (!r->part)
         return;
@@ -153,15 +153,27 @@ static int open_path(const struct inputs *in, const char *name, int *ret_fd, str
     return rc;
 }
 
-int inputs_open(const struct inputs *in, const struct input_ref *r, int *ret_fd, struct error *e)
+static int open_blob(const struct blobset *blobs, const struct blob_name *name, int *ret_fd,
+                     struct error *e)
+{
+    char text[BLOB_TEXT_LEN + 1];
+    const struct blobset_item *item = blobset_find(blobs, name);
+    if (!item)
+        return error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
+    *ret_fd = fcntl(item->fd, F_DUPFD_CLOEXEC, 0);
+    return *ret_fd >= 0
+               ? ERR_OK
+               : error_set(e, ERR_IO, "blob %s: %s", blob_name_text(name, text), strerror(errno));
+}
+
+int inputs_open(const struct inputs *in, const struct blobset *blobs, const struct input_ref *r,
+                int *ret_fd, struct error *e)
 {
     char name[PATH_MAX];
+    if (r->kind == INPUT_BLOB)
+        return open_blob(blobs, &r->blob, ret_fd, e);
     snprintf(name, sizeof(name), "%.*s", (int)r->name.len, r->name.p);
-    if (r->kind == INPUT_PATH)
-        return open_path(in, name, ret_fd, e);
-    if (!in->blob)
-        return error_set(e, ERR_NOT_FOUND, "blob %s: there are no blobs here", name);
-    return in->blob(in->user, r->name, ret_fd, e);
+    return open_path(in, name, ret_fd, e);
 }
 
 int inputs_match(const struct input_ref *r, inputs_file_fn *fn, void *user, struct error *e)

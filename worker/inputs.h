@@ -3,7 +3,7 @@
  *
  *     /data/sales-1.csv                         a file of the worker, under one of its input_roots
  *     /data/sales-*.csv                         several: the shell's patterns
- *     blob:SHA256                               a file that the client has sent
+ *     {"blob": SHA256, ...}                     one that the client has sent, or a slice (slice.h)
  *     /data/sales-1.csv#bytes=4096-8191,line=77 a part: from byte 4096 to before byte 8191 (nothing
  *                                               after the "-": to the end), where line 77 begins
  *
@@ -14,19 +14,19 @@
 #ifndef DROVER_INPUTS_H
 #define DROVER_INPUTS_H
 
-#include "common/buf.h"
-#include "common/err.h"
+#include "common/slice.h"
 
-enum {
-    INPUTS_FILES_MAX = 100000, /* that one pattern may match */
-    INPUTS_SHA_LEN = 64        /* characters of a blob's name */
-};
+struct blobset;
+
+enum { INPUTS_FILES_MAX = 100000 /* that one pattern may match */ };
 
 enum input_kind { INPUT_PATH, INPUT_BLOB };
 
 struct input_ref {
     enum input_kind kind;
-    struct span name; /* the path, or the blob's name; borrowed from the text */
+    struct span name; /* the path, or the text of the slice; borrowed from the text */
+    struct blob_name blob;
+    char file[SLICE_FILE_LEN]; /* the name of the slice's file, for people; "": not known */
     bool part;
     uint64_t begin, end; /* bytes; end UINT64_MAX: to the end of the file */
     uint64_t line;       /* where it begins, from 1 */
@@ -41,15 +41,12 @@ struct inputs {
     const char *const *roots; /* folders that files may be in; NULL: anywhere */
     size_t n_roots;
     bool whole; /* files are not to be cut into parts */
-    /* Opens a blob that the task's engine named (spec_engine.blobs). NULL: there are none. */
-    int (*blob)(void *user, struct span sha, int *ret_fd, struct error *e);
-    void *user;
 };
 
-/* For reading, from its start. NOT_FOUND, AUTH (not in one of the roots), IO. The text of the error
- * names the file. */
-int inputs_open(const struct inputs *in, const struct input_ref *r, int *ret_fd,
-                struct error *e) MUST_CHECK;
+/* For reading by offset; the caller closes it. NOT_FOUND, AUTH (not in one of the roots), IO. The text of
+ * the error names the file. */
+int inputs_open(const struct inputs *in, const struct blobset *blobs, const struct input_ref *r,
+                int *ret_fd, struct error *e) MUST_CHECK;
 
 /* The files of a pattern, in order, each told of once. NOT_FOUND: none. LIMIT: too many. */
 typedef void inputs_file_fn(void *user, struct span path);

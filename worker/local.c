@@ -14,6 +14,7 @@
 #include "common/unpack.h"
 #include "worker/feed.h"
 #include "worker/frontier.h"
+#include "worker/local_blobs.h"
 #include "worker/output.h"
 #include "worker/local_output.h"
 #include "worker/local_stats.h"
@@ -30,6 +31,7 @@ struct local_task {
     struct frontier_task plan;
     struct output *output;     /* when it finished, unless its rows are landing */
     struct landings *landings; /* its rows are on their way into sinks */
+    struct blobset blobs;      /* what it needs */
     uint64_t started_ms;
     bool timed_out, released; /* its host is free again */
     struct local_task *prev, *next;
@@ -52,6 +54,7 @@ struct local {
     struct error gather_error;
     bool gathered;
     struct local_sinks sinks;
+    struct local_blobs blobs;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
     size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
@@ -272,15 +275,22 @@ static void account(struct local *l, struct local_task *t)
         plan(l, span_str(o->found[i].url), o->found[i].depth, 1, false, NULL, NULL);
 }
 
+static void task_free(struct local_task *t)
+{
+    landings_free(t->landings);
+    output_free(t->output);
+    blobset_done(&t->blobs);
+    free(t);
+}
+
 static void settled(struct local *l, struct local_task *t)
 {
     l->stats.n_tasks_done++;
     account(l, t);
     if (!t->released)
         frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
-    output_free(t->output);
     list_remove(l, t);
-    free(t);
+    task_free(t);
 }
 
 static void landed(struct local *l, struct local_task *t)
@@ -345,14 +355,20 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
     t->task.grant = plan_->grant;
     t->task.user = t;
     list_add(l, t);
-    const struct pipeline_call call = {.items = {t->items, t->items_len}};
+    t->task.blobs = &t->blobs;
+    const struct pipeline_call call = {.items = {t->items, t->items_len}, .blobs = &t->blobs};
     const bool gather = pipeline_is_gather(l->config->pipeline, call.items);
-    if (!gather && pipeline_place(l->config->pipeline) != PIPELINE_INLINE)
+    struct error missing = {0};
+    const int rc =
+        local_blobs_task(&l->blobs, l->config->pipeline, call.items, &t->blobs, &missing);
+    if (rc == ERR_OK && !gather && pipeline_place(l->config->pipeline) != PIPELINE_INLINE)
         return runner_start(l->runner, &t->task, call.items, e);
     struct output *o = pipeline_output(l->config->pipeline);
     if (!o)
         return error_set(e, ERR_NOMEM, "no memory for rows");
-    if (gather)
+    if (rc != ERR_OK)
+        pipeline_fail(o, (enum err)rc, err_name((enum err)rc), missing.detail);
+    else if (gather)
         pipeline_gather_end(l->gather, o);
     else
         pipeline_run(l->config->pipeline, &call, o);
@@ -392,7 +408,7 @@ static int gather(struct local *l, struct error *e)
         return ERR_OK;
     buf_clear(&l->item);
     pack_array(&l->item, 2);
-    pack_str(&l->item, SPAN(PIPELINE_GATHER_ITEM));
+    pack_str(&l->item, SPAN(SPEC_GATHER_ITEM));
     pack_u64(&l->item, 0);
     return frontier_add(l->frontier, 0, buf_span(&l->item), 1, 0);
 }
@@ -508,8 +524,10 @@ static int open_all(struct local *l, struct error *e)
                                l->sinks.batcher != NULL, e);
     if (rc == ERR_OK)
         rc = rowfile_open(&l->rejects, config->rejects, e);
+    if (rc == ERR_OK)
+        rc = local_blobs_open(&l->blobs, config->blobs, config->pipeline, e);
     if (rc == ERR_OK && pipeline_gathers(config->pipeline))
-        rc = pipeline_gather_new(config->pipeline, &l->gather, e);
+        rc = pipeline_gather_new(config->pipeline, &l->blobs.job, &l->gather, e);
     if (rc != ERR_OK)
         return rc;
     l->frontier = frontier_new(config->frontier_max_bytes, l->spec->key_limit);
@@ -546,12 +564,11 @@ static void free_all(struct local *l, bool sinks_ended)
     runner_free(l->runner);
     for (struct local_task *t = sinks_ended ? l->tasks : NULL, *next; t; t = next) {
         next = t->next;
-        landings_free(t->landings);
-        output_free(t->output);
-        free(t);
+        task_free(t);
     }
     pipeline_gather_free(l->gather);
     pthread_mutex_destroy(&l->gather_lock);
+    local_blobs_close(&l->blobs);
     frontier_free(l->frontier);
     feed_close(&l->feed);
     buf_done(&l->items);

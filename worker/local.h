@@ -34,6 +34,7 @@ struct local_config {
     const char *output;        /* "-": standard output; NULL: rows are counted, not written */
     enum local_format format;
     const char *rejects; /* NDJSON; NULL: rejects are only counted */
+    const char *blobs;   /* folder of files that are named by their SHA-256; NULL: none */
     size_t loops;
     struct scrape_config scrape;
     size_t frontier_max_bytes;

@@ -1,29 +1,72 @@
 #include "pipeline.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
+#include "common/slice.h"
 #include "common/unpack.h"
 #include "common/wire.h"
+#include "worker/blobset.h"
 #include "worker/engine_transform.h"
 #include "worker/engines.h"
 #include "worker/output.h"
 
 /* ---- noop: does nothing, as fast as it can, or gives its items back as rows ---- */
 
+/* What the blob really holds: its bytes, and their hash. */
+static int noop_blob(const struct blobset *blobs, const struct blob_name *name, struct output *o,
+                     struct error *e)
+{
+    const struct blobset_item *item = blobset_find(blobs, name);
+    struct blob_name is;
+    char text[BLOB_TEXT_LEN + 1];
+    if (!item)
+        return error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
+    void *p = item->bytes ? mmap(NULL, item->bytes, PROT_READ, MAP_PRIVATE, item->fd, 0) : NULL;
+    if (p == MAP_FAILED)
+        return error_set(e, ERR_IO, "blob %s cannot be read: %s", blob_name_text(name, text),
+                         strerror(errno));
+    const bool hashed = blob_hash_of(p, item->bytes, &is);
+    if (p)
+        munmap(p, item->bytes);
+    if (!hashed)
+        return error_set(e, ERR_NOMEM, "no memory to hash a blob");
+    batch_i64(o->rows, 1, (int64_t)item->bytes);
+    batch_text(o->rows, 2, span_str(blob_name_text(&is, text)));
+    return ERR_OK;
+}
+
+static int noop_item(const struct engines_noop *noop, struct span text, const struct blobset *blobs,
+                     struct output *o, struct error *e)
+{
+    struct slice slice;
+    int rc = ERR_OK;
+    batch_text(o->rows, 0, text);
+    if (noop->of == ENGINES_NOOP_STAGE)
+        rc = noop_blob(blobs, &noop->blob, o, e);
+    else if (noop->of == ENGINES_NOOP_ITEM && !(rc = slice_parse(text, &slice, e)))
+        rc = noop_blob(blobs, &slice.blob, o, e);
+    return rc;
+}
+
 static int noop_run(const void *compiled, const struct pipeline_call *call, struct output *o,
                     struct error *e)
 {
-    if (!engines_noop_rows(compiled))
+    const struct engines_noop *noop = compiled;
+    int rc = ERR_OK;
+    if (!noop->rows)
         return ERR_OK;
     struct unpack u;
     unpack_init(&u, call->items.p, call->items.len);
-    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u); n--) {
-        batch_text(o->rows, 0, unpack_str(&u));
-        batch_row_end(o->rows);
+    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u) && rc == ERR_OK; n--) {
+        rc = noop_item(noop, unpack_str(&u), call->blobs, o, e);
+        if (rc == ERR_OK)
+            batch_row_end(o->rows);
     }
     if (!unpack_ok(&u))
         return error_set(e, ERR_MALFORMED, "the task's items cannot be read");
-    return ERR_OK;
+    return rc;
 }
 
 /* scrape runs on the loops of the runner. */
@@ -37,7 +80,6 @@ const struct pipeline_kind pipeline_kinds[] = {
      .process = engine_transform_process,
      .end = engine_transform_end,
      .close = engine_transform_close,
-     .gathers = engine_transform_gathers,
      .save = engine_transform_save,
      .load = engine_transform_load},
 };
@@ -48,24 +90,6 @@ const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
 static bool can_be(const struct pipeline_kind *k, size_t stage)
 {
     return stage == 0 ? k->run || k->place == PIPELINE_LOOP : k->open != NULL;
-}
-
-static bool sinks_merge(const struct spec *s)
-{
-    for (size_t i = 0; i < s->n_sinks; i++)
-        if (s->sinks[i].kind == SPEC_SINK_STORE || s->sinks[i].mode != SPEC_SINK_MERGE)
-            return false;
-    return true;
-}
-
-static size_t gathering_stage(const struct pipeline *p)
-{
-    const size_t n = p->spec->n_stages;
-    for (size_t i = 0; i < n; i++) /* a stage after it would make something else of the groups */
-        if (p->kinds[i]->gathers &&
-            p->kinds[i]->gathers(p->spec->stages[i].compiled, i + 1 == n && sinks_merge(p->spec)))
-            return i;
-    return n;
 }
 
 int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size_t n_kinds,
@@ -90,7 +114,6 @@ int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size
                              i == 0 ? "as the first stage" : "after another stage");
         }
     }
-    p->gather = gathering_stage(p);
     *ret = p;
     return ERR_OK;
 }
@@ -130,7 +153,7 @@ const void *pipeline_source(const struct pipeline *p)
 
 bool pipeline_gathers(const struct pipeline *p)
 {
-    return p->gather < p->spec->n_stages;
+    return p->spec->gather < p->spec->n_stages;
 }
 
 bool pipeline_is_gather(const struct pipeline *p, struct span items)
@@ -138,7 +161,7 @@ bool pipeline_is_gather(const struct pipeline *p, struct span items)
     struct unpack u;
     unpack_init(&u, items.p, items.len);
     return pipeline_gathers(p) && unpack_array(&u) == 1 && unpack_array(&u) == 2 &&
-           span_eq(unpack_str(&u), SPAN(PIPELINE_GATHER_ITEM));
+           span_eq(unpack_str(&u), SPAN(SPEC_GATHER_ITEM));
 }
 
 struct output *pipeline_output(const struct pipeline *p)
@@ -164,22 +187,23 @@ void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, st
     struct error e = {0};
     struct pipeline_call mine = *call;
     assert(pipeline_place(p) != PIPELINE_LOOP);
-    mine.partial = p->gather == 0;
+    mine.partial = p->spec->gather == 0;
     const int rc = p->kinds[0]->run(pipeline_source(p), &mine, o, &e);
     if (rc != ERR_OK)
         fail_with(o, rc, &e);
-    pipeline_follow(p, o);
+    pipeline_follow(p, call->blobs, o);
 }
 
-static int follow_one(const struct pipeline *p, size_t stage, struct output *o, struct error *e)
+static int follow_one(const struct pipeline *p, size_t stage, const struct blobset *blobs,
+                      struct output *o, struct error *e)
 {
     const struct pipeline_kind *kind = p->kinds[stage];
     void *state = NULL;
-    int rc = kind->open(p->spec->stages[stage].compiled, &state, e);
+    int rc = kind->open(p->spec->stages[stage].compiled, blobs, &state, e);
     if (rc != ERR_OK)
         return rc;
     rc = kind->process(state, o, e);
-    if (rc == ERR_OK && stage == p->gather) {
+    if (rc == ERR_OK && stage == p->spec->gather) {
         rc = kind->save(state, &o->partial, e);
         batch_clear(o->rows);
     } else if (rc == ERR_OK) {
@@ -189,36 +213,53 @@ static int follow_one(const struct pipeline *p, size_t stage, struct output *o, 
     return rc;
 }
 
-static void follow(const struct pipeline *p, size_t first, size_t end, struct output *o)
+static void follow(const struct pipeline *p, size_t first, size_t end, const struct blobset *blobs,
+                   struct output *o)
 {
     for (size_t i = first; i < end && o->error == ERR_OK; i++) {
         struct error e = {0};
-        const int rc = follow_one(p, i, o, &e);
+        const int rc = follow_one(p, i, blobs, o, &e);
         if (rc != ERR_OK)
             fail_with(o, rc, &e);
     }
 }
 
-void pipeline_follow(const struct pipeline *p, struct output *o)
+void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o)
 {
-    follow(p, 1, MIN(p->gather + 1, p->spec->n_stages), o);
+    follow(p, 1, MIN(p->spec->gather + 1, p->spec->n_stages), blobs, o);
+}
+
+int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn, void *user)
+{
+    struct unpack u;
+    int rc = spec_blobs(p->spec, fn, user);
+    if (rc || !p->spec->stages[0].engine->blobs || pipeline_is_gather(p, items))
+        return rc;
+    unpack_init(&u, items.p, items.len);
+    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u) && rc == ERR_OK; n--)
+        rc = spec_item_blobs(p->spec, unpack_raw(&u), fn, user);
+    return rc || unpack_ok(&u) ? rc : ERR_MALFORMED;
 }
 
 /* ---- bringing partial states together ---- */
 
 struct pipeline_gather {
     const struct pipeline *pipeline;
+    const struct blobset *blobs;
     void *state;
 };
 
-int pipeline_gather_new(const struct pipeline *p, struct pipeline_gather **ret, struct error *e)
+int pipeline_gather_new(const struct pipeline *p, const struct blobset *blobs,
+                        struct pipeline_gather **ret, struct error *e)
 {
     assert(pipeline_gathers(p));
     struct pipeline_gather *g = calloc(1, sizeof(*g));
     if (!g)
         return error_set(e, ERR_NOMEM, "no memory to gather");
     g->pipeline = p;
-    const int rc = p->kinds[p->gather]->open(p->spec->stages[p->gather].compiled, &g->state, e);
+    g->blobs = blobs;
+    const int rc = p->kinds[p->spec->gather]->open(p->spec->stages[p->spec->gather].compiled, blobs,
+                                                   &g->state, e);
     if (rc != ERR_OK)
         free(g);
     else
@@ -228,23 +269,56 @@ int pipeline_gather_new(const struct pipeline *p, struct pipeline_gather **ret, 
 
 int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct error *e)
 {
-    return g->pipeline->kinds[g->pipeline->gather]->load(g->state, partial, e);
+    return g->pipeline->kinds[g->pipeline->spec->gather]->load(g->state, partial, e);
 }
 
 void pipeline_gather_end(struct pipeline_gather *g, struct output *o)
 {
     const struct pipeline *p = g->pipeline;
     struct error e = {0};
-    const int rc = p->kinds[p->gather]->end(g->state, o, &e);
+    const int rc = p->kinds[p->spec->gather]->end(g->state, o, &e);
     if (rc != ERR_OK)
         fail_with(o, rc, &e);
-    follow(p, p->gather + 1, p->spec->n_stages, o);
+    follow(p, p->spec->gather + 1, p->spec->n_stages, g->blobs, o);
 }
 
 void pipeline_gather_free(struct pipeline_gather *g)
 {
     if (!g)
         return;
-    g->pipeline->kinds[g->pipeline->gather]->close(g->state);
+    g->pipeline->kinds[g->pipeline->spec->gather]->close(g->state);
     free(g);
+}
+
+static int add_all(struct pipeline_gather *g, struct span parts, const atomic_bool *cancelled,
+                   struct error *e)
+{
+    struct unpack u;
+    int rc = ERR_OK;
+    unpack_init(&u, parts.p, parts.len);
+    while (rc == ERR_OK && u.p < u.end) {
+        const size_t n = unpack_array(&u);
+        const struct span part = unpack_bin(&u);
+        if (n != 1 || !unpack_ok(&u))
+            return error_set(e, ERR_MALFORMED, "a part of the answer cannot be read");
+        if (atomic_load_explicit(cancelled, memory_order_relaxed))
+            return error_set(e, ERR_STALE, "nobody wants the rows any more");
+        rc = pipeline_gather_add(g, part, e);
+    }
+    return rc;
+}
+
+void pipeline_gather_run(const struct pipeline *p, const struct blobset *blobs, struct span parts,
+                         const atomic_bool *cancelled, struct output *o)
+{
+    struct pipeline_gather *g = NULL;
+    struct error e = {0};
+    int rc = pipeline_gather_new(p, blobs, &g, &e);
+    if (rc == ERR_OK)
+        rc = add_all(g, parts, cancelled, &e);
+    if (rc == ERR_OK)
+        pipeline_gather_end(g, o);
+    else
+        fail_with(o, rc, &e);
+    pipeline_gather_free(g);
 }

@@ -29,13 +29,11 @@
 
 #include "common/spec.h"
 
+struct blobset;
 struct inputs;
 struct output;
 
 enum pipeline_place { PIPELINE_INLINE, PIPELINE_POOL, PIPELINE_LOOP };
-
-/* The only item of the task that brings partial states together. No engine takes it as an input. */
-#define PIPELINE_GATHER_ITEM "gather:"
 
 /* Takes text that is ready, e.g. whole lines; called by one thread at a time. */
 typedef int pipeline_text_fn(void *user, const void *p, size_t n, struct error *e);
@@ -50,6 +48,7 @@ struct pipeline_text {
 /* What a source that is called gets, beside its stage. */
 struct pipeline_call {
     struct span items;                /* a packed array */
+    const struct blobset *blobs;      /* all that the job and the items need; NULL: none */
     const struct inputs *inputs;      /* files that may be read; NULL: none */
     const atomic_bool *cancelled;     /* NULL: never. When true, it ends soon, with STALE */
     bool partial;                     /* the stage gathers: fill o->partial, and make no rows */
@@ -67,16 +66,15 @@ struct pipeline_kind {
 
     /* ---- as any other stage, and to gather: open, process, end, close; once for each task, on the
      * task's thread. open NULL: it can only be the first. ---- */
-    int (*open)(const void *compiled, void **ret_state, struct error *e);
+    int (*open)(const void *compiled, const struct blobset *blobs, void **ret_state,
+                struct error *e);
     /* Takes the rows of o in (and may add rejects and stats). */
     int (*process)(void *state, struct output *o, struct error *e);
     /* Replaces o->rows by its own. */
     int (*end)(void *state, struct output *o, struct error *e);
     void (*close)(void *state);
 
-    /* ---- a stage that may gather ---- */
-    /* NULL: it never does. sinks_merge: all sinks of the job add up the rows of one key by themselves. */
-    bool (*gathers)(const void *compiled, bool sinks_merge);
+    /* ---- a stage that may gather (spec_engine.gathers) ---- */
     int (*save)(void *state, struct buf *partial, struct error *e); /* instead of end */
     int (*load)(void *state, struct span partial, struct error *e); /* MALFORMED, LIMIT */
 };
@@ -88,7 +86,6 @@ extern const size_t pipeline_n_kinds;
 struct pipeline {
     struct spec *spec;                                  /* owned */
     const struct pipeline_kind *kinds[SPEC_STAGES_MAX]; /* of the stages, in order */
-    size_t gather; /* the stage that gathers; n_stages: none does */
     uint32_t references;
     /* What names the job in sinks; set by who made the pipeline, before the first task. */
     uint8_t uid[16];
@@ -119,18 +116,27 @@ struct output *pipeline_output(const struct pipeline *p) MUST_CHECK;
 void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, struct output *o);
 /* Runs the stages after the source over what the source made, up to one that gathers. An error is noted
  * in the output; nothing is done when there is one already. */
-void pipeline_follow(const struct pipeline *p, struct output *o);
+void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o);
+
+/* Every blob that a task with these items needs: see spec_blobs. MALFORMED: items. */
+int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn,
+                   void *user) MUST_CHECK;
 
 /* ---- bringing partial states together ---- */
 
 struct pipeline_gather;
 
-int pipeline_gather_new(const struct pipeline *p, struct pipeline_gather **ret,
-                        struct error *e) MUST_CHECK;
+/* blobs: those of the job; borrowed until the end. */
+int pipeline_gather_new(const struct pipeline *p, const struct blobset *blobs,
+                        struct pipeline_gather **ret, struct error *e) MUST_CHECK;
 int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct error *e) MUST_CHECK;
 /* The rows of the gathering stage, and of those after it, into o. An error is noted there. */
 void pipeline_gather_end(struct pipeline_gather *g, struct output *o);
 void pipeline_gather_free(struct pipeline_gather *g); /* takes NULL */
+
+/* All of it: parts are packed arrays of one binary each. */
+void pipeline_gather_run(const struct pipeline *p, const struct blobset *blobs, struct span parts,
+                         const atomic_bool *cancelled, struct output *o);
 
 /* Notes a failure of the whole task. reason: static. */
 void pipeline_fail(struct output *o, enum err code, const char *reason, const char *detail);

@@ -26,9 +26,12 @@ struct runner_task {
     /* set by the owner */
     struct pipeline *pipeline; /* LOOP or POOL; borrowed until the task was taken back */
     uint64_t job;
-    uint32_t attempt; /* from 1 */
-    uint32_t grant;   /* concurrent requests to its host; 0: no limit but the stage's */
+    uint32_t attempt;            /* from 1 */
+    const struct blobset *blobs; /* what it needs; NULL: nothing; borrowed, as the pipeline */
+    uint32_t grant;              /* concurrent requests to its host; 0: no limit but the stage's */
     void *user;
+    bool gather; /* it brings together the parts: packed arrays of one binary each; borrowed */
+    struct span parts;
     /* private */
     struct runner *runner;
     struct runner_loop *loop;

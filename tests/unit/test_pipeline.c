@@ -71,7 +71,8 @@ static int run(const void *compiled UNUSED, const struct pipeline_call *call, st
     return ERR_OK;
 }
 
-static int append_open(const void *compiled, void **ret, struct error *e)
+static int append_open(const void *compiled, const struct blobset *blobs UNUSED, void **ret,
+                       struct error *e)
 {
     if (strcmp(compiled, "no-open") == 0)
         return error_set(e, ERR_UNAVAILABLE, "not now");
