@@ -9,12 +9,9 @@
 
 #include "buf.h"
 
-enum {
-    PGNUM_ROOM = 32,     /* bytes that pgnum_put writes at most */
-    PGNUM_SCALE_MAX = 60 /* that it takes; numeric itself goes to 16,383 */
-};
+enum { PGNUM_ROOM = 32 /* bytes that pgnum_put writes at most */ };
 
-/* m * 10^-scale with its sign; returns the end. */
+/* m * 10^-scale with its sign; returns the end. scale: 0 to 16,383, what numeric has. */
 uint8_t *pgnum_put(uint8_t *to, uint64_t m, bool negative, int32_t scale);
 
 /* digits: with at most one point; times ten to the exponent. */
