@@ -249,7 +249,10 @@ int wire_sink_read(struct span body, struct arena *a, struct wire_sink *ret,
  * source's to say: in a blob it counts bytes, elsewhere it may be a cursor that only the coordinator
  * understands. It begins with 0, and the next question takes what the answer gave as `next`. */
 enum wire_blob_source {
-    WIRE_BLOB_FILE = 1 /* name: the 32 bytes of the SHA-256 */
+    WIRE_BLOB_FILE = 1, /* name: the 32 bytes of the SHA-256 */
+    WIRE_BLOB_PARTS =
+        2 /* name: a job, 8 bytes, big-endian: what its tasks came to, as packed arrays of one
+                           binary each; total is UINT64_MAX until the end */
 };
 struct wire_blob_ask {
     uint32_t what;    /* wire_blob_source */

@@ -173,11 +173,12 @@ static void send_calls(struct agent *a)
     a->calls_wait = workload_is_calling(&a->work);
 }
 
-/* Questions for blobs that tasks wait for, as many as may be open. */
+/* Questions for blobs and parts that tasks wait for, as many as may be open. */
 static void send_blob_asks(struct agent *a)
 {
     struct wire_blob_ask ask;
-    while (a->uplink.state == UPLINK_UP && cache_ask(a->work.cache, now_ms(), &ask)) {
+    while (a->uplink.state == UPLINK_UP && (cache_ask(a->work.cache, now_ms(), &ask) ||
+                                            parts_ask(&a->work.parts, now_ms(), &ask))) {
         wire_blob_ask_pack(begin_message(a, WIRE_BLOB), &ask);
         if (!send_message(a, WIRE_BLOB))
             return;
@@ -314,7 +315,10 @@ static void handle(struct agent *a, const struct uplink_event *ev)
         told_of_breakers(a, ev);
         break;
     case UPLINK_EV_BLOB:
-        cache_answer(a->work.cache, now_ms(), &ev->blob);
+        if (ev->blob.what == WIRE_BLOB_PARTS)
+            parts_answer(&a->work.parts, now_ms(), &ev->blob);
+        else
+            cache_answer(a->work.cache, now_ms(), &ev->blob);
         break;
     case UPLINK_EV_DRAIN:
         told_to_drain(a, ev->on);
@@ -450,6 +454,8 @@ static int64_t time_to_wait(const struct agent *a)
         next = MIN(next, a->calls_at_ms);
     if (a->uplink.state == UPLINK_UP)
         next = MIN(next, cache_deadline(a->work.cache));
+    if (a->uplink.state == UPLINK_UP)
+        next = MIN(next, parts_deadline(&a->work.parts));
     if (a->state == AGENT_DRAINING)
         next = MIN(next, a->cancelled ? a->drain_until_ms + ACK_WAIT_MS : a->drain_until_ms);
     if (a->watchdog_ms)

@@ -289,3 +289,36 @@ void pipeline_gather_free(struct pipeline_gather *g)
     g->pipeline->kinds[g->pipeline->spec->gather]->close(g->state);
     free(g);
 }
+
+static int add_all(struct pipeline_gather *g, struct span parts, const atomic_bool *cancelled,
+                   struct error *e)
+{
+    struct unpack u;
+    int rc = ERR_OK;
+    unpack_init(&u, parts.p, parts.len);
+    while (rc == ERR_OK && u.p < u.end) {
+        const size_t n = unpack_array(&u);
+        const struct span part = unpack_bin(&u);
+        if (n != 1 || !unpack_ok(&u))
+            return error_set(e, ERR_MALFORMED, "a part of the answer cannot be read");
+        if (atomic_load_explicit(cancelled, memory_order_relaxed))
+            return error_set(e, ERR_STALE, "nobody wants the rows any more");
+        rc = pipeline_gather_add(g, part, e);
+    }
+    return rc;
+}
+
+void pipeline_gather_run(const struct pipeline *p, const struct blobset *blobs, struct span parts,
+                         const atomic_bool *cancelled, struct output *o)
+{
+    struct pipeline_gather *g = NULL;
+    struct error e = {0};
+    int rc = pipeline_gather_new(p, blobs, &g, &e);
+    if (rc == ERR_OK)
+        rc = add_all(g, parts, cancelled, &e);
+    if (rc == ERR_OK)
+        pipeline_gather_end(g, o);
+    else
+        fail_with(o, rc, &e);
+    pipeline_gather_free(g);
+}

@@ -134,6 +134,10 @@ int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct e
 void pipeline_gather_end(struct pipeline_gather *g, struct output *o);
 void pipeline_gather_free(struct pipeline_gather *g); /* takes NULL */
 
+/* All of it: parts are packed arrays of one binary each. */
+void pipeline_gather_run(const struct pipeline *p, const struct blobset *blobs, struct span parts,
+                         const atomic_bool *cancelled, struct output *o);
+
 /* Notes a failure of the whole task. reason: static. */
 void pipeline_fail(struct output *o, enum err code, const char *reason, const char *detail);
 

@@ -160,6 +160,8 @@ static void compute(struct pool_job *job)
                                        .text = r->config.text};
     if (atomic_load(&task->cancelled))
         pipeline_fail(o, ERR_STALE, REASON_CANCELLED, "");
+    else if (task->gather)
+        pipeline_gather_run(task->pipeline, task->blobs, task->parts, &task->cancelled, o);
     else
         pipeline_run(task->pipeline, &call, o);
     finished(task, o);
@@ -214,6 +216,13 @@ static struct runner_loop *loop_of(const struct runner *r, const char *url)
     return loop_of_key(r, (struct span){url, key_len});
 }
 
+/* In the pool, and not on a loop. */
+static bool is_computing(const struct runner_task *task)
+{
+    assert(task->gather || pipeline_place(task->pipeline) != PIPELINE_INLINE);
+    return task->gather || pipeline_place(task->pipeline) == PIPELINE_POOL;
+}
+
 static void computing_add(struct runner *r, struct runner_task *task)
 {
     task->younger = NULL;
@@ -256,8 +265,8 @@ static int start_computing(struct runner *r, struct runner_task *task, struct sp
 
 int runner_start(struct runner *r, struct runner_task *task, struct span items, struct error *e)
 {
-    assert(pipeline_place(task->pipeline) != PIPELINE_INLINE && !r->stopped);
-    if (pipeline_place(task->pipeline) == PIPELINE_POOL)
+    assert(!r->stopped);
+    if (is_computing(task))
         return start_computing(r, task, items, e);
     const int rc = copy_urls(task, items, e);
     if (rc != ERR_OK)
@@ -281,7 +290,7 @@ void runner_cancel(struct runner *r, struct runner_task *task)
 {
     if (r->stopped)
         return;
-    if (pipeline_place(task->pipeline) == PIPELINE_POOL)
+    if (is_computing(task))
         atomic_store(&task->cancelled, true);
     else
         scrape_loop_cancel(task->loop->scrape, task->scrape.id);
@@ -343,7 +352,7 @@ struct runner_task *runner_take(struct runner *r)
     if (!task)
         return NULL;
     r->taken = task->next;
-    if (pipeline_place(task->pipeline) == PIPELINE_POOL)
+    if (is_computing(task))
         computing_remove(r, task);
     return task;
 }

@@ -30,6 +30,8 @@ struct runner_task {
     const struct blobset *blobs; /* what it needs; NULL: nothing; borrowed, as the pipeline */
     uint32_t grant;              /* concurrent requests to its host; 0: no limit but the stage's */
     void *user;
+    bool gather; /* it brings together the parts: packed arrays of one binary each; borrowed */
+    struct span parts;
     /* private */
     struct runner *runner;
     struct runner_loop *loop;

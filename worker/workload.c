@@ -22,7 +22,9 @@ struct job_run {
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX];
     size_t n_counters;
     struct cache_need *need; /* the blobs that it needs, until its rows are made; NULL: none */
-    char *input;             /* until its rows are made */
+    struct parts *parts;     /* what it brings together; NULL: it is a task as the others */
+    struct parts_list *parts_of;
+    char *input; /* until its rows are made */
     size_t input_len;
 };
 
@@ -86,6 +88,7 @@ static void run_free(struct job_run *run)
         return;
     landings_free(run->landings);
     cache_need_free(run->need);
+    parts_free(run->parts_of, run->parts);
     pipeline_unref(run->task.pipeline);
     buf_done(&run->packed);
     free(run->input);
@@ -178,6 +181,7 @@ static void ran(struct workload *w, struct job_run *run)
     free(TAKE_PTR(run->input));
     run->task.blobs = NULL;
     cache_need_free(TAKE_PTR(run->need));
+    parts_free(run->parts_of, TAKE_PTR(run->parts));
     if (landings_put(run->landings, w->batcher))
         landed(w, run);
 }
@@ -245,6 +249,7 @@ void workload_session(struct workload *w)
 {
     catalog_session(&w->catalog);
     cache_session(w->cache);
+    parts_session(&w->parts);
     workload_no_breakers(w);
     held_resend(&w->held);
     w->sent_bytes = 0;
@@ -347,6 +352,12 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     int rc = catalog_get(&w->catalog, t->job, &run->task.pipeline, &bad);
     if (rc == ERR_OK)
         rc = need_blobs(w, run, &bad);
+    if (rc == ERR_OK && pipeline_is_gather(run->task.pipeline, t->input)) {
+        run->parts_of = &w->parts;
+        run->parts = parts_new(&w->parts, t->job);
+        if (!run->parts)
+            rc = error_set(&bad, ERR_NOMEM, "no memory for the parts of a job");
+    }
     if (rc != ERR_OK)
         finished_error(w, run, rc, &bad);
     return ERR_OK;
@@ -397,6 +408,15 @@ static bool is_held_back(const struct workload *w, const struct job_run *run)
     return sinks.bytes >= w->landing_budget_bytes;
 }
 
+/* The same for the parts that a task brings together. */
+static bool is_waiting_for_parts(struct workload *w, struct job_run *run, bool *ret_finished)
+{
+    *ret_finished = run->parts && !w->returning && run->parts->state == PARTS_FAILED;
+    if (*ret_finished)
+        finished_error(w, run, (int)run->parts->error.code, &run->parts->error);
+    return !*ret_finished && run->parts && !w->returning && run->parts->state == PARTS_WAITING;
+}
+
 /* Whether it is still waiting for blobs. One that cannot have them is finished here: what the coordinator
  * has no more fails the task; what cannot be had now sends it back, and no attempt is used. */
 static bool is_waiting_for_blobs(struct workload *w, struct job_run *run, bool *ret_finished)
@@ -424,12 +444,15 @@ static bool start(struct workload *w, struct held *h)
         finished_plain(w, run, WIRE_RETURNED, NULL);
         return true;
     }
-    const bool is_inline = pipeline_place(run->task.pipeline) == PIPELINE_INLINE;
+    const bool is_inline = !run->parts && pipeline_place(run->task.pipeline) == PIPELINE_INLINE;
     if (!is_inline && held_count(&w->held, HELD_RUNNING) + w->n_abandoned >= w->slots)
         return false;
     if (run->need && !cache_need_open(run->need))
         return true; /* it waits again */
     run->task.blobs = cache_need_set(run->need);
+    if (run->parts)
+        run->task.parts = buf_span(&run->parts->bytes);
+    run->task.gather = run->parts != NULL;
     if (is_inline) {
         run_inline(w, run);
         return true;
@@ -452,6 +475,7 @@ void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user
         bool finished_here;
         next = h->next;
         if (!is_waiting_for_blobs(w, h->run, &finished_here) && !finished_here &&
+            !is_waiting_for_parts(w, h->run, &finished_here) && !finished_here &&
             !is_held_back(w, h->run) && !start(w, h))
             return;
     }

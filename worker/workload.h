@@ -17,6 +17,7 @@
 #include "catalog.h"
 #include "credit.h"
 #include "held.h"
+#include "parts.h"
 #include "runner.h"
 #include "worker/sinks/batcher.h"
 
@@ -44,6 +45,7 @@ struct workload {
     struct held_table held;
     struct catalog catalog;
     struct cache *cache;
+    struct parts_list parts;
     struct runner *runner;
     struct batcher *batcher;
     uint32_t slots;

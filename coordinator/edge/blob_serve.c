@@ -2,6 +2,7 @@
 
 #include "common/log.h"
 #include "coordinator/edge/blobs.h"
+#include "coordinator/edge/part_serve.h"
 #include "coordinator/edge/sessions.h"
 
 /* One question, until its answer is sent. */
@@ -24,12 +25,15 @@ struct serve_source {
     int (*start)(struct blob_serve *v, struct serve_ask *ask, struct error *error);
     /* The names that it takes are so long; 0: it is not served. */
     size_t name_len;
+    uint32_t max; /* bytes in one answer */
 };
 
 static int file_start(struct blob_serve *v, struct serve_ask *ask, struct error *error);
+static int parts_start(struct blob_serve *v, struct serve_ask *ask, struct error *error);
 
 static const struct serve_source sources[] = {
-    [WIRE_BLOB_FILE] = {file_start, BLOB_NAME_BYTES},
+    [WIRE_BLOB_FILE] = {file_start, BLOB_NAME_BYTES, BLOB_CHUNK_BYTES},
+    [WIRE_BLOB_PARTS] = {parts_start, PART_SERVE_NAME_LEN, PART_SERVE_BYTES_MAX},
 };
 
 struct blob_serve *blob_serve_new(struct edge *e)
@@ -128,7 +132,51 @@ static void file_done(struct blob_request *r, void *user)
 static int file_start(struct blob_serve *v, struct serve_ask *ask, struct error *error)
 {
     ask->request.done = file_done;
-    return blobs_read(v->edge->blobs, &ask->request, error);
+    const int rc = blobs_read(v->edge->blobs, &ask->request, error);
+    if (rc == ERR_OK)
+        v->bytes += ask->bytes;
+    return rc;
+}
+
+/* ---- parts of a job ---- */
+
+static void parts_done(struct edge *e, const struct part_answer *a)
+{
+    struct blob_serve *v = e->blob_serve;
+    struct session *s = sessions_get(e->sessions, a->session);
+    uint8_t name[PART_SERVE_NAME_LEN];
+    for (size_t i = 0; i < sizeof(name); i++)
+        name[i] = (uint8_t)(a->job >> (56 - 8 * i));
+    v->bytes -= a->bytes_asked;
+    if (!s || s->broken)
+        return;
+    const bool good = a->rc == ERR_OK;
+    s->serve.asks--;
+    send(v, s,
+         &(struct wire_blob_answer){
+             .what = WIRE_BLOB_PARTS,
+             .name = {(const char *)name, sizeof(name)},
+             .offset = a->cursor,
+             .next = good ? a->next : a->cursor,
+             .total = good ? a->total : 0,
+             .data = good ? a->data : (struct span){0},
+             .code = (uint32_t)a->rc,
+             .detail = good ? (struct span){0} : span_str(a->detail),
+         });
+    if (good)
+        note_sent(v, s, (uint32_t)a->data.len);
+}
+
+static int parts_start(struct blob_serve *v, struct serve_ask *ask, struct error *error)
+{
+    const struct span name = {(const char *)ask->request.name.v, PART_SERVE_NAME_LEN};
+    const int rc =
+        part_serve(v->edge, ask->session, name, ask->request.offset, ask->bytes, parts_done, error);
+    if (rc != ERR_OK)
+        return rc;
+    v->bytes += ask->bytes;
+    ask_free(ask);
+    return ERR_OK;
 }
 
 /* ---- questions ---- */
@@ -145,14 +193,13 @@ static void pump(struct blob_serve *v)
             continue;
         }
         int rc = sources[ask->what].start(v, ask, &error);
-        if (rc == ERR_OK) {
-            v->bytes += ask->bytes;
+        if (rc == ERR_OK)
             continue;
-        }
         s->serve.asks--;
         refuse(v, s,
                &(struct wire_blob_ask){.what = ask->what,
-                                       .name = blob_name_span(&ask->request.name),
+                                       .name = {(const char *)ask->request.name.v,
+                                                sources[ask->what].name_len},
                                        .offset = ask->request.offset},
                &error);
         ask_free(ask);
@@ -171,12 +218,11 @@ void blob_serve_ask(struct blob_serve *v, struct session *s, const struct wire_b
         error_set(&error, ERR_UNAVAILABLE, "the coordinator has no memory for it now");
     if (!ask)
         return refuse(v, s, m, &error);
-    bool named = blob_name_read(m->name, &ask->request.name);
-    assert(named);
+    memcpy(ask->request.name.v, m->name.p, m->name.len);
     ask->session = s->id;
     ask->what = m->what;
     ask->request.offset = m->offset;
-    ask->request.max = MIN(m->max, (uint32_t)BLOB_CHUNK_BYTES);
+    ask->request.max = MIN(m->max, sources[m->what].max);
     ask->bytes = (uint32_t)ask->request.max;
     buf_init(&ask->request.out, 0);
     s->serve.asks++;
