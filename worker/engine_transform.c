@@ -278,7 +278,7 @@ static int read_file(struct source *s, const struct input_ref *ref, int fd, stru
     size_t n_names = 0;
     const struct transform_range range = {.begin = {ref->begin, ref->line}, .end = ref->end};
     int rc = transform_names(t, fd, &names, &n_names, e);
-    s->state->file = ref->name;
+    s->state->file = ref->file[0] ? span_str(ref->file) : ref->name;
     s->state->o = s->o;
     if (rc == ERR_OK)
         rc = transform_file(s->state->run, fd, &range, (const char *const *)names, n_names, e);

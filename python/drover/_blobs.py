@@ -38,6 +38,9 @@ SLICE_BYTES = 4 << 20
 ROW_BYTES_MAX = 64 << 20
 """A row that is longer is taken for a quote that does not end."""
 
+FILE_NAME_MAX = 60
+"""Characters of the name of a slice's file that rejects show."""
+
 Source = Union[bytes, str, "os.PathLike[str]"]
 """What becomes a blob: the bytes themselves, or the path of a file."""
 
@@ -95,13 +98,17 @@ class Slice:
     size: int
     line: int
     data: Union[bytes, memoryview] = field(default=b"", repr=False, compare=False)
+    file: str = ""
 
     def read(self, offset: int, count: int) -> Union[bytes, memoryview]:
         return self.data[offset:offset + count]
 
     def item(self) -> str:
         """The item's text: what stages take, and what rejects name."""
-        return json.dumps({"blob": self.sha, "bytes": self.size, "line": self.line})
+        item: Dict[str, Any] = {"blob": self.sha, "bytes": self.size, "line": self.line}
+        if self.file:
+            item["file"] = self.file[-FILE_NAME_MAX:]
+        return json.dumps(item, ensure_ascii=False)
 
 
 def blob_of(source: Source) -> Blob:
@@ -245,6 +252,11 @@ def _rows_end(data: bytearray, length: int, quote: bytes) -> int:
     return end + 1
 
 
+def slice_of(data: Union[bytes, memoryview], line: int, file: str = "") -> Slice:
+    """A slice of bytes that are here; line: the number of the first one in its file."""
+    return Slice(hashlib.sha256(data).hexdigest(), len(data), line, data, file)
+
+
 def slices(source: Any, *, quote: Optional[str] = '"',
            slice_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
     """Cuts a file of rows into slices of whole rows, reading it once, with a few slices in memory.
@@ -277,8 +289,7 @@ def slices(source: Any, *, quote: Optional[str] = '"',
                 at_end = length < len(data)
                 cut = length if at_end else _rows_end(data, length, mark)
             if cut:
-                part = memoryview(data)[:cut]
-                yield Slice(hashlib.sha256(part).hexdigest(), cut, line, part)
+                yield slice_of(memoryview(data)[:cut], line)
                 line += data.count(b"\n", 0, cut)
             if at_end:
                 return
