@@ -318,11 +318,11 @@ static int merge(struct fuse *f, struct node *n, size_t n_nodes, size_t n_trees)
         n_weights +=
             ((const struct tree_state *)fuse_sole_maker(f, n->in[i])->state)->forest.n_weights;
     *s = *(const struct tree_state *)first->state;
-    s->forest = (struct forest){.nodes = arena_alloc(load, (n_nodes + 1) * sizeof *s->forest.nodes),
-                                .roots = arena_alloc(load, (n_trees + 1) * sizeof *s->forest.roots),
-                                .weights =
-                                    arena_alloc(load, (n_weights + 1) * sizeof *s->forest.weights),
-                                .n_targets = 1};
+    s->forest =
+        (struct forest){.nodes = arena_alloc(load, (n_nodes + 1) * sizeof *s->forest.nodes),
+                        .roots = arena_alloc(load, (n_trees + 1) * sizeof *s->forest.roots),
+                        .weights = arena_alloc(load, (n_weights + 1) * sizeof *s->forest.weights),
+                        .n_targets = 1};
     if (!s->forest.nodes || !s->forest.roots || !s->forest.weights)
         return op_nomem(f->e, n);
     for (uint32_t i = 0; i < n->n_in; i++) {

@@ -100,8 +100,8 @@ MAP(tanh)
 #undef MAP
 
 /* rows x (vectors * WIDTH) outputs of one panel, all in registers. */
-INLINE void NAME(tile)(const struct simd_dense *d, const float *w, const float *bias, const float *x,
-                       size_t rows, size_t vectors, float *out, size_t columns)
+INLINE void NAME(tile)(const struct simd_dense *d, const float *w, const float *bias,
+                       const float *x, size_t rows, size_t vectors, float *out, size_t columns)
 {
     vf acc[6][2];
     for (size_t r = 0; r < rows; r++)

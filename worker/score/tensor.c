@@ -29,10 +29,11 @@ size_t elem_bytes(enum elem_type type)
 
 const char *elem_name(int64_t type)
 {
-    static const char *const names[] = {
-        "undefined", "float32", "uint8",   "int8",    "uint16", "int16",     "int32",      "int64",
-        "string",    "bool",    "float16", "float64", "uint32", "uint64",    "complex64",  "complex128",
-        "bfloat16",  "float8",  "float8",  "float8",  "float8", "uint4",     "int4",       "float4"};
+    static const char *const names[] = {"undefined",  "float32",  "uint8",  "int8",   "uint16",
+                                        "int16",      "int32",    "int64",  "string", "bool",
+                                        "float16",    "float64",  "uint32", "uint64", "complex64",
+                                        "complex128", "bfloat16", "float8", "float8", "float8",
+                                        "float8",     "uint4",    "int4",   "float4"};
     return type >= 0 && type < (int64_t)ARRAY_LEN(names) ? names[type] : "unknown";
 }
 

@@ -112,13 +112,17 @@ static double trial_ns(const struct tree_kernel *k, const struct tree_block *blo
 
 enum { LOCKSTEP = QUICK_LEVELS, WALK, KERNELS };
 
-static const char *const names[KERNELS] = {
-    [QUICK_SCALAR] = "quick-scalar", [QUICK_AVX2] = "quick-avx2", [QUICK_AVX512] = "quick-avx512",
-    [LOCKSTEP] = "lockstep",         [WALK] = "walk"};
+static const char *const names[KERNELS] = {[QUICK_SCALAR] = "quick-scalar",
+                                           [QUICK_AVX2] = "quick-avx2",
+                                           [QUICK_AVX512] = "quick-avx512",
+                                           [LOCKSTEP] = "lockstep",
+                                           [WALK] = "walk"};
 
 static int best_quick(void)
 {
-    return quick_has(QUICK_AVX512) ? QUICK_AVX512 : quick_has(QUICK_AVX2) ? QUICK_AVX2 : QUICK_SCALAR;
+    return quick_has(QUICK_AVX512) ? QUICK_AVX512
+           : quick_has(QUICK_AVX2) ? QUICK_AVX2
+                                   : QUICK_SCALAR;
 }
 
 /* Is a kernel asked for, or worth a trial when none is? */
@@ -198,7 +202,8 @@ static int choose(const struct forest *f, const char *forced, struct arena *keep
     if (rc)
         return rc;
     if (best < 0)
-        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest", forced);
+        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest",
+                         forced);
     if ((rc = make(best, form, is_simple, keep, &base, ret)))
         return rc;
     int n = snprintf(note, sizeof note,

@@ -55,7 +55,8 @@ static uint32_t leaf_bits(uint32_t leaf)
 }
 
 /* Breadth first: order[i] is the node that lies at place i + 1. */
-static size_t breadth_first(const struct forest *f, size_t tree, int32_t *order, uint32_t *ret_depth)
+static size_t breadth_first(const struct forest *f, size_t tree, int32_t *order,
+                            uint32_t *ret_depth)
 {
     size_t n = 1, level_end = 1;
     uint32_t depth = 0;
@@ -102,8 +103,7 @@ static int build_tree(const struct forest *f, size_t tree, const struct lockstep
         out->next = (uint32_t)i << l->shift; /* no comparison holds: the child beside it, itself */
         for (uint32_t k = 0; k < node->n_weights; k++) {
             const struct tree_weight *w = &f->weights[node->weight + k];
-            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] =
-                forest_step(f, w);
+            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] = forest_step(f, w);
         }
         leaf++;
     }
@@ -114,9 +114,8 @@ static int build_tree(const struct forest *f, size_t tree, const struct lockstep
 
 /* ---- running ---- */
 
-static inline __attribute__((always_inline)) uint32_t down(const struct lockstep *l,
-                                                           const struct node8 *nodes, uint32_t i,
-                                                           const float *x, bool missing)
+static inline __attribute__((always_inline)) uint32_t
+down(const struct lockstep *l, const struct node8 *nodes, uint32_t i, const float *x, bool missing)
 {
     struct node8 n = nodes[i];
     float v = x[(n.next & l->mask) / 2 * TREE_BLOCK_ROWS];
@@ -133,7 +132,8 @@ static inline uint32_t leaf_of(const struct node8 *n)
     return bits & ((1u << LEAF_BITS) - 1);
 }
 
-static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf, float *sum)
+static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf,
+                            float *sum)
 {
     if (t->target >= 0) {
         tree_add(&sum[t->target * TREE_BLOCK_ROWS], t->values[leaf], l->counts);
