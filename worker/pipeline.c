@@ -26,7 +26,7 @@ static int noop_run(const void *compiled, struct span items, struct output *o, s
 
 /* scrape runs on the loops of the runner. */
 const struct pipeline_kind pipeline_kinds[] = {
-    {.kind = WIRE_KIND_SCRAPE, .source = true, .place = PIPELINE_LOOP},
+    {.kind = WIRE_KIND_SCRAPE, .source = true, .place = PIPELINE_LOOP, .parts = true},
     {.kind = WIRE_KIND_NOOP, .source = true, .place = PIPELINE_INLINE, .run = noop_run},
 };
 const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
@@ -85,6 +85,11 @@ void pipeline_unref(struct pipeline *p)
 enum pipeline_place pipeline_place(const struct pipeline *p)
 {
     return p->kinds[0]->place;
+}
+
+bool pipeline_parts(const struct pipeline *p)
+{
+    return p->kinds[0]->parts;
 }
 
 const void *pipeline_source(const struct pipeline *p)

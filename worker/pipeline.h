@@ -29,6 +29,7 @@ struct pipeline_kind {
     /* ---- a source; only for the first stage ---- */
     bool source;
     enum pipeline_place place;
+    bool parts; /* what a task comes to may be other at another attempt, or only a part of it */
     /* INLINE: runs the task. items: a packed array. */
     int (*run)(const void *compiled, struct span items, struct output *o, struct error *e);
 
@@ -62,6 +63,7 @@ struct pipeline *pipeline_ref(struct pipeline *p);
 void pipeline_unref(struct pipeline *p); /* takes NULL */
 
 enum pipeline_place pipeline_place(const struct pipeline *p);
+bool pipeline_parts(const struct pipeline *p);         /* of the source */
 const void *pipeline_source(const struct pipeline *p); /* the first stage, compiled */
 
 /* A new output with the source's columns. NULL: no memory. */

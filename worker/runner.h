@@ -25,6 +25,7 @@ struct runner_task {
     uint64_t job;
     uint32_t attempt; /* from 1 */
     uint32_t grant;   /* concurrent requests to its host; 0: no limit but the stage's */
+    bool whole;       /* all of its items or nothing */
     void *user;
     /* private */
     struct runner *runner;

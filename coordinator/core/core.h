@@ -81,7 +81,9 @@ struct sched_action *core_emit(struct sched *s, enum sched_action_type type);
  *  10  held tasks are forgotten when a breaker moves
  *  11  the wait for a sink counts as run time
  *  12  workers are not told when a breaker opens
- *  13  after an outage everything begins at once */
+ *  13  after an outage everything begins at once
+ *  14  rows may land before it is durable what they hold
+ *  15  a task is given out again while the store notes what its rows hold */
 #ifdef DROVER_PLANTED_BUG
 #define CORE_BUG(n) (DROVER_PLANTED_BUG == (n))
 #else

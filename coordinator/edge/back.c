@@ -171,6 +171,7 @@ static int on_result(struct incoming *in)
         [WIRE_RETRY] = SCHED_RETRY,
         [WIRE_FAIL] = SCHED_FAIL,
         [WIRE_RETURNED] = SCHED_RETURNED,
+        [WIRE_LAND] = SCHED_LAND,
     };
     struct wire_result *results;
     size_t n;

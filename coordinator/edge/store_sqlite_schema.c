@@ -66,6 +66,12 @@ static const char *const migrations[] = {
     "UPDATE job SET uid=randomblob(16);"
     /* Breakers that an administrator tripped (1) or pinned closed (2). */
     "CREATE TABLE breaker(downstream TEXT PRIMARY KEY, manual INTEGER NOT NULL) WITHOUT ROWID;",
+
+    /* The lease that may land the task's rows; 0: none yet. */
+    "ALTER TABLE task ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE task ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE dead ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE dead ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* The first column of the first row of a query. */

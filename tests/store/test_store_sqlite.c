@@ -151,8 +151,9 @@ static void a_damaged_page_is_told_and_is_final(void **state)
     fx_ok(x, reopen(x));
     int rc = 0;
     struct span input;
+    bool whole;
     for (int i = 0; i < 2000 && !rc; i++)
-        rc = store_task_input(x->s, tasks[i].sched.id, &x->arena, &input, &x->e);
+        rc = store_task_input(x->s, tasks[i].sched.id, &x->arena, &input, &whole, &x->e);
     assert_int_equal(rc, ERR_STORE);
     assert_non_null(strstr(x->e.detail, "damaged"));
     struct store_job got;
