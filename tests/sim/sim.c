@@ -316,6 +316,7 @@ static struct sim_spec sim_draw_spec(struct sim *sim)
     s.fail_pm = (uint32_t)sim_below(sim, 50);
     s.found_pm = sim_chance(sim, 400) ? 400 : 0;
     s.again_pm = sim_chance(sim, 300) ? 200 : 0;
+    s.reject_pm = sim_chance(sim, 300) ? 100 : 0;
     s.poison_pm = sim_chance(sim, 150) ? 40 : 0;
     s.cancel_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0;
     s.pause_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0;
