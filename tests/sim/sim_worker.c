@@ -11,6 +11,13 @@
 #include "common/unpack.h"
 #include "worker/sinks/gate.h"
 
+/* Planted bugs of workers: see coordinator/core/core.h. */
+#ifdef DROVER_PLANTED_BUG
+#define WORKER_BUG(n) (DROVER_PLANTED_BUG == (n))
+#else
+#define WORKER_BUG(n) false
+#endif
+
 enum { HELD_MAX = 64, PREFILL = 2, HELLO_AGAIN_MS = 2000, SILENCE_MS = 4000, CALLS_MS = 250 };
 
 enum held_state { HELD_QUEUED, HELD_RUNNING, HELD_LANDING, HELD_FINISHED };
@@ -226,7 +233,7 @@ static void held_result(struct sim *sim, struct held *h)
 /* A whole task whose inputs cannot all be had goes back. */
 static void check_whole(struct sim *sim, struct held *h)
 {
-    if (!h->whole || h->left == 0)
+    if (!h->whole || h->left == 0 || WORKER_BUG(17))
         return;
     h->result = (struct wire_result){.outcome = WIRE_RETRY, .error = SPAN("TIMEOUT")};
     h->left = h->again = h->n_found = 0;
@@ -240,7 +247,7 @@ static bool must_land(const struct sim *sim, struct held *h)
     if (h->result.outcome != WIRE_DONE || h->inputs == 0 || sim->specs[h->job - 1].sinks == 0)
         return false;
     h->to_land = sim->specs[h->job - 1].sinks;
-    if (h->whole)
+    if (h->whole || WORKER_BUG(16))
         return true;
     h->asks = true;
     h->result.outcome = WIRE_LAND;
@@ -440,6 +447,7 @@ static void call_host(struct sim *sim, struct sim_worker *w, struct held *h)
     if (up || h->result.outcome != WIRE_DONE || h->depth >= 2)
         return;
     h->left = h->again = h->inputs;
+    h->n_found = MAX(h->n_found, 1u); /* its URLs led here from others, which lead to more */
 }
 
 static void worker_finish(struct sim *sim, void *arg, uint64_t run)
