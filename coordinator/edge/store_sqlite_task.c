@@ -208,41 +208,45 @@ static bool is_left(struct span left, size_t i)
     return i / 8 < left.len && (unsigned char)left.p[i / 8] >> (i & 7) & 1;
 }
 
-/* The packed items without those that are left out. */
-static int narrow(struct store_sqlite *s, const struct store_complete *in, struct arena *arena,
-                  struct span *ret, struct error *e)
+/* The items of a packed input without those that are left out. */
+static bool keep_items(struct span input, struct span left, struct buf *out)
 {
-    struct span input;
-    bool whole;
-    int code = store_sqlite_read_task_input(&s->base, in->task, arena, &input, &whole, e);
-    if (code)
-        return code;
-    struct unpack u;
     CLEANUP(buf_done) struct buf kept;
+    struct unpack u;
     size_t n_kept = 0;
-    unpack_init(&u, input.p, input.len);
     buf_init(&kept, 0);
+    unpack_init(&u, input.p, input.len);
     const size_t n = unpack_array(&u);
     for (size_t i = 0; i < n && unpack_ok(&u); i++) {
         const struct span item = unpack_raw(&u);
-        if (is_left(in->left, i))
+        if (is_left(left, i))
             continue;
         buf_append(&kept, item.p, item.len);
         n_kept++;
     }
-    if (!unpack_ok(&u))
-        return error_set(e, ERR_STORE, "the input of task %llu cannot be read",
-                         (unsigned long long)in->task.v);
+    pack_array(out, n_kept);
+    buf_append(out, kept.data, kept.len);
+    return unpack_ok(&u) && buf_ok(&kept) && buf_ok(out);
+}
+
+/* What stays of the task's input, in the arena. p == NULL: the task is not there. */
+static int narrow(struct store_sqlite *s, const struct store_complete *in, struct arena *arena,
+                  struct span *ret, struct error *e)
+{
     CLEANUP(buf_done) struct buf packed;
+    struct span input;
     buf_init(&packed, 0);
-    pack_array(&packed, n_kept);
-    buf_append(&packed, kept.data, kept.len);
-    char *copy = arena_alloc(arena, packed.len);
-    if (!copy || !buf_ok(&kept) || !buf_ok(&packed))
+    SQ(q, s, TASK_INPUT);
+    sq_u64(&q, in->task.v);
+    const int rc = sq_step(&q);
+    if (rc == SQLITE_DONE)
+        return 0;
+    if (rc != SQLITE_ROW)
+        return store_sqlite_error(s, rc, "read an input", e);
+    if (!store_sqlite_sql_get(&q, arena, &input) || !keep_items(input, in->left, &packed))
         return store_sqlite_no_memory(e);
-    memcpy(copy, packed.data, packed.len);
-    *ret = (struct span){copy, packed.len};
-    return 0;
+    *ret = (struct span){arena_strndup(arena, (const char *)packed.data, packed.len), packed.len};
+    return ret->p ? 0 : store_sqlite_no_memory(e);
 }
 
 /* Whether another token's landing was noted. */
@@ -293,8 +297,6 @@ static int note_landing(struct store_sqlite *s, struct store_sqlite_job *job,
 {
     struct span narrowed = {NULL, 0};
     int code = in->left.len > 0 ? narrow(s, in, arena, &narrowed, e) : 0;
-    if (code == ERR_NOT_FOUND)
-        return 0;
     if (code == 0)
         code = update_landing(s, in, narrowed, ret_there, e);
     if (code == 0 && !*ret_there)
