@@ -144,7 +144,7 @@ enum wire_outcome {
     WIRE_FAIL = 2,
     WIRE_RETURNED = 3,
     WIRE_LAND = 4 /* its rows are made; asks leave to land them in sinks, and says what they hold */
-}; /* = sched_outcome */
+};                /* = sched_outcome */
 
 struct wire_stat {
     struct span name;

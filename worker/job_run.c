@@ -17,11 +17,8 @@ struct job_run *job_run_new(const struct wire_task *t, struct wire_token token)
         return NULL;
     }
     buf_init(&run->packed, 0);
-    run->task = (struct runner_task){.job = t->job,
-                                     .attempt = t->attempt,
-                                     .grant = t->grant,
-                                     .whole = t->whole,
-                                     .user = run};
+    run->task = (struct runner_task){
+        .job = t->job, .attempt = t->attempt, .grant = t->grant, .whole = t->whole, .user = run};
     run->token = token;
     run->input_len = t->input.len;
     memcpy(run->input, t->input.p, t->input.len);
@@ -128,8 +125,7 @@ void job_run_finish(struct job_run *run, struct output *output_take)
         check_whole(output_take);
     const bool asks = pipeline_parts(p) && !run->task.whole;
     /* Without rows there is nothing that could be doubled: all it came to goes with its result. */
-    if (!is_good(output_take) || !landings_needed(p) ||
-        (asks && output_take->rows->n_rows == 0)) {
+    if (!is_good(output_take) || !landings_needed(p) || (asks && output_take->rows->n_rows == 0)) {
         pack(run, output_take);
         output_free(output_take);
         return;

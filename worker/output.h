@@ -43,7 +43,8 @@ struct output_stat {
 struct output {
     struct batch *rows; /* never NULL */
     struct output_reject *rejects;
-    size_t n_rejects, n_input_rejects; /* the first of them are inputs of the task; those that follow
+    size_t n_rejects,
+        n_input_rejects; /* the first of them are inputs of the task; those that follow
                                           are of rows: of later stages, of sinks */
     struct output_retry *retries;
     size_t n_retries;

@@ -46,7 +46,7 @@ struct workload {
     size_t n_abandoned; /* tasks on a loop whose lease is gone */
     size_t landing_budget_bytes;
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
-    size_t asking_bytes; /* of rows that have no leave to land yet */
+    size_t asking_bytes;                             /* of rows that have no leave to land yet */
     struct wire_stat counters[JOB_RUN_COUNTERS_MAX]; /* for heartbeats; names are static */
     size_t n_counters;
     struct wire_stat beat[JOB_RUN_COUNTERS_MAX + BATCHER_SINKS_MAX]; /* of the last heartbeat */

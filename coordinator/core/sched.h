@@ -42,9 +42,9 @@ struct sched_config {
 };
 
 enum sched_outcome {
-    SCHED_DONE,    /* the rows are complete */
-    SCHED_RETRY,   /* the attempt failed for a reason that may pass */
-    SCHED_FAIL,    /* it failed for good: dead letter at once */
+    SCHED_DONE,     /* the rows are complete */
+    SCHED_RETRY,    /* the attempt failed for a reason that may pass */
+    SCHED_FAIL,     /* it failed for good: dead letter at once */
     SCHED_RETURNED, /* given back unstarted or cut short by a drain: the attempt does not count */
     SCHED_LAND      /* no end: its rows are made, and ask for leave to land in sinks (lease.h) */
 };

@@ -238,8 +238,8 @@ static int fetch_run(struct store *store, struct store_request *r)
 {
     struct fetch *f = (struct fetch *)r;
     for (size_t i = 0; i < f->n; i++) {
-        int rc = store_task_input(store, f->assigns[i].task, &r->arena, &f->inputs[i],
-                                  &f->whole[i], &r->error);
+        int rc = store_task_input(store, f->assigns[i].task, &r->arena, &f->inputs[i], &f->whole[i],
+                                  &r->error);
         if (rc == ERR_NOT_FOUND)
             f->inputs[i] = (struct span){0};
         else if (rc)

@@ -65,7 +65,7 @@ struct store_submit {
 struct store_task {
     struct sched_task sched;
     struct span input; /* the packed array of items; in the arena of the answer */
-    bool whole;        /* its rows may have landed: it is done with all of its items, or not at all */
+    bool whole; /* its rows may have landed: it is done with all of its items, or not at all */
 };
 
 struct store_job {
@@ -116,9 +116,10 @@ struct store_complete {
 /* What was found or is to be retried becomes tasks only while the job is not being cancelled. An
  * empty error leaves the one that the task has from before. */
 struct store_complete_ret {
-    bool duplicate; /* the task was not pending, or that token's landing was noted before: nothing was
+    bool
+        duplicate; /* the task was not pending, or that token's landing was noted before: nothing was
                        written */
-    bool refused;   /* another token's landing was noted before: nothing was written */
+    bool refused;  /* another token's landing was noted before: nothing was written */
     struct store_task *tasks; /* new, in the arena */
     size_t n_tasks;
 };

@@ -27,7 +27,7 @@
 
 /* Those of removed jobs are gone for everyone, though their rows may still be there. */
 #define STORE_SQLITE_DEAD                                                                          \
-    "SELECT task,job,attempt,kills,at_ms,error,key,input,land_epoch FROM dead "                               \
+    "SELECT task,job,attempt,kills,at_ms,error,key,input,land_epoch FROM dead "                    \
     "WHERE (SELECT state FROM job WHERE id=dead.job)<>0 "
 
 /* clang-format off */

@@ -330,7 +330,7 @@ static struct sim_spec sim_draw_spec(struct sim *sim)
     if (sim->outages) { /* tasks enough to be at work when an outage ends */
         s.sinks = 1 + (uint32_t)sim_below(sim, (1U << SIM_SINKS) - 1);
         s.chunk_tasks += 100;
-        s.run_ms = 500; /* one key's, one after the other, are over in time */
+        s.run_ms = 500;           /* one key's, one after the other, are over in time */
         if (sim_chance(sim, 500)) /* and some of them side by side */
             s.key_limit = s.key_delay_ms = s.learned_delay_ms = 0;
     }

@@ -27,7 +27,7 @@ enum {
     SIM_SINKS = 2,
     SIM_KEYS = 8,
     SIM_INPUTS = 4, /* of a task, at most */
-    SIM_COORD = 0, /* nodes of the network: workers are 1 to SIM_WORKERS_MAX */
+    SIM_COORD = 0,  /* nodes of the network: workers are 1 to SIM_WORKERS_MAX */
     SIM_CLIENT = SIM_WORKERS_MAX + 1,
     SIM_NODES
 };
@@ -47,12 +47,12 @@ struct sim_spec {
     uint8_t priority;
     uint32_t attempts_max, key_limit, key_delay_ms, learned_delay_ms, run_timeout_ms, kinds;
     uint32_t chunks, chunk_tasks, keys;
-    uint32_t run_ms;                                           /* a task takes up to so long */
+    uint32_t run_ms;                                 /* a task takes up to so long */
     uint32_t retry_pm, fail_pm, found_pm, poison_pm; /* per mille of the tasks */
     uint32_t again_pm, reject_pm;                    /* per mille of the inputs */
-    uint64_t cancel_at_ms, pause_at_ms;                        /* 0: never */
-    uint32_t sinks;                                            /* bits: where its rows go */
-    bool hosts;                                                /* its keys are hosts */
+    uint64_t cancel_at_ms, pause_at_ms;              /* 0: never */
+    uint32_t sinks;                                  /* bits: where its rows go */
+    bool hosts;                                      /* its keys are hosts */
     bool retry_dead;
 };
 
@@ -193,8 +193,8 @@ struct sim_task {
     uint32_t landed;        /* bits: the sinks that have its rows */
     struct token committed; /* of the latest completion that is durable */
     struct token landing;   /* whose rows may land; counter 0: nobody's, yet */
-    uint64_t origin;        /* the task that its inputs came with; itself, unless it was made of a part */
-    uint32_t inputs;        /* bits among those of the origin */
+    uint64_t origin; /* the task that its inputs came with; itself, unless it was made of a part */
+    uint32_t inputs; /* bits among those of the origin */
     /* Of an origin: where the rows of each input are, the last for the store, and its rejects. */
     uint32_t came_with, rejected;
     uint32_t n_rows[SIM_SINKS + 1][SIM_INPUTS];

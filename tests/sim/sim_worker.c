@@ -26,11 +26,11 @@ struct held {
     struct wire_token token;
     enum held_state state;
     uint64_t job, key, depth;
-    struct wire_result result; /* without spans: those are made when it is sent */
+    struct wire_result result;     /* without spans: those are made when it is sent */
     uint32_t n_found, left, again; /* of inputs: bits */
     uint32_t inputs;               /* until its rows are made: all; then those that have rows */
     bool whole;
-    bool asks; /* FINISHED: it is no result, but asks for leave to land */
+    bool asks;        /* FINISHED: it is no result, but asks for leave to land */
     uint32_t to_land; /* LANDING: bits of the sinks that do not have its rows yet */
     uint64_t run;     /* which run of this worker finishes it */
 };
