@@ -3,8 +3,10 @@
 #include <stdio.h>
 
 #include "common/reason.h"
+#include "cache.h"
 #include "landings.h"
 #include "output.h"
+#include "parts.h"
 #include "result.h"
 
 struct job_run *job_run_new(const struct wire_task *t, struct wire_token token)
@@ -25,14 +27,22 @@ struct job_run *job_run_new(const struct wire_task *t, struct wire_token token)
     return run;
 }
 
+void job_run_made(struct job_run *run)
+{
+    run->task.blobs = NULL;
+    cache_need_free(TAKE_PTR(run->need));
+    parts_free(run->parts_of, TAKE_PTR(run->parts));
+    free(TAKE_PTR(run->input));
+}
+
 void job_run_free(struct job_run *run)
 {
     if (!run)
         return;
+    job_run_made(run);
     landings_free(run->landings);
     pipeline_unref(run->task.pipeline);
     buf_done(&run->packed);
-    free(run->input);
     free(run);
 }
 
@@ -123,9 +133,11 @@ void job_run_finish(struct job_run *run, struct output *output_take)
     const struct pipeline *p = run->task.pipeline;
     if (is_good(output_take) && run->task.whole)
         check_whole(output_take);
-    const bool asks = pipeline_parts(p) && !run->task.whole;
+    /* What is brought together is the same whoever does it. */
+    const bool asks = pipeline_parts(p) && !run->task.gather && !run->task.whole;
     /* Without rows there is nothing that could be doubled: all it came to goes with its result. */
-    if (!is_good(output_take) || !landings_needed(p) || (asks && output_take->rows->n_rows == 0)) {
+    if (!is_good(output_take) || output_take->partial.len > 0 || !landings_needed(p) ||
+        (asks && output_take->rows->n_rows == 0)) {
         pack(run, output_take);
         output_free(output_take);
         return;

@@ -18,8 +18,11 @@
 #include "common/wire.h"
 #include "runner.h"
 
+struct cache_need;
 struct held;
 struct landings;
+struct parts;
+struct parts_list;
 
 enum { JOB_RUN_COUNTERS_MAX = 32 };
 
@@ -36,6 +39,9 @@ struct job_run {
     int rc; /* of packing */
     struct wire_stat counters[JOB_RUN_COUNTERS_MAX];
     size_t n_counters;
+    struct cache_need *need; /* the blobs that it needs, until its rows are made; NULL: none */
+    struct parts *parts;     /* what it brings together; NULL: it is a task as the others */
+    struct parts_list *parts_of;
     char *input; /* until its rows are made */
     size_t input_len;
 };
@@ -43,6 +49,7 @@ struct job_run {
 /* A copy of the task's input. NULL: no memory. */
 struct job_run *job_run_new(const struct wire_task *t, struct wire_token token) MUST_CHECK;
 void job_run_free(struct job_run *run); /* takes NULL; none of its rows is in the batcher */
+void job_run_made(struct job_run *run); /* its rows are made: frees what they were made from */
 
 /* Its rows are made: packs the result, or the question, or nothing when they may land at once. */
 void job_run_finish(struct job_run *run, struct output *output_take);

@@ -297,7 +297,10 @@ static void add_result(struct completions *c, struct group *g, struct completion
     if (to->in.write != SCHED_WRITE_DONE && to->in.write != SCHED_WRITE_LANDING)
         return;
     if (to->in.write == SCHED_WRITE_DONE) {
-        to->in.rows = r->rows;
+        if (r->n_rows > 0)
+            to->in.rows = r->rows;
+        else
+            to->in.part = r->rows;
         to->in.n_rows = r->n_rows;
     }
     to->in.left = r->left;

@@ -31,7 +31,7 @@ from .errors import (
     WrongState,
 )
 from .sinks import File, Postgres, Redis, Store
-from .spec import Pipeline, Retry, noop, scrape
+from .spec import Pipeline, Retry, noop, scrape, transform
 
 __version__ = "0.1.0"
 
@@ -40,5 +40,5 @@ __all__ = [
     "File", "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed",
     "JobStatus", "NotFound", "NotReadable", "PayloadTooLarge", "Pipeline", "Postgres",
     "ProtocolMismatch", "QueueFull", "Redis", "Reject", "ResultExpired", "Retry", "Store",
-    "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape",
+    "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape", "transform",
 ]

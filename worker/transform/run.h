@@ -14,6 +14,7 @@
 #include "load.h"
 #include "plan.h"
 #include "sink.h"
+#include "state.h"
 
 enum { RUN_LIMIT_BYTES = 256 * 1024 * 1024 }; /* of groups, and of kept results */
 
@@ -51,8 +52,13 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
-/* Takes in the groups of another run of the same plan, which has not ended. */
+/* Takes in what another run of the same plan, which has not ended, found. Here and below the plan
+ * has something to gather: groups, or rows that the tail keeps. */
 int run_merge(struct run *r, const struct run *from, struct error *e) MUST_CHECK;
+/* What a run that has not ended found, as bytes (state.h) appended to out, and such bytes into a run.
+ * LIMIT: more than out may hold. After an error of run_load the run is good for nothing. */
+int run_save(struct run *r, struct buf *out, struct error *e) MUST_CHECK;
+int run_load(struct run *r, struct span from, struct error *e) MUST_CHECK;
 /* Gives out groups and sorted rows. */
 int run_end(struct run *r, struct error *e) MUST_CHECK;
 
