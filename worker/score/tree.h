@@ -60,7 +60,7 @@ int forest_count(struct forest *f, struct arena *keep) MUST_CHECK;
 /* What is added for a weight: a float32, or the bits of a whole number. */
 float forest_step(const struct forest *f, const struct tree_weight *w);
 
-typedef int32_t tree_count __attribute__((may_alias)); /* a sum of whole numbers */
+typedef uint32_t tree_count __attribute__((may_alias)); /* a sum of whole numbers, as int32_t */
 
 static inline void tree_add(float *sum, float step, bool counts)
 {

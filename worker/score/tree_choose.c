@@ -307,7 +307,7 @@ static void spill(const struct tree_kernel *k, const float *acc, const float *ba
         const tree_count *counts = (const tree_count *)(const void *)sums;
         double first = base ? (double)base[j] : 0;
         for (uint32_t r = 0; k->units && r < n; r++)
-            out[r * width + j] = (float)(first + (double)counts[r] * k->units[j]);
+            out[r * width + j] = (float)(first + (double)(int32_t)counts[r] * k->units[j]);
         for (uint32_t r = 0; !k->units && r < n; r++)
             out[r * width + j] = (float)(first + (double)sums[r]);
     }
