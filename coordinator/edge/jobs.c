@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/wire.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/ends.h"
 #include "coordinator/edge/inputs.h"
@@ -73,6 +74,23 @@ size_t jobs_count(const struct jobs *j)
 int jobs_parse(const struct jobs *j, struct span text, struct spec **ret, struct error *error)
 {
     return spec_parse(text, j->engines, j->n_engines, false, ret, error);
+}
+
+static int map_blob(void *user, const struct blob_name *name, struct span *ret, struct error *error)
+{
+    return blobs_map(user, name, ret, error);
+}
+
+static void unmap_blob(void *user UNUSED, struct span bytes)
+{
+    blobs_unmap(bytes);
+}
+
+int jobs_complete(const struct jobs *j, struct span text, struct spec **ret, struct buf *ret_text,
+                  struct error *error)
+{
+    const struct spec_files files = {map_blob, unmap_blob, j->edge->blobs};
+    return spec_complete(text, j->engines, j->n_engines, false, &files, ret, ret_text, error);
 }
 
 /* The downstreams that the job's rows need, each once. */
