@@ -35,19 +35,94 @@ static int read_task_bytes(const json_t *stage, uint64_t *ret, struct error *e)
     return ERR_OK;
 }
 
+/* "header": pointers to the texts in the stage, which the caller frees. */
+static int read_header(const json_t *stage, const struct batch *input, const char ***ret,
+                       size_t *ret_n, struct error *e)
+{
+    const json_t *list = json_object_get(stage, "header");
+    const size_t n = json_array_size(list);
+    *ret = NULL;
+    *ret_n = 0;
+    if (!list)
+        return ERR_OK;
+    if (input)
+        return error_set(e, ERR_INVALID_SPEC,
+                         "header: the stage before says what the columns are called");
+    if (!json_is_array(list) || n == 0 || n > PLAN_COLUMNS_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "header: a list of 1 to %d names is wanted here",
+                         PLAN_COLUMNS_MAX);
+    const char **names = calloc(n, sizeof(*names));
+    if (!names)
+        return error_set(e, ERR_NOMEM, "no memory for the job");
+    for (size_t i = 0; i < n; i++) {
+        names[i] = json_string_value(json_array_get(list, i));
+        if (!names[i]) {
+            free(names);
+            return error_set(e, ERR_INVALID_SPEC, "header[%zu]: a text is wanted here", i);
+        }
+    }
+    *ret = names;
+    *ret_n = n;
+    return ERR_OK;
+}
+
+/* The stage without the keys that are read here; NULL: no memory. */
+static json_t *rest_of(const json_t *stage)
+{
+    static const char *const mine[] = {"task_bytes", "header"};
+    json_t *rest = json_copy((json_t *)(uintptr_t)stage);
+    for (size_t i = 0; rest && i < ARRAY_LEN(mine); i++)
+        json_object_del(rest, mine[i]);
+    return rest;
+}
+
 int engine_transform_compile(const json_t *json, const struct batch *input, void **ret,
                              struct error *e)
 {
     struct stage *s = calloc(1, sizeof(*s));
-    if (!s)
-        return error_set(e, ERR_NOMEM, "no memory for the job");
-    int rc = read_task_bytes(json, &s->task_bytes, e);
+    json_t *rest = rest_of(json);
+    const char **names = NULL;
+    size_t n_names = 0;
+    int rc = s && rest ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the job");
     if (rc == ERR_OK)
-        rc = transform_compile(json, input, NULL, 0, &s->transform, e);
+        rc = read_task_bytes(json, &s->task_bytes, e);
+    if (rc == ERR_OK)
+        rc = read_header(json, input, &names, &n_names, e);
+    if (rc == ERR_OK)
+        rc = transform_compile(rest, input, names, n_names, &s->transform, e);
+    free(names);
+    json_decref(rest);
     if (rc == ERR_OK)
         *ret = s;
     else
         free(s);
+    return rc;
+}
+
+int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct error *e)
+{
+    struct transform *probe = NULL;
+    char **names = NULL;
+    size_t n = 0;
+    json_t *rest = rest_of(stage), *list = json_array();
+    int rc = rest && list && !json_object_set_new(rest, "sql", json_string("SELECT 1 FROM input"))
+                 ? ERR_OK
+                 : error_set(e, ERR_NOMEM, "no memory for the columns");
+    json_object_del(rest, "columns");
+    if (rc == ERR_OK)
+        rc = transform_compile(rest, NULL, NULL, 0, &probe, e);
+    if (rc == ERR_OK)
+        rc = transform_names(probe, fd, &names, &n, e);
+    for (size_t i = 0; i < n && rc == ERR_OK; i++)
+        if (json_array_append_new(list, json_string(names[i])))
+            rc = error_set(e, ERR_MALFORMED, "the name of column %zu is not UTF-8", i + 1);
+    free(names);
+    transform_free(probe);
+    json_decref(rest);
+    if (rc == ERR_OK)
+        *ret = list;
+    else
+        json_decref(list);
     return rc;
 }
 

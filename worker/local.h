@@ -42,10 +42,15 @@ struct local_config {
 };
 
 /* How it ended. */
-enum local_end { LOCAL_DONE, LOCAL_STOPPED /* by a signal */ };
+enum local_end {
+    LOCAL_DONE,
+    LOCAL_STOPPED, /* by a signal */
+    LOCAL_FAILED   /* a transform has not seen all of its input: its answer would be wrong */
+};
 
 /* Runs to the end. SIGINT and SIGTERM (which agent_block_signals has blocked) end it early, with what
- * there is. *ret_stats: the statistics as one object, which the caller decrefs. */
+ * there is. *ret_stats: the statistics as one object, which the caller decrefs. LOCAL_FAILED: e says
+ * what was the first. */
 int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
               struct error *e) MUST_CHECK;
 

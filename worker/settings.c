@@ -71,17 +71,24 @@ static const struct config_option table[] = {
      "text, json, or auto: text on a terminal, JSON otherwise."},
 };
 
-static const char *const extra_flags[] = {"check",    "job=|j",  "input=|i", "output=|o",
-                                          "rejects=", "run-id=", "blobs=",   NULL};
+static const char *const extra_flags[] = {"check",     "job=|j",   "sql=",    "input=|i",
+                                          "output=|o", "rejects=", "run-id=", "blobs=",
+                                          "format=",   "explain",  NULL};
 
 const struct config_program settings_program = {
     .name = "drover-worker",
-    .usage = "[OPTION]...\n"
-             "       drover-worker --check [OPTION]...\n"
-             "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
-             "                         [--run-id ID] [--blobs DIR] [OPTION]...",
-    .about = "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
-             "--check says what is wrong on this machine and how to mend it.",
+    .usage =
+        "[OPTION]...\n"
+        "       drover-worker --check [OPTION]...\n"
+        "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
+        "                         [--format csv|ndjson] [--run-id ID] [--blobs DIR] [--explain]\n"
+        "                         [OPTION]...\n"
+        "       drover-worker run --sql QUERY [--output FILE] [--format csv|ndjson] [--explain]\n"
+        "                         [OPTION]... FILE...",
+    .about =
+        "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
+        "run --sql prints the rows of a SELECT ... FROM input over files; --explain, what it would do.\n"
+        "--check says what is wrong on this machine and how to mend it.",
     .file = "/etc/drover/worker.conf",
     .options = table,
     .n_options = ARRAY_LEN(table),
