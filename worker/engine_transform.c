@@ -306,7 +306,7 @@ static void found_file(void *user, struct span path)
     output_found(s->o, path, s->depth + 1);
 }
 
-static void found_part(const struct source *s, const struct input_ref *ref,
+static void found_part(const struct source *s, const struct input_ref *ref, const char *version,
                        const struct transform_range *range)
 {
     struct buf text = {0};
@@ -315,7 +315,8 @@ static void found_part(const struct source *s, const struct input_ref *ref,
                                    .part = true,
                                    .begin = range->begin.offset,
                                    .end = range->end,
-                                   .line = range->begin.line};
+                                   .line = range->begin.line,
+                                   .version = span_str(version)};
     input_ref_text(&part, &text);
     if (buf_ok(&text))
         output_found(s->o, buf_span(&text), s->depth + 1);
@@ -325,13 +326,13 @@ static void found_part(const struct source *s, const struct input_ref *ref,
 }
 
 /* Into parts of about the same size. */
-static int cut(const struct source *s, const struct input_ref *ref, int fd, uint64_t bytes,
-               struct error *e)
+static int cut(const struct source *s, const struct input_ref *ref, const struct input_file *file,
+               uint64_t bytes, struct error *e)
 {
     struct transform_cut c;
     const uint64_t n = bytes / s->stage->task_bytes;
     struct transform_range range = transform_whole_file;
-    int rc = transform_cut_init(&c, s->stage->transform, fd, s->call->cancelled, e);
+    int rc = transform_cut_init(&c, s->stage->transform, file->fd, s->call->cancelled, e);
     for (uint64_t i = 1; i <= n && rc == ERR_OK; i++) {
         struct split_point p = {.offset = bytes};
         if (i < n)
@@ -339,7 +340,7 @@ static int cut(const struct source *s, const struct input_ref *ref, int fd, uint
         if (rc != ERR_OK || p.offset == range.begin.offset)
             continue;
         range.end = p.offset;
-        found_part(s, ref, &range);
+        found_part(s, ref, file->version, &range);
         range = (struct transform_range){.begin = p, .end = UINT64_MAX};
     }
     transform_cut_done(&c);
@@ -364,25 +365,25 @@ static int read_file(struct source *s, const struct input_ref *ref, int fd, stru
 static int read_input(struct source *s, struct span text, struct error *e)
 {
     struct input_ref ref;
+    struct input_file file;
     struct stat st;
-    int fd = -1;
     int rc = input_ref_parse(text, &ref, e);
     if (rc != ERR_OK)
         return rc;
     if (input_ref_is_pattern(&ref))
         return inputs_match(&ref, found_file, s, e);
-    rc = inputs_open(s->call->inputs, s->call->blobs, &ref, &fd, e);
+    rc = inputs_open(s->call->inputs, s->call->blobs, &ref, s->call->cancelled, &file, e);
     if (rc != ERR_OK)
         return rc;
-    if (fstat(fd, &st) != 0)
+    if (fstat(file.fd, &st) != 0)
         rc = error_set(e, ERR_IO, "%.*s: %s", (int)text.len, text.p, strerror(errno));
-    else if (ref.kind == INPUT_PATH && !ref.part && !s->call->inputs->whole &&
-             transform_can_cut(s->stage->transform, fd) &&
+    else if (file.parts && !s->call->inputs->whole &&
+             transform_can_cut(s->stage->transform, file.fd) &&
              (uint64_t)st.st_size > 2 * s->stage->task_bytes)
-        rc = cut(s, &ref, fd, (uint64_t)st.st_size, e);
+        rc = cut(s, &ref, &file, (uint64_t)st.st_size, e);
     else
-        rc = read_file(s, &ref, fd, e);
-    close(fd);
+        rc = read_file(s, &ref, file.fd, e);
+    close(file.fd);
     if (rc != ERR_OK && rc != ERR_STALE) { /* which file it was */
         struct error inner = *e;
         error_set(e, (enum err)rc, "%.*s: %.300s", (int)MIN(text.len, (size_t)150), text.p,

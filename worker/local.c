@@ -559,7 +559,9 @@ static int open_all(struct local *l, struct error *e)
                                          .scrape = config->scrape,
                                          /* nobody could take a part, and nothing piles up */
                                          .inputs = {.whole =
-                                                        config->loops == 1 && (text || l->gather)},
+                                                        config->loops == 1 && (text || l->gather),
+                                                    .download_bytes_max =
+                                                        config->download_bytes_max},
                                          .text = text,
                                          .finish = finish,
                                          .user = l};

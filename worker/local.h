@@ -36,6 +36,7 @@ struct local_config {
     const char *rejects; /* NDJSON; NULL: rejects are only counted */
     const char *blobs;   /* folder of files that are named by their SHA-256; NULL: none */
     size_t loops;
+    uint64_t download_bytes_max; /* of a file of a web server */
     struct scrape_config scrape;
     size_t frontier_max_bytes;
     struct local_sinks_config sinks;

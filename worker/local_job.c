@@ -94,7 +94,7 @@ static void keep_first(void *user, struct span path)
         buf_append(first, path.p, path.len);
 }
 
-static int open_first(struct span text, int *ret_fd, struct error *e)
+static int open_first(struct span text, struct input_file *ret, struct error *e)
 {
     static const struct inputs anywhere = {0};
     struct input_ref ref;
@@ -107,7 +107,7 @@ static int open_first(struct span text, int *ret_fd, struct error *e)
                                 : error_set(e, ERR_NOMEM, "no memory for the name of a file");
     }
     if (rc == ERR_OK)
-        rc = inputs_open(&anywhere, NULL, &ref, ret_fd, e);
+        rc = inputs_open(&anywhere, NULL, &ref, NULL, ret, e);
     buf_done(&first);
     return rc;
 }
@@ -137,7 +137,7 @@ static int add_header(json_t *root, bool *ret_changed, struct error *e)
     json_t *stage = stage_without_header(root), *names = NULL;
     const char *text = first_input(root);
     struct buf room = {0};
-    int fd = -1;
+    struct input_file file;
     *ret_changed = false;
     if (!stage || !text || text[0] == '{')
         return ERR_OK;
@@ -146,16 +146,16 @@ static int add_header(json_t *root, bool *ret_changed, struct error *e)
         buf_done(&room);
         return ERR_OK;
     }
-    int rc = open_first(input, &fd, e);
+    int rc = open_first(input, &file, e);
     if (rc == ERR_OK) {
         struct error why = {0};
-        rc = engine_transform_header(stage, fd, &names, &why);
+        rc = engine_transform_header(stage, file.fd, &names, &why);
         if (rc == ERR_INVALID_SPEC) /* compiling says it, with the path */
             rc = ERR_OK;
         else if (rc != ERR_OK)
             error_set(e, (enum err)rc, "%.*s: %.300s", (int)MIN(input.len, (size_t)150), input.p,
                       why.detail);
-        close(fd);
+        close(file.fd);
     }
     buf_done(&room);
     if (rc == ERR_OK && names) {

@@ -51,6 +51,9 @@ static const struct config_option table[] = {
     {"input_roots", CONFIG_LIST, NULL, 0, 0,
      "Folders whose files transform jobs may read on this machine, such as /data. A service without "
      "them reads only what clients send; `run` reads anything."},
+    {"input_bytes_max", CONFIG_BYTES, "16GiB", 1024, INT64_C(1) << 50,
+     "Bytes of a file that a transform job reads from a web server. It is kept in cache_dir (for `run`: in "
+     "TMPDIR) while its task runs."},
     {"sink_connections", CONFIG_INT, "2", 1, BATCHER_CONNECTIONS_MAX,
      "Connections to each sink (PostgreSQL, Redis) that this worker has at most."},
     {"sink.*.url", CONFIG_STR, NULL, 0, 0,
@@ -147,6 +150,7 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
         .memory_max_bytes = o.memory_max_bytes / 4 / o.loops,
     };
     static const char *const none[] = {NULL};
+    o.inputs.download_bytes_max = (uint64_t)config_int(c, "input_bytes_max");
     o.inputs.n_roots = config_list(c, "input_roots", &o.inputs.roots);
     if (o.inputs.n_roots == 0)
         o.inputs.roots = none;

@@ -51,6 +51,37 @@ static void texts(void **state UNUSED)
     }
 }
 
+static void urls(void **state UNUSED)
+{
+    static const struct {
+        const char *text, *name, *version;
+        uint64_t begin, end, line;
+    } cases[] = {
+        {"https://example.org/a.csv", "https://example.org/a.csv", "", 0, UINT64_MAX, 1},
+        {"http://example.org/a*.csv?x=[1]", "http://example.org/a*.csv?x=[1]", "", 0, UINT64_MAX,
+         1},
+        {"https://example.org/a#bytes=5-9,line=2,etag=\"a,b\"", "https://example.org/a",
+         "etag=\"a,b\"", 5, 9, 2},
+        {"https://example.org/a#bytes=5-,line=2,modified=Wed, 21 Oct 2015 07:28:00 GMT",
+         "https://example.org/a", "modified=Wed, 21 Oct 2015 07:28:00 GMT", 5, UINT64_MAX, 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct input_ref r;
+        struct error e = {0};
+        struct buf again = {0};
+        if (input_ref_parse(span_str(cases[i].text), &r, &e) != ERR_OK)
+            fail_msg("%s: %s", cases[i].text, e.detail);
+        if (r.kind != INPUT_URL || !span_eq(r.name, span_str(cases[i].name)) ||
+            r.begin != cases[i].begin || r.end != cases[i].end || r.line != cases[i].line ||
+            r.part != (cases[i].version[0] != 0) || input_ref_is_pattern(&r) ||
+            !span_eq(r.version.p ? r.version : SPAN(""), span_str(cases[i].version)))
+            fail_msg("%s: is read as something else", cases[i].text);
+        input_ref_text(&r, &again);
+        assert_true(span_eq(buf_span(&again), span_str(cases[i].text)));
+        buf_done(&again);
+    }
+}
+
 static void slices(void **state UNUSED)
 {
     struct input_ref r;
@@ -81,6 +112,14 @@ static void wrong_texts_say_why(void **state UNUSED)
         {SPAN("/a#bytes=18446744073709551616-,line=1"), "part"},
         {SPAN("#bytes=1-2,line=1"), "absolute path"},
         {SPAN("{\"blob\": 1}"), ""},
+        {SPAN("ftp://example.org/a.csv"), "absolute path"},
+        {SPAN("https:///"), "https:///"},
+        {SPAN("http://user:secret@example.org/a"), "password"},
+        {SPAN("https://example.org/a#bytes=5-9,line=2"), "part"},
+        {SPAN("https://example.org/a#bytes=5-9,line=2,etag="), "part"},
+        {SPAN("https://example.org/a#bytes=5-9,line=2,other=x"), "part"},
+        {SPAN("https://example.org/a#bytes=5-9,line=2,etag=\"a\r\nX: y\""), "part"},
+        {SPAN("/a#bytes=5-9,line=2,etag=\"a\""), "part"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct input_ref r;
@@ -162,12 +201,14 @@ static int tear_down(void **state)
 static int open_one(const struct inputs *in, const char *path, struct error *e)
 {
     struct input_ref r;
-    int fd = -1;
+    struct input_file file;
     int rc = input_ref_parse(span_str(path), &r, e);
     if (rc == ERR_OK)
-        rc = inputs_open(in, NULL, &r, &fd, e);
-    if (rc == ERR_OK)
-        close(fd);
+        rc = inputs_open(in, NULL, &r, NULL, &file, e);
+    if (rc == ERR_OK) {
+        assert_true(file.parts && !file.version[0]);
+        close(file.fd);
+    }
     return rc;
 }
 
@@ -176,8 +217,9 @@ static void roots_hold_for_what_is_opened(void **state)
     const struct folder *f = *state;
     const char *const by_link[] = {"/nonexistent", f->path}, *const by_name[] = {f->real},
                       *const none[] = {NULL}, *const all[] = {"/"};
-    const struct inputs anywhere = {0}, link = {by_link, 2, false}, name = {by_name, 1, false},
-                        nothing = {none, 0, false}, top = {all, 1, false};
+    const struct inputs anywhere = {0}, link = {.roots = by_link, .n_roots = 2},
+                        name = {.roots = by_name, .n_roots = 1}, nothing = {.roots = none},
+                        top = {.roots = all, .n_roots = 1};
     const struct {
         const struct inputs *in;
         const char *base, *file;
@@ -215,10 +257,10 @@ static void a_blob_that_is_not_there(void **state UNUSED)
 {
     struct input_ref r;
     struct error e = {0};
-    int fd;
+    struct input_file file;
     const struct inputs none = {0};
     assert_int_equal(input_ref_parse(SPAN("{\"blob\": \"" SHA "\"}"), &r, &e), ERR_OK);
-    assert_int_equal(inputs_open(&none, NULL, &r, &fd, &e), ERR_NOT_FOUND);
+    assert_int_equal(inputs_open(&none, NULL, &r, NULL, &file, &e), ERR_NOT_FOUND);
     assert_non_null(strstr(e.detail, SHA));
 }
 
@@ -259,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts),
+        cmocka_unit_test(urls),
         cmocka_unit_test(slices),
         cmocka_unit_test(wrong_texts_say_why),
         cmocka_unit_test_setup_teardown(roots_hold_for_what_is_opened, set_up, tear_down),
