@@ -541,3 +541,11 @@ int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn, vo
     const struct spec_stage *first = &s->stages[0];
     return first->engine->blobs ? first->engine->blobs(first->compiled, item, fn, user) : ERR_OK;
 }
+
+bool spec_may_need_blobs(const struct spec *s)
+{
+    for (size_t i = 0; i < s->n_stages; i++)
+        if (s->stages[i].engine->blobs)
+            return true;
+    return false;
+}

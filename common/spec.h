@@ -131,6 +131,8 @@ int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf
 int spec_blobs(const struct spec *s, spec_blob_fn *fn, void *user) MUST_CHECK;
 int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn,
                     void *user) MUST_CHECK;
+/* Whether its tasks may need some, so that they may have to wait for them on their worker. */
+bool spec_may_need_blobs(const struct spec *s);
 
 /* {"blob": SHA256}, where a stage names a blob. INVALID_SPEC; path: of the value in the stage. For
  * engines. */

@@ -34,6 +34,8 @@ struct job_run {
     struct landings *landings; /* its rows are for sinks, and no result is packed yet */
     bool asks;                 /* with landings: it has no leave to land them yet */
     size_t asking_bytes;       /* of those rows */
+    bool begins;               /* the coordinator counts its time from BEGUN */
+    bool tell_begun;           /* RUNNING: it is still to be told */
     enum wire_outcome outcome;
     uint32_t rows;
     int rc; /* of packing */

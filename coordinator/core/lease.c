@@ -42,7 +42,8 @@ static void lease_hold(struct sched *s, struct lease *l, struct session *se)
 {
     l->state = LEASE_LEASED;
     lease_move(s, l, se);
-    lease_start_clock(s, l);
+    if (!l->group->job->begins)
+        lease_start_clock(s, l);
 }
 
 /* From LEASED: gives back the place in the session and the slots of the key, which stay in use for a
@@ -239,6 +240,15 @@ static void lease_lost_asking(struct sched *s, struct lease *l)
     l->state = LEASE_COMMITTING;
     l->write = SCHED_WRITE_LANDING;
     job_count_move(s, l->group->job, SCHED_LEASED, SCHED_COMMITTING, 1);
+}
+
+/* The time of its run counts from now; a worker tells it again in a new session, where it has run on. */
+void lease_begun(struct sched *s, const struct sched_event *ev)
+{
+    struct lease *l = lease_find(s, ev->u.begun.task);
+    if (l && token_equal(l->token, ev->u.begun.token) && l->state == LEASE_LEASED && !l->asking &&
+        l->group->job->begins)
+        lease_start_clock(s, l);
 }
 
 void lease_result(struct sched *s, const struct sched_event *ev)

@@ -154,6 +154,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.key_delay_ms = s->key_delay_ms;
     ev.u.open.key_use_ms = s->key_use_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
+    ev.u.open.begins = spec_may_need_blobs(s);
     ev.u.open.kinds = s->kinds;
     ev.u.open.retry_percent = s->retry_percent;
     ev.u.open.downstreams = downstreams;

@@ -107,7 +107,7 @@ def _header_end(data: bytes, quote: bytes) -> int:
 
 def _split_header(first: Slice, dialect: Dialect, name: str) -> Tuple[List[str], Slice]:
     """The names in the first row, and the slice without it."""
-    data = first.data
+    data = bytes(first.data)
     end = _header_end(data, dialect.quote.encode()) or len(data)
     if end > HEADER_BYTES_MAX:
         raise InvalidArgument(f"{name}: the row of column names has more than {HEADER_BYTES_MAX} bytes")

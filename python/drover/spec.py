@@ -10,7 +10,7 @@ from . import _files as files
 from ._blobs import Blob, Source, blob_of, reference
 from .errors import InvalidArgument
 
-__all__ = ["Pipeline", "Retry", "noop", "scrape", "transform"]
+__all__ = ["Pipeline", "Retry", "noop", "score", "scrape", "transform"]
 
 Json = Dict[str, Any]
 
@@ -168,6 +168,38 @@ def transform(
                  ndjson={"columns": dict(paths)} if paths else {} if dialect.format == "ndjson" else None,
                  pcap={} if dialect.format == "pcap" else None, **options)
     return Pipeline([stage], items, blobs)
+
+
+def score(
+    model: Source,
+    *,
+    inputs: Optional[Mapping[str, Union[str, Sequence[str]]]] = None,
+    outputs: Optional[Sequence[str]] = None,
+    keep: Optional[Sequence[str]] = None,
+    sample: Optional[Source] = None,
+    tolerance: Optional[float] = None,
+    **options: Any,
+) -> Pipeline:
+    """Runs a model in ONNX's format over the rows of the stage before.
+
+    ``model``: the path of the file, or its bytes; it is sent once, and checked when the job is submitted.
+    ``inputs``: for each input of the model the column that it takes, or the columns of a matrix; without,
+    an input takes the column of its name, and a model with one matrix all columns that are not kept, in
+    their order. ``outputs``: the columns of the results that are wanted (``label``,
+    ``probability_<class>``, or the graph's own names); all by default. ``keep``: columns of the stage
+    before that pass through. ``sample``: rows with the outputs that Python gave (export_check()), by
+    which workers prove the model, within ``tolerance`` (1e-5). See docs/SCORE.md.
+    """
+    blob = blob_of(model)
+    blobs = [blob]
+    reference_: Json = dict(reference(blob))
+    if sample is not None:
+        blobs.append(blob_of(sample))
+        reference_["sample"] = reference(blobs[-1])
+    stage = _set({"kind": "score", "model": _set(reference_, tolerance=tolerance)},
+                 inputs=dict(inputs) if inputs else None, outputs=list(outputs) if outputs else None,
+                 keep=list(keep) if keep else None, **options)
+    return Pipeline([stage], (), blobs)
 
 
 def noop(items: Iterable[Any] = (), *, rows: bool = False,
