@@ -246,8 +246,9 @@ static void lease_lost_asking(struct sched *s, struct lease *l)
 void lease_begun(struct sched *s, const struct sched_event *ev)
 {
     struct lease *l = lease_find(s, ev->u.begun.task);
-    if (l && token_equal(l->token, ev->u.begun.token) && l->state == LEASE_LEASED && !l->asking &&
-        l->group->job->begins)
+    if (!l || !token_equal(l->token, ev->u.begun.token) || l->state != LEASE_LEASED || l->asking)
+        return;
+    if (l->group->job->begins)
         lease_start_clock(s, l);
 }
 

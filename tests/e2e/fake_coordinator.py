@@ -20,7 +20,7 @@ from fleet import find_binary
 
 HELLO, WELCOME, REFUSE, CREDIT, ASSIGN, RESULT, RESULT_ACK = 1, 2, 3, 4, 5, 6, 7
 HEARTBEAT, REVOKE, DRAIN, BYE, RESYNC = 8, 9, 10, 11, 12
-BREAKER, SINK, CALLS = 14, 15, 16
+BLOB, BREAKER, SINK, CALLS, BEGUN = 13, 14, 15, 16, 17
 CLOSED, OPEN, PROBE, QUARANTINED = 0, 1, 2, 3
 DONE, RETRY, FAIL, RETURNED, LAND = range(5)
 STORED, DISCARDED, LEAVE = range(3)
@@ -121,6 +121,10 @@ class FakeCoordinator:
         self.results: list[Result] = []
         self.heartbeats: list[list[Any]] = []
         self.calls: list[Calls] = []
+        self.blobs: dict[bytes, bytes] = {}  # by the 32 bytes of the name
+        self.blob_asks: list[list[Any]] = []
+        self.blobs_wait = False  # questions are noted and not answered
+        self.begun: list[tuple[int, int, int]] = []
         self.credit = [0, 0]
         self.assigned = 0
         self.byes: list[str] = []
@@ -165,8 +169,8 @@ class FakeCoordinator:
             self.counter += 1
             tokens.append((first_task + i, self.epoch, self.counter))
             tasks.append(
-                [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0), 0, items,
-                 kw.get("whole", False)]
+                [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0),
+                 kw.get("run_timeout_ms", 0), items, kw.get("whole", False)]
             )
         jobs = [] if job in self.jobs_told else [[job, spec, kw.get("uid", uid_of(job)), 1]]
         self.jobs_told.add(job)
@@ -183,6 +187,16 @@ class FakeCoordinator:
 
     def calls_of(self, downstream: str) -> list[Calls]:
         return [one for one in self.calls if one.downstream == downstream]
+
+    def answer_blob(self, ask: list[Any]) -> None:
+        what, name, offset, count = ask
+        assert what == 1
+        data = self.blobs.get(name)
+        if data is None:
+            self.send(BLOB, [what, name, offset, offset, 0, b"", 12, "gone"])
+            return
+        piece = data[offset:offset + count]
+        self.send(BLOB, [what, name, offset, offset + len(piece), len(data), piece, 0, None])
 
     def acknowledge(self, results: list[Result], code: int = STORED) -> None:
         self.send(RESULT_ACK, [[*r.token, code, None] for r in results])
@@ -212,6 +226,12 @@ class FakeCoordinator:
             self.heartbeats.append(body)
         elif kind == CALLS:
             self.calls += [Calls(*raw) for raw in body]
+        elif kind == BLOB:
+            self.blob_asks.append(body)
+            if not self.blobs_wait:
+                self.answer_blob(body)
+        elif kind == BEGUN:
+            self.begun += [tuple(token) for token in body]
         elif kind == BYE:
             self.byes.append(body[0])
 
