@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from . import _files as files
-from ._blobs import Blob, Source, blob_of, reference
+from ._blobs import Blob, Slice, Source, blob_of, keep, reference
 from .errors import InvalidArgument
 
 __all__ = ["Pipeline", "Retry", "noop", "score", "scrape", "transform"]
@@ -48,11 +48,19 @@ class Pipeline:
         """The description without the input, as ``job.json`` has it."""
         return {"drover": 1, "stages": list(self.stages)}
 
-    def save(self, path: str, **options: Any) -> None:
+    def save(self, path: str, blobs: Optional[str] = None, **options: Any) -> None:
         """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``.
 
-        ``options`` are further top-level keys, such as ``name`` or ``priority``."""
-        job = {**self.to_json(), **options, "input": {"urls": list(self.items)}}
+        ``blobs``: the folder into which the files that the job needs are put under their names, for
+        ``run --blobs``. ``options`` are further top-level keys, such as ``name`` or ``priority``."""
+        items: List[Any] = []
+        for blob in self.blobs:
+            keep(blob, blobs)
+        for item in self.items:
+            if isinstance(item, Slice):
+                keep(item, blobs)
+            items.append(item.item() if isinstance(item, Slice) else item)
+        job = {**self.to_json(), **options, "input": {"urls": items}}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(job, file, indent=1)
 
