@@ -136,7 +136,7 @@ static void submit_asked(struct call *c)
     for (size_t i = 0; i < c->n_blobs; i++) {
         struct error gone = {0};
         if (blobs_need(c->edge->blobs, &c->blobs[i], &gone))
-            return front_fail(c, gone.code, gone.detail);
+            return front_fail(c, (int)gone.code, gone.detail);
     }
     front_store(c, true, submit_run, submit_done);
 }
