@@ -178,9 +178,10 @@ static void onnx_nodes(void **state)
         one(names[i], &o);
         free(names[i]);
     }
-    printf("# %zu passed, %zu failed; left out: %zu for their operators, %zu for their types, %zu for "
-           "training\n",
-           o.passed, o.failed, o.operators, o.types, o.training);
+    printf(
+        "# %zu passed, %zu failed; left out: %zu for their operators, %zu for their types, %zu for "
+        "training\n",
+        o.passed, o.failed, o.operators, o.types, o.training);
     assert_int_equal(o.failed, 0);
     assert_true(o.passed >= PASSED_AT_LEAST);
 }

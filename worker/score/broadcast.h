@@ -24,7 +24,8 @@ struct broadcast {
 };
 
 /* False when the shapes do not go together. */
-bool broadcast_make(const struct tensor *const *in, uint32_t n_in, struct broadcast *ret) MUST_CHECK;
+bool broadcast_make(const struct tensor *const *in, uint32_t n_in,
+                    struct broadcast *ret) MUST_CHECK;
 
 /* Calls fn for each run with the offsets of the inputs and of the output, in elements. */
 typedef void (*broadcast_fn)(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,

@@ -70,10 +70,10 @@ static const struct tensor *list_of(const struct graph *g, int32_t value)
 
 static enum col_type type_of(enum elem_type type)
 {
-    return type == ELEM_STR       ? COL_TEXT
-           : type == ELEM_BOOL    ? COL_BOOL
-           : elem_float(type) ? COL_FLOAT64
-                                  : COL_INT64;
+    return type == ELEM_STR    ? COL_TEXT
+           : type == ELEM_BOOL ? COL_BOOL
+           : elem_float(type)  ? COL_FLOAT64
+                               : COL_INT64;
 }
 
 static bool is_label(const struct shape *s, size_t width)
@@ -160,8 +160,8 @@ static int add_column(struct naming *n, size_t output, size_t at, struct error *
                          NAME_BYTES_MAX - 1);
     for (size_t i = 0; i < m->n_columns; i++)
         if (strcmp(m->columns[i].name, name) == 0)
-            return error_set(e, ERR_INVALID_SPEC, "model: two columns of its results are named '%s'",
-                             name);
+            return error_set(e, ERR_INVALID_SPEC,
+                             "model: two columns of its results are named '%s'", name);
     char *copy = arena_strndup(&m->keep, name, (size_t)len);
     if (!copy)
         return error_set(e, ERR_NOMEM, "model: no memory left");

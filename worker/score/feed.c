@@ -74,8 +74,8 @@ static void floats(const struct batch *in, uint32_t column, uint32_t first, uint
         out[r] = (float)number(in, column, first + r);
 }
 
-static int element(const struct batch *in, uint32_t column, uint32_t row, struct tensor *t, size_t to,
-                   struct error *e)
+static int element(const struct batch *in, uint32_t column, uint32_t row, struct tensor *t,
+                   size_t to, struct error *e)
 {
     const struct column *c = &in->columns[column];
     bool null = is_null(c, row);
@@ -90,8 +90,8 @@ static int element(const struct batch *in, uint32_t column, uint32_t row, struct
                          "column '%.100s', row %u: NULL, where the model takes %s", c->name, row,
                          elem_name(t->type));
     } else {
-        int64_t v = c->type == COL_BOOL ? batch_get_bool(in, column, row)
-                                        : batch_get_i64(in, column, row);
+        int64_t v =
+            c->type == COL_BOOL ? batch_get_bool(in, column, row) : batch_get_i64(in, column, row);
         if (t->type == ELEM_I64)
             t->i64[to] = v;
         else if (t->type == ELEM_BOOL)

@@ -73,8 +73,8 @@ int fuse_dense(struct fuse *f)
             absorb(f, n, next);
             n->note = "with the addition and the activation that follow";
         }
-        if ((bias || active) && dense_fuse(s, bias ? bias : s->bias,
-                                           active ? activation : SIMD_NONE, f->g->keep))
+        if ((bias || active) &&
+            dense_fuse(s, bias ? bias : s->bias, active ? activation : SIMD_NONE, f->g->keep))
             return op_nomem(f->e, n);
     }
     return ERR_OK;

@@ -222,7 +222,8 @@ static int take_before(struct fuse *f, struct node *n, struct tree_state *s, boo
     const struct node *from = maker < 0 ? NULL : &f->g->nodes[maker];
     struct arena *keep = f->g->keep;
     *ret_taken = false;
-    if (!from || from->n_in == 0 || from->in[0] < 0 || f->g->values[from->in[0]].shape.type != ELEM_F32 ||
+    if (!from || from->n_in == 0 || from->in[0] < 0 ||
+        f->g->values[from->in[0]].shape.type != ELEM_F32 ||
         f->g->values[from->in[0]].shape.rank != 2)
         return ERR_OK;
     size_t width = (size_t)MAX(f->g->values[from->in[0]].shape.dims[1], (int64_t)0);
@@ -319,11 +320,11 @@ static int merge(struct fuse *f, struct node *n, size_t n_nodes, size_t n_trees)
         n_weights +=
             ((const struct tree_state *)fuse_sole_maker(f, n->in[i])->state)->forest.n_weights;
     *s = *(const struct tree_state *)first->state;
-    s->forest = (struct forest){.nodes = arena_alloc(load, (n_nodes + 1) * sizeof *s->forest.nodes),
-                                .roots = arena_alloc(load, (n_trees + 1) * sizeof *s->forest.roots),
-                                .weights =
-                                    arena_alloc(load, (n_weights + 1) * sizeof *s->forest.weights),
-                                .n_targets = 1};
+    s->forest =
+        (struct forest){.nodes = arena_alloc(load, (n_nodes + 1) * sizeof *s->forest.nodes),
+                        .roots = arena_alloc(load, (n_trees + 1) * sizeof *s->forest.roots),
+                        .weights = arena_alloc(load, (n_weights + 1) * sizeof *s->forest.weights),
+                        .n_targets = 1};
     if (!s->forest.nodes || !s->forest.roots || !s->forest.weights)
         return op_nomem(f->e, n);
     for (uint32_t i = 0; i < n->n_in; i++) {

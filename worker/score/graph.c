@@ -152,8 +152,8 @@ static int resolve_inputs(const struct onnx_model *m, size_t index, struct names
         const char *name = m->nodes[index].in[i];
         n->in[i] = name[0] ? name_find(names, name) : -1;
         if (name[0] && n->in[i] < 0)
-            return error_set(e, ERR_INVALID_SPEC,
-                             "model: %.150s: nothing makes its input '%.100s'", n->label, name);
+            return error_set(e, ERR_INVALID_SPEC, "model: %.150s: nothing makes its input '%.100s'",
+                             n->label, name);
     }
     return ERR_OK;
 }

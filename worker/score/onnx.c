@@ -5,43 +5,43 @@
 #include "onnx_read.h"
 
 enum { /* fields of ModelProto, OperatorSetIdProto */
-    M_IR_VERSION = 1,
-    M_PRODUCER = 2,
-    M_PRODUCER_VERSION = 3,
-    M_GRAPH = 7,
-    M_OPSET = 8,
-    M_FUNCTIONS = 25,
-    O_DOMAIN = 1,
-    O_VERSION = 2
+       M_IR_VERSION = 1,
+       M_PRODUCER = 2,
+       M_PRODUCER_VERSION = 3,
+       M_GRAPH = 7,
+       M_OPSET = 8,
+       M_FUNCTIONS = 25,
+       O_DOMAIN = 1,
+       O_VERSION = 2
 };
 
 enum { /* fields of GraphProto, NodeProto */
-    G_NODE = 1,
-    G_TENSOR = 5,
-    G_INPUT = 11,
-    G_OUTPUT = 12,
-    G_SPARSE = 15,
-    N_INPUT = 1,
-    N_OUTPUT = 2,
-    N_NAME = 3,
-    N_OP = 4,
-    N_ATTR = 5,
-    N_DOMAIN = 7
+       G_NODE = 1,
+       G_TENSOR = 5,
+       G_INPUT = 11,
+       G_OUTPUT = 12,
+       G_SPARSE = 15,
+       N_INPUT = 1,
+       N_OUTPUT = 2,
+       N_NAME = 3,
+       N_OP = 4,
+       N_ATTR = 5,
+       N_DOMAIN = 7
 };
 
 enum { /* fields of AttributeProto */
-    A_NAME = 1,
-    A_F = 2,
-    A_I = 3,
-    A_S = 4,
-    A_T = 5,
-    A_G = 6,
-    A_FLOATS = 7,
-    A_INTS = 8,
-    A_STRINGS = 9,
-    A_GRAPHS = 11,
-    A_TYPE = 20,
-    A_REF = 21
+       A_NAME = 1,
+       A_F = 2,
+       A_I = 3,
+       A_S = 4,
+       A_T = 5,
+       A_G = 6,
+       A_FLOATS = 7,
+       A_INTS = 8,
+       A_STRINGS = 9,
+       A_GRAPHS = 11,
+       A_TYPE = 20,
+       A_REF = 21
 };
 
 /* Allocates an array of n elements, cleared. */
@@ -140,7 +140,10 @@ static int read_attr(struct onnx_reader *r, struct arena *bulk, struct span mess
     if (rc)
         return rc;
     if (a.type == 0)
-        a.type = floats ? ONNX_ATTR_FLOATS : ints ? ONNX_ATTR_INTS : strings ? ONNX_ATTR_STRINGS : 0;
+        a.type = floats    ? ONNX_ATTR_FLOATS
+                 : ints    ? ONNX_ATTR_INTS
+                 : strings ? ONNX_ATTR_STRINGS
+                           : 0;
     size_t len = strlen(r->where);
     snprintf(r->where + len, sizeof r->where - len, ", attribute '%.60s'", a.name);
     if (a.type == ONNX_ATTR_INTS)

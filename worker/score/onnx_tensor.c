@@ -4,18 +4,18 @@
 #include <stdio.h>
 
 enum { /* fields of TensorProto */
-    T_DIMS = 1,
-    T_TYPE = 2,
-    T_SEGMENT = 3,
-    T_FLOATS = 4,
-    T_INT32S = 5,
-    T_STRINGS = 6,
-    T_INT64S = 7,
-    T_NAME = 8,
-    T_RAW = 9,
-    T_DOUBLES = 10,
-    T_EXTERNAL = 13,
-    T_LOCATION = 14
+       T_DIMS = 1,
+       T_TYPE = 2,
+       T_SEGMENT = 3,
+       T_FLOATS = 4,
+       T_INT32S = 5,
+       T_STRINGS = 6,
+       T_INT64S = 7,
+       T_NAME = 8,
+       T_RAW = 9,
+       T_DOUBLES = 10,
+       T_EXTERNAL = 13,
+       T_LOCATION = 14
 };
 
 struct tensor_head {
@@ -105,8 +105,8 @@ static int read_numbers(struct onnx_reader *r, struct arena *mem, struct span me
                   [ELEM_F64] = {T_DOUBLES, PROTO_I64, "double_data"}};
     const char *name = fields[t->type].name;
     size_t n = 0;
-    int rc = onnx_numbers(r, message, fields[t->type].number, fields[t->type].wire, name, &n, NULL,
-                          0);
+    int rc =
+        onnx_numbers(r, message, fields[t->type].number, fields[t->type].wire, name, &n, NULL, 0);
     if (rc)
         return rc;
     if (n != t->n)
@@ -159,8 +159,8 @@ int onnx_tensor(struct onnx_reader *r, struct arena *mem, struct span message,
     if (rc)
         return rc;
     if (!elem_known(head.type))
-        return onnx_fail(r, "tensor '%.60s' has elements of type %s, which is not supported", t.name,
-                         elem_name(head.type));
+        return onnx_fail(r, "tensor '%.60s' has elements of type %s, which is not supported",
+                         t.name, elem_name(head.type));
     t.value.type = (enum elem_type)head.type;
     if (head.has_raw && t.value.n * elem_bytes(t.value.type) > 0)
         rc = read_raw(r, mem, head.raw, &t.value);

@@ -34,7 +34,7 @@ struct node {
 struct op_prepare {
     struct node *node;
     const struct tensor **constants; /* by input; NULL: not known before the run */
-    struct arena *keep, *load; /* load: gone after loading */
+    struct arena *keep, *load;       /* load: gone after loading */
     struct error *e;
 };
 
@@ -49,7 +49,7 @@ struct op_run {
 
 struct op {
     const char *domain, *name;
-    int16_t since, until;  /* versions of the operator set that it is right for */
+    int16_t since, until; /* versions of the operator set that it is right for */
     uint16_t in_min, in_max, out_max;
     uint16_t flags;
     int (*prepare)(struct op_prepare *p);
@@ -77,8 +77,8 @@ int op_fail(struct error *e, const struct node *n, const char *fmt, ...) PRINTF_
 int op_nomem(struct error *e, const struct node *n);
 
 /* Makes output i. LIMIT or NOMEM with a detail. */
-int op_make(struct op_run *r, uint32_t i, enum elem_type type, uint32_t rank, const int64_t *dims)
-    MUST_CHECK;
+int op_make(struct op_run *r, uint32_t i, enum elem_type type, uint32_t rank,
+            const int64_t *dims) MUST_CHECK;
 
 /* The output is the input under another shape (of as many elements). */
 void op_alias(struct op_run *r, uint32_t i, const struct tensor *t, uint32_t rank,

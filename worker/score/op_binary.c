@@ -173,7 +173,8 @@ static int combine(struct op_run *r, const struct binary *row, const struct tens
     if (rc)
         return error_set(r->e, (enum err)rc, "model: %.150s: the output is too large",
                          r->node->label);
-    struct walk w = {fn, in[0]->data, in[1]->data, ret->data, elem_bytes(a->type), elem_bytes(type)};
+    struct walk w = {fn,        in[0]->data,         in[1]->data,
+                     ret->data, elem_bytes(a->type), elem_bytes(type)};
     broadcast_each(&walk, walk_run, &w);
     return ERR_OK;
 }

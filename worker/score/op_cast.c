@@ -74,8 +74,8 @@ static void put(const struct tensor *from, size_t i, double v, struct tensor *to
         to->f64[i] = v;
         break;
     case ELEM_I32: /* a wider integer keeps its low bits */
-        to->i32[i] = from->type == ELEM_I64 ? (int32_t)(uint32_t)(uint64_t)from->i64[i]
-                                            : i32_of_f64(v);
+        to->i32[i] =
+            from->type == ELEM_I64 ? (int32_t)(uint32_t)(uint64_t)from->i64[i] : i32_of_f64(v);
         break;
     case ELEM_I64:
         to->i64[i] = from->type == ELEM_STR ? whole_text(from->str[i], v) : i64_of_f64(v);
@@ -117,8 +117,8 @@ int op_convert(struct op_run *r, const struct tensor *t, enum elem_type to, stru
 
 int op_run_cast(struct op_run *r)
 {
-    int64_t to = r->node->n_in > 1 && r->in[1] ? (int64_t)r->in[1]->type
-                                               : op_attr_i(r->node, "to", 0);
+    int64_t to =
+        r->node->n_in > 1 && r->in[1] ? (int64_t)r->in[1]->type : op_attr_i(r->node, "to", 0);
     const struct tensor *t = r->in[0];
     if (!elem_known(to))
         return op_fail(r->e, r->node, "casts to %s are not supported", elem_name(to));

@@ -70,9 +70,9 @@ static struct key key_of(const struct tensor *t, size_t i)
 
 static int lookup_make(struct op_prepare *p, const struct tensor *keys, struct lookup *ret)
 {
-    struct lookup l = {.type = keys->type == ELEM_STR      ? ELEM_STR
+    struct lookup l = {.type = keys->type == ELEM_STR   ? ELEM_STR
                                : elem_float(keys->type) ? ELEM_F64
-                                                           : ELEM_I64,
+                                                        : ELEM_I64,
                        .n = keys->n};
     l.keys = arena_alloc(p->keep, (l.n + 1) * sizeof *l.keys);
     if (!l.keys)

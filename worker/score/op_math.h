@@ -9,7 +9,7 @@
 
 #include "op.h"
 
-int op_run_binary(struct op_run *r);  /* Add Sub Mul Div Pow Min Max And Or Xor comparisons Sum */
+int op_run_binary(struct op_run *r); /* Add Sub Mul Div Pow Min Max And Or Xor comparisons Sum */
 int op_run_mean(struct op_run *r);
 int op_run_unary(struct op_run *r);
 int op_run_clip(struct op_run *r);

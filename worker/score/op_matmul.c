@@ -40,7 +40,8 @@ static void activate(enum simd_activation a, float *v, size_t n)
 }
 
 /* Few outputs from columns: each is a weighted sum of columns. */
-static int narrow(const struct dense_state *s, const struct tensor *x, struct arena *mem, float *out)
+static int narrow(const struct dense_state *s, const struct tensor *x, struct arena *mem,
+                  float *out)
 {
     size_t rows = (size_t)x->dims[0], k = s->dense.k, m = s->dense.m;
     float *sum = m == 1 ? out : arena_alloc(mem, (rows + 1) * sizeof *sum);
@@ -252,7 +253,8 @@ struct addition {
     double beta;
 };
 
-static void add_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out, void *user)
+static void add_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+                    void *user)
 {
     const struct addition *a = user;
     for (size_t i = 0; i < b->run; i++) {
@@ -282,15 +284,15 @@ int op_run_gemm(struct op_run *r)
     char text_a[TENSOR_TEXT_BYTES], text_b[TENSOR_TEXT_BYTES];
     struct broadcast walk;
     if (a->rank != 2 || b->rank != 2 || a->dims[!ta] != b->dims[tb])
-        return op_fail(r->e, r->node, "shapes do not go together: %s and %s", tensor_text(a, text_a),
-                       tensor_text(b, text_b));
+        return op_fail(r->e, r->node, "shapes do not go together: %s and %s",
+                       tensor_text(a, text_a), tensor_text(b, text_b));
     const int64_t dims[] = {a->dims[ta], b->dims[!tb]};
     size_t n = (size_t)dims[0], k = (size_t)a->dims[!ta], m = (size_t)dims[1];
     if ((rc = op_make(r, 0, a->type, 2, dims)) || (rc = check_work(r, n, k, m)))
         return rc;
     struct tensor *out = &r->out[0];
-    product(&(struct view){a, 0, ta ? 1 : k, ta ? n : 1}, &(struct view){b, 0, tb ? 1 : m, tb ? k : 1},
-            n, k, m, out, 0);
+    product(&(struct view){a, 0, ta ? 1 : k, ta ? n : 1},
+            &(struct view){b, 0, tb ? 1 : m, tb ? k : 1}, n, k, m, out, 0);
     for (size_t i = 0; alpha < 1 || alpha > 1 ? i < out->n : false; i++)
         if (out->type == ELEM_F32)
             out->f32[i] *= (float)alpha;
@@ -298,9 +300,8 @@ int op_run_gemm(struct op_run *r)
             out->f64[i] *= alpha;
     if (!c)
         return ERR_OK;
-    if (c->type != out->type ||
-        !broadcast_make((const struct tensor *const[]){out, c}, 2, &walk) || walk.rank != 2 ||
-        walk.dims[0] != dims[0] || walk.dims[1] != dims[1])
+    if (c->type != out->type || !broadcast_make((const struct tensor *const[]){out, c}, 2, &walk) ||
+        walk.rank != 2 || walk.dims[0] != dims[0] || walk.dims[1] != dims[1])
         return op_fail(r->e, r->node, "input 2 does not fit the product: %s",
                        tensor_text(c, text_a));
     struct addition add = {c, out, (double)op_attr_f(r->node, "beta", 1)};

@@ -266,8 +266,8 @@ int op_run_feature_vectorizer(struct op_run *r)
     for (uint32_t i = 0; i < r->node->n_in; i++) {
         const struct tensor *t = r->in[i];
         if (!t || t->type == ELEM_STR || t->rank < 1 || t->rank > 2 || t->dims[0] != rows)
-            return op_fail(r->e, r->node, "input %u is %s, where numbers of %lld rows are needed", i,
-                           t ? tensor_text(t, text) : "left out", (long long)rows);
+            return op_fail(r->e, r->node, "input %u is %s, where numbers of %lld rows are needed",
+                           i, t ? tensor_text(t, text) : "left out", (long long)rows);
         width += t->rank == 2 ? t->dims[1] : 1;
     }
     int rc = op_make(r, 0, ELEM_F32, 2, (int64_t[]){rows, width});

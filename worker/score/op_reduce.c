@@ -6,17 +6,27 @@
 
 /* ---- Reduce* ---- */
 
-enum fold { FOLD_SUM, FOLD_MEAN, FOLD_MAX, FOLD_MIN, FOLD_PROD, FOLD_SQUARES, FOLD_L1, FOLD_L2,
-            FOLD_LOG_SUM, FOLD_LOG_SUM_EXP };
+enum fold {
+    FOLD_SUM,
+    FOLD_MEAN,
+    FOLD_MAX,
+    FOLD_MIN,
+    FOLD_PROD,
+    FOLD_SQUARES,
+    FOLD_L1,
+    FOLD_L2,
+    FOLD_LOG_SUM,
+    FOLD_LOG_SUM_EXP
+};
 
 static const struct {
     const char *op;
     enum fold fold;
-} folds[] = {{"ReduceSum", FOLD_SUM},           {"ReduceMean", FOLD_MEAN},
-             {"ReduceMax", FOLD_MAX},           {"ReduceMin", FOLD_MIN},
-             {"ReduceProd", FOLD_PROD},         {"ReduceSumSquare", FOLD_SQUARES},
-             {"ReduceL1", FOLD_L1},             {"ReduceL2", FOLD_L2},
-             {"ReduceLogSum", FOLD_LOG_SUM},    {"ReduceLogSumExp", FOLD_LOG_SUM_EXP}};
+} folds[] = {{"ReduceSum", FOLD_SUM},        {"ReduceMean", FOLD_MEAN},
+             {"ReduceMax", FOLD_MAX},        {"ReduceMin", FOLD_MIN},
+             {"ReduceProd", FOLD_PROD},      {"ReduceSumSquare", FOLD_SQUARES},
+             {"ReduceL1", FOLD_L1},          {"ReduceL2", FOLD_L2},
+             {"ReduceLogSum", FOLD_LOG_SUM}, {"ReduceLogSumExp", FOLD_LOG_SUM_EXP}};
 
 static double fold_start(enum fold f)
 {
@@ -49,8 +59,8 @@ static double fold_step(enum fold f, double acc, double x)
 
 static double fold_end(enum fold f, double acc, size_t n)
 {
-    return f == FOLD_MEAN     ? acc / (double)n
-           : f == FOLD_L2     ? sqrt(acc)
+    return f == FOLD_MEAN      ? acc / (double)n
+           : f == FOLD_L2      ? sqrt(acc)
            : f == FOLD_LOG_SUM ? log(acc)
                                : acc;
 }
@@ -224,7 +234,7 @@ int op_run_top_k(struct op_run *r)
 {
     const struct tensor *t = r->in[0];
     int64_t k = r->node->n_in > 1 && r->in[1] && r->in[1]->n == 1 ? tensor_i64(r->in[1], 0)
-                                                                 : op_attr_i(r->node, "k", -1);
+                                                                  : op_attr_i(r->node, "k", -1);
     bool largest = op_attr_i(r->node, "largest", 1) != 0;
     int64_t dims[TENSOR_RANK_MAX];
     uint32_t axis = 0;

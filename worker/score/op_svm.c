@@ -10,8 +10,8 @@ struct svm_state {
     enum post post;
     float gamma, coef0, degree;
     float *vectors, *coefficients, *rho, *prob_a, *prob_b; /* prob: NULL without probabilities */
-    size_t n_vectors, k;     /* 0 vectors: coefficients are weights of features */
-    size_t n_rows;           /* of coefficients */
+    size_t n_vectors, k; /* 0 vectors: coefficients are weights of features */
+    size_t n_rows;       /* of coefficients */
     bool one_class, classifier;
     struct labels labels;
     size_t *starts, *counts; /* of the vectors of each class */
@@ -132,7 +132,8 @@ int op_prepare_svm_classifier(struct op_prepare *p)
     s->classifier = true;
     int rc = labels_read(p, "classlabels_ints", "classlabels_strings", &s->labels);
     if (rc || (rc = read_classes(p, s)) || (rc = read_common(p, s, &n_coefficients, &n_rho)) ||
-        (rc = floats(p, "prob_a", &s->prob_a, &n_a)) || (rc = floats(p, "prob_b", &s->prob_b, &n_b)))
+        (rc = floats(p, "prob_a", &s->prob_a, &n_a)) ||
+        (rc = floats(p, "prob_b", &s->prob_b, &n_b)))
         return rc;
     size_t c = s->labels.n, pairs = c * (c - 1) / 2;
     if (c < 2)
@@ -149,10 +150,11 @@ int op_prepare_svm_classifier(struct op_prepare *p)
     s->n_rows = c - 1;
     if (n_coefficients != s->n_rows * s->n_vectors || n_rho != pairs ||
         (n_a && (n_a != pairs || n_b != pairs)))
-        return op_fail(p->e, p->node,
-                       "%zu coefficients, %zu rho, %zu prob_a and %zu prob_b do not fit %zu classes "
-                       "and %zu vectors",
-                       n_coefficients, n_rho, n_a, n_b, c, s->n_vectors);
+        return op_fail(
+            p->e, p->node,
+            "%zu coefficients, %zu rho, %zu prob_a and %zu prob_b do not fit %zu classes "
+            "and %zu vectors",
+            n_coefficients, n_rho, n_a, n_b, c, s->n_vectors);
     return ERR_OK;
 }
 
@@ -301,8 +303,8 @@ static size_t classify(const struct svm_state *s, const float *row, struct svm_w
     if (s->prob_a) {
         for (size_t i = 0; i < c; i++)
             for (size_t j = i + 1; j < c; j++, pair++) {
-                double p = (double)pair_probability(w->decisions[pair], s->prob_a[pair],
-                                                    s->prob_b[pair]);
+                double p =
+                    (double)pair_probability(w->decisions[pair], s->prob_a[pair], s->prob_b[pair]);
                 p = p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p;
                 w->pairs[i * c + j] = p;
                 w->pairs[j * c + i] = 1 - p;

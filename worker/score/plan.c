@@ -105,8 +105,8 @@ static int64_t width_wanted(const struct graph *g, const struct node *n, int dep
         return (int64_t)((const struct scaler_state *)n->state)->n;
     if (n->op->run == op_run_imputer && ((const struct imputer_state *)n->state)->n > 1)
         return (int64_t)((const struct imputer_state *)n->state)->n;
-    static const char *const passes[] = {"Identity", "Cast", "Scaler", "Imputer", "Normalizer",
-                                         "Binarizer", "Dropout"};
+    static const char *const passes[] = {"Identity",   "Cast",      "Scaler", "Imputer",
+                                         "Normalizer", "Binarizer", "Dropout"};
     for (size_t i = 0; i < ARRAY_LEN(passes); i++)
         if (strcmp(n->op->name, passes[i]) == 0)
             return width_of(g, n->out[0], depth + 1);
@@ -134,7 +134,8 @@ static int input_shape(struct graph *g, size_t i, bool *one_row, struct error *e
     const struct onnx_port *port = &g->input_ports[i];
     struct shape *s = &g->values[g->inputs[i]].shape;
     size_t elements;
-    *s = (struct shape){.type = (enum elem_type)port->elem, .rank = port->has_shape ? port->rank : 2};
+    *s = (struct shape){.type = (enum elem_type)port->elem,
+                        .rank = port->has_shape ? port->rank : 2};
     for (uint32_t d = 0; d < s->rank; d++)
         s->dims[d] = port->has_shape ? port->dims[d] : ONNX_DIM_UNKNOWN;
     if (s->rank == 0)
@@ -156,9 +157,8 @@ static int input_shape(struct graph *g, size_t i, bool *one_row, struct error *e
                              "with the number of its columns",
                              port->name, d);
     if (tensor_count(s->rank, s->dims, &elements) || elements > ONNX_PORTS_MAX)
-        return error_set(e, ERR_INVALID_SPEC,
-                         "model: input '%.100s' has more than %d columns", port->name,
-                         ONNX_PORTS_MAX);
+        return error_set(e, ERR_INVALID_SPEC, "model: input '%.100s' has more than %d columns",
+                         port->name, ONNX_PORTS_MAX);
     s->dims[0] = SHAPE_ROWS;
     return ERR_OK;
 }
@@ -268,8 +268,7 @@ int plan_make(struct graph *g, const char *kernel, struct arena *folded, bool *r
         return rc;
     for (size_t i = 0; i < g->n_nodes; i++) {
         struct node *n = &g->nodes[i];
-        if (is_tree(n) &&
-            (rc = tree_settle(n, kernel, g->values[n->in[0]].shape.type, g->keep, e)))
+        if (is_tree(n) && (rc = tree_settle(n, kernel, g->values[n->in[0]].shape.type, g->keep, e)))
             return rc;
     }
     *ret_one_row = one_row;

@@ -26,8 +26,8 @@ struct labels {
 };
 
 /* Reads the two attributes of which one holds the classes. */
-int labels_read(struct op_prepare *p, const char *ints, const char *strings, struct labels *ret)
-    MUST_CHECK;
+int labels_read(struct op_prepare *p, const char *ints, const char *strings,
+                struct labels *ret) MUST_CHECK;
 
 static inline void labels_put(const struct labels *l, size_t class, struct tensor *out, size_t row)
 {

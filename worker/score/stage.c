@@ -14,10 +14,10 @@ struct feed {
 struct score_stage {
     struct score_model *model;
     struct arena mem;
-    struct feed *feeds;  /* by input */
-    uint32_t *keep;      /* columns of the input that pass through */
+    struct feed *feeds; /* by input */
+    uint32_t *keep;     /* columns of the input that pass through */
     size_t n_keep;
-    uint32_t *outputs;   /* columns of the model's results */
+    uint32_t *outputs; /* columns of the model's results */
     size_t n_outputs;
     struct batch *input; /* names and types that it was compiled for */
 };
@@ -95,8 +95,9 @@ static int check_feed(const struct score_stage *s, size_t i, const char *path,
     const struct shape *shape = &s->model->graph.values[s->model->graph.inputs[i]].shape;
     size_t width = score_input_width(s->model, i);
     if (f->n != width)
-        return error_set(e, ERR_INVALID_SPEC, "%s: the model's input '%.100s' takes %zu columns, not %zu",
-                         path, input_name(s, i), width, f->n);
+        return error_set(e, ERR_INVALID_SPEC,
+                         "%s: the model's input '%.100s' takes %zu columns, not %zu", path,
+                         input_name(s, i), width, f->n);
     for (size_t k = 0; k < f->n; k++) {
         const struct column *c = &in->columns[f->columns[k]];
         if (!feed_fits(c->type, shape->type))
@@ -116,14 +117,16 @@ static int named_inputs(struct score_stage *s, const json_t *inputs, const struc
     json_t *columns;
     char path[150];
     if (!json_is_object(inputs))
-        return error_set(e, ERR_INVALID_SPEC, "inputs: must be an object: name of an input: columns");
+        return error_set(e, ERR_INVALID_SPEC,
+                         "inputs: must be an object: name of an input: columns");
     json_object_foreach((json_t *)inputs, name, columns)
     {
         size_t i = 0;
         while (i < s->model->graph.n_inputs && strcmp(input_name(s, i), name) != 0)
             i++;
         if (i == s->model->graph.n_inputs)
-            return error_set(e, ERR_INVALID_SPEC, "inputs.%.100s: the model has no such input", name);
+            return error_set(e, ERR_INVALID_SPEC, "inputs.%.100s: the model has no such input",
+                             name);
         snprintf(path, sizeof path, "inputs.%.100s", name);
         int rc = read_names(s, columns, path, in, &s->feeds[i].columns, &s->feeds[i].n, e);
         if (rc || (rc = check_feed(s, i, path, in, e)))
@@ -193,9 +196,10 @@ static int read_outputs(struct score_stage *s, const json_t *names, struct error
             if (strcmp(m->columns[at].name, name) == 0)
                 break;
         if (at >= m->n_columns)
-            return error_set(e, ERR_INVALID_SPEC,
-                             "outputs[%zu]: the model has no output '%.100s' (its first is '%.100s')",
-                             i, name ? name : "", m->n_columns ? m->columns[0].name : "");
+            return error_set(
+                e, ERR_INVALID_SPEC,
+                "outputs[%zu]: the model has no output '%.100s' (its first is '%.100s')", i,
+                name ? name : "", m->n_columns ? m->columns[0].name : "");
         s->outputs[s->n_outputs++] = at;
     }
     return ERR_OK;

@@ -31,10 +31,11 @@ size_t elem_bytes(enum elem_type type)
 
 const char *elem_name(int64_t type)
 {
-    static const char *const names[] = {
-        "undefined", "float32", "uint8",   "int8",    "uint16", "int16",     "int32",      "int64",
-        "string",    "bool",    "float16", "float64", "uint32", "uint64",    "complex64",  "complex128",
-        "bfloat16",  "float8",  "float8",  "float8",  "float8", "uint4",     "int4",       "float4"};
+    static const char *const names[] = {"undefined",  "float32",  "uint8",  "int8",   "uint16",
+                                        "int16",      "int32",    "int64",  "string", "bool",
+                                        "float16",    "float64",  "uint32", "uint64", "complex64",
+                                        "complex128", "bfloat16", "float8", "float8", "float8",
+                                        "float8",     "uint4",    "int4",   "float4"};
     return type >= 0 && type < (int64_t)ARRAY_LEN(names) ? names[type] : "unknown";
 }
 
@@ -80,7 +81,8 @@ const struct tensor *tensor_dense(const struct tensor *t, struct arena *mem)
     if (!dense || tensor_make(mem, t->type, t->rank, t->dims, dense))
         return NULL;
     size_t n = (size_t)t->dims[0], width = (size_t)t->dims[1];
-    for (size_t first = 0; first < n; first += TRANSPOSE_ROWS) { /* lines stay near while they fill */
+    for (size_t first = 0; first < n;
+         first += TRANSPOSE_ROWS) { /* lines stay near while they fill */
         size_t end = MIN(first + TRANSPOSE_ROWS, n);
         for (size_t c = 0; c < width; c++)
             for (size_t r = first; r < end; r++)

@@ -30,12 +30,12 @@ enum {
 enum tree_mode { TREE_LEQ, TREE_LT, TREE_GTE, TREE_GT, TREE_EQ, TREE_NEQ, TREE_LEAF };
 
 struct tree_node {
-    double value;          /* what the feature is compared with */
+    double value; /* what the feature is compared with */
     int32_t feature;
-    int32_t yes, no;       /* numbers of nodes; -1 in a leaf */
+    int32_t yes, no;            /* numbers of nodes; -1 in a leaf */
     uint32_t weight, n_weights; /* of a leaf: into forest.weights */
-    uint8_t mode;          /* enum tree_mode */
-    uint8_t nan_yes;       /* a missing value goes where true goes */
+    uint8_t mode;               /* enum tree_mode */
+    uint8_t nan_yes;            /* a missing value goes where true goes */
 };
 
 struct tree_weight {
@@ -49,8 +49,8 @@ struct forest {
     struct tree_weight *weights;
     size_t n_nodes, n_trees, n_weights, n_leaves;
     int32_t n_targets;
-    int32_t n_features; /* columns that the input must have at least */
-    uint32_t depth;     /* of the deepest tree; a lone leaf has 0 */
+    int32_t n_features;  /* columns that the input must have at least */
+    uint32_t depth;      /* of the deepest tree; a lone leaf has 0 */
     const double *units; /* by target, of sums of whole numbers; NULL: sums of float32 */
 };
 
@@ -102,7 +102,7 @@ static inline uint32_t tree_key(float v)
  * of the forest there is one of zeros. */
 struct tree_block {
     union {
-        float *x; /* (slots + 1) * TREE_BLOCK_ROWS, aligned to 64 */
+        float *x;       /* (slots + 1) * TREE_BLOCK_ROWS, aligned to 64 */
         uint32_t *keys; /* for a kernel that compares keys */
     };
     uint32_t n;
@@ -119,14 +119,14 @@ typedef void (*tree_run_fn)(const struct tree_kernel *k, const struct tree_block
 struct tree_kernel {
     const char *name;
     tree_run_fn run;
-    void *data;            /* of the kernel */
-    uint32_t *features;    /* slot -> feature */
+    void *data;         /* of the kernel */
+    uint32_t *features; /* slot -> feature */
     uint32_t n_slots;
     bool keys; /* takes tree_key of the numbers */
     int32_t n_targets;
     size_t n_trees;
-    const double *units;   /* of the forest */
-    uint32_t n_combined;   /* sums of acc per block: n_targets * TREE_BLOCK_ROWS */
+    const double *units; /* of the forest */
+    uint32_t n_combined; /* sums of acc per block: n_targets * TREE_BLOCK_ROWS */
 };
 
 /* The kernels. Each returns UNSUPPORTED when the forest has no such form. */

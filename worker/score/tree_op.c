@@ -214,8 +214,7 @@ static int walk_rows(const struct tree_state *s, const struct tensor *t, struct 
             const struct tree_node *leaf = tree_leaf(f, i, row);
             for (uint32_t k = 0; k < leaf->n_weights; k++) {
                 const struct tree_weight *w = &f->weights[leaf->weight + k];
-                sums[w->target] =
-                    combined(s->aggregate, sums[w->target], w->w, !seen[w->target]);
+                sums[w->target] = combined(s->aggregate, sums[w->target], w->w, !seen[w->target]);
                 seen[w->target] = 1;
             }
         }

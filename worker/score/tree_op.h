@@ -28,8 +28,8 @@ struct tree_state {
     size_t n_base; /* as the model has them */
     bool classifier;
     struct labels labels;
-    bool one_score;     /* two classes, whose scores are both told by the weights of one */
-    bool all_positive;  /* no weight is negative: the score is a probability */
+    bool one_score;    /* two classes, whose scores are both told by the weights of one */
+    bool all_positive; /* no weight is negative: the score is a probability */
 };
 
 int tree_prepare_regressor(struct op_prepare *p);

@@ -97,9 +97,8 @@ static void cut(struct maker *m, int32_t node)
 static uint32_t count_leaves(struct maker *m, int32_t node)
 {
     const struct tree_node *n = &m->f->nodes[node];
-    return m->leaves[node] = n->mode == TREE_LEAF
-                                 ? 1
-                                 : count_leaves(m, n->yes) + count_leaves(m, n->no);
+    return m->leaves[node] =
+               n->mode == TREE_LEAF ? 1 : count_leaves(m, n->yes) + count_leaves(m, n->no);
 }
 
 /* Every leaf of the tree has one weight, for the same target: that target; otherwise -1. */

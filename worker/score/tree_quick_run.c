@@ -23,14 +23,15 @@ CLEAR(clear_gt, x > v)
 CLEAR(clear_le, x <= v)
 CLEAR(clear_ngt, !(x > v))
 CLEAR(clear_neq, !(x == v))
-CLEAR(clear_neq_keep, x < v || x > v)
+CLEAR(clear_neq_keep, x<v || x> v)
 CLEAR(clear_eq, x == v)
 CLEAR(clear_eq_nan, !(x < v || x > v))
 #undef CLEAR
 
 static void scalar_block(const struct quick *q, const float *x, uint32_t n, float *sums)
 {
-    static void (*const clear[])(const struct quick_test *, const struct quick_test *, const float *,
+    static void (*const clear[])(const struct quick_test *, const struct quick_test *,
+                                 const float *,
                                  uint32_t *) = {clear_nle, clear_gt,       clear_le, clear_ngt,
                                                 clear_neq, clear_neq_keep, clear_eq, clear_eq_nan};
     uint32_t bits[TREE_BLOCK_ROWS], ids[TREE_BLOCK_ROWS] = {0};
@@ -101,7 +102,8 @@ AVX512 INLINE void part_512(const struct quick *q, const struct quick_part *p, c
     CLEAR_ALL(CLEAR_512);
 #undef CLEAR_512
     for (unsigned j = 0; j < n_vec; j++) {
-        __m512i lowest = _mm512_and_si512(bits[j], _mm512_sub_epi32(_mm512_setzero_si512(), bits[j]));
+        __m512i lowest =
+            _mm512_and_si512(bits[j], _mm512_sub_epi32(_mm512_setzero_si512(), bits[j]));
         __m512i at = _mm512_lzcnt_epi32(lowest); /* 31 - the number of the lowest bit */
         __mmask16 there = p->tests_way ? _mm512_test_epi32_mask(bits[j], bits[j]) : (__mmask16)-1;
         if (p->target >= 0) {
@@ -110,8 +112,9 @@ AVX512 INLINE void part_512(const struct quick *q, const struct quick_part *p, c
                                               _mm512_loadu_ps(p->values + 16));
             v = _mm512_maskz_mov_ps(there, v);
             __m512 was = _mm512_loadu_ps(sum);
-            _mm512_storeu_ps(sum, q->counts ? _mm512_castsi512_ps(_mm512_add_epi32(
-                                                  _mm512_castps_si512(was), _mm512_castps_si512(v)))
+            _mm512_storeu_ps(sum, q->counts ? _mm512_castsi512_ps(
+                                                  _mm512_add_epi32(_mm512_castps_si512(was),
+                                                                   _mm512_castps_si512(v)))
                                             : _mm512_add_ps(was, v));
         } else {
             at = _mm512_add_epi32(at, _mm512_set1_epi32((int)p->leaf));
@@ -191,8 +194,9 @@ AVX2 INLINE void part_256(const struct quick *q, const struct quick_part *p, con
             float *sum = sums + p->target * TREE_BLOCK_ROWS + 8 * j;
             __m256 v = _mm256_andnot_ps(_mm256_castsi256_ps(gone), look_up_256(p->values, at));
             __m256 was = _mm256_loadu_ps(sum);
-            _mm256_storeu_ps(sum, q->counts ? _mm256_castsi256_ps(_mm256_add_epi32(
-                                                  _mm256_castps_si256(was), _mm256_castps_si256(v)))
+            _mm256_storeu_ps(sum, q->counts ? _mm256_castsi256_ps(
+                                                  _mm256_add_epi32(_mm256_castps_si256(was),
+                                                                   _mm256_castps_si256(v)))
                                             : _mm256_add_ps(was, v));
         } else {
             __m256i *id = (__m256i *)(void *)(ids + 8 * j);

@@ -103,7 +103,8 @@ static int read_columns(struct op_prepare *p, struct arena *tmp, struct columns 
     c->n = trees ? trees->n : 0;
     c->modes = op_attr(p->node, "nodes_modes", ONNX_ATTR_STRINGS);
     if (c->n == 0 || c->n > TREE_NODES_MAX)
-        return op_fail(p->e, p->node, "it has %zu nodes; 1 to %d are allowed", c->n, TREE_NODES_MAX);
+        return op_fail(p->e, p->node, "it has %zu nodes; 1 to %d are allowed", c->n,
+                       TREE_NODES_MAX);
     if (n_values != c->n || !c->modes || c->modes->n != c->n)
         return op_fail(p->e, p->node,
                        "nodes_values has %zu elements and nodes_modes %zu, where %zu are needed",
@@ -123,7 +124,8 @@ static int read_columns(struct op_prepare *p, struct arena *tmp, struct columns 
         if (!id_ok(c->trees[i]) || !id_ok(c->numbers[i]))
             return op_fail(p->e, p->node, "node %zu: tree %lld, number %lld is out of range", i,
                            (long long)c->trees[i], (long long)c->numbers[i]);
-        c->keys[i] = (struct key){(uint64_t)c->trees[i] << 32 | (uint64_t)c->numbers[i], (uint32_t)i};
+        c->keys[i] =
+            (struct key){(uint64_t)c->trees[i] << 32 | (uint64_t)c->numbers[i], (uint32_t)i};
         sorted &= i == 0 || c->keys[i - 1].id < c->keys[i].id;
     }
     if (!sorted)
@@ -153,6 +155,10 @@ static int read_node(struct op_prepare *p, const struct columns *c, size_t i, st
         n->yes = (int32_t)find_key(c->keys, c->n, tree | (uint64_t)c->yes[i]);
     if (id_ok(c->no[i]))
         n->no = (int32_t)find_key(c->keys, c->n, tree | (uint64_t)c->no[i]);
+    if (n->yes < 0 || n->no < 0)
+        return op_fail(p->e, p->node, "node %zu has no %s child: tree %lld has no node %lld", i,
+                       n->yes < 0 ? "true" : "false", (long long)c->trees[i],
+                       (long long)(n->yes < 0 ? c->yes[i] : c->no[i]));
     return ERR_OK;
 }
 
@@ -250,8 +256,9 @@ static int read_weights(struct op_prepare *p, const char *prefix, const struct c
                       ? find_key(c->keys, c->n, (uint64_t)trees[i] << 32 | (uint64_t)numbers[i])
                       : -1;
         if (leaf[i] < 0)
-            return op_fail(p->e, p->node, "weight %zu is for node %lld of tree %lld, which is not there",
-                           i, (long long)numbers[i], (long long)trees[i]);
+            return op_fail(p->e, p->node,
+                           "weight %zu is for node %lld of tree %lld, which is not there", i,
+                           (long long)numbers[i], (long long)trees[i]);
         if (f->nodes[leaf[i]].mode != TREE_LEAF)
             leaf[i] = -1; /* some exporters give inner nodes weights, which nothing reads */
     }
@@ -321,7 +328,8 @@ int tree_read_v5(struct op_prepare *p, int32_t n_targets, struct forest *ret)
         return rc;
     if (!a || a->n == 0 || a->n > TREE_COUNT_MAX || !modes || !modes->t || modes->t->n != n ||
         n == 0 || n + n_leaves > TREE_NODES_MAX)
-        return op_fail(p->e, p->node, "it needs tree_roots, and nodes_modes as long as nodes_splits");
+        return op_fail(p->e, p->node,
+                       "it needs tree_roots, and nodes_modes as long as nodes_splits");
     if ((rc = ints(p, "nodes_missing_value_tracks_true", n, true, &missing)) ||
         (rc = ints(p, "leaf_targetids", n_leaves, false, &targets)) ||
         (rc = ints(p, "tree_roots", a->n, false, &roots)))

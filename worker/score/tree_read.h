@@ -11,8 +11,8 @@
 #include "tree.h"
 
 /* prefix: "target" or "class", of the attributes with the weights. n_targets: of the model. */
-int tree_read(struct op_prepare *p, const char *prefix, int32_t n_targets, struct forest *ret)
-    MUST_CHECK;
+int tree_read(struct op_prepare *p, const char *prefix, int32_t n_targets,
+              struct forest *ret) MUST_CHECK;
 
 /* TreeEnsemble of ai.onnx.ml version 5. */
 int tree_read_v5(struct op_prepare *p, int32_t n_targets, struct forest *ret) MUST_CHECK;

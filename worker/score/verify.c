@@ -34,7 +34,8 @@ static int read_sample(struct span sample, struct batch **ret_in, struct batch *
     if (rc || (rc = batch_unpack(want, ret_want, e)))
         return rc;
     if ((*ret_in)->n_rows != (*ret_want)->n_rows || (*ret_want)->n_columns == 0)
-        return error_set(e, ERR_MALFORMED, "sample: %u rows go in, and %u rows of %zu columns come out",
+        return error_set(e, ERR_MALFORMED,
+                         "sample: %u rows go in, and %u rows of %zu columns come out",
                          (*ret_in)->n_rows, (*ret_want)->n_rows, (*ret_want)->n_columns);
     if ((*ret_in)->n_rows > VERIFY_ROWS_MAX)
         return error_set(e, ERR_LIMIT, "sample: %u rows, over the %d allowed", (*ret_in)->n_rows,
@@ -56,12 +57,13 @@ static int compare_number(const struct batch *want, size_t w, const struct batch
     bool null = batch_is_null(want, w, row);
     double expected = null ? NAN : batch_get_f64(want, w, row), is = batch_get_f64(got, g, row);
     double difference = fabs(is - expected);
-    if ((isnan(expected) && isnan(is)) || (isinf(expected) && isinf(is) && (expected > 0) == (is > 0)))
+    if ((isnan(expected) && isnan(is)) ||
+        (isinf(expected) && isinf(is) && (expected > 0) == (is > 0)))
         return ERR_OK;
     if (difference <= tolerance * fmax(1, fabs(expected)))
         return ERR_OK;
-    snprintf(text, sizeof text, "%.9g, not %.9g (a difference of %.3g; %.3g is allowed)", is, expected,
-             difference, tolerance * fmax(1, fabs(expected)));
+    snprintf(text, sizeof text, "%.9g, not %.9g (a difference of %.3g; %.3g is allowed)", is,
+             expected, difference, tolerance * fmax(1, fabs(expected)));
     return differs(want->columns[w].name, row, text, e);
 }
 
@@ -100,8 +102,8 @@ static int compare(const struct batch *want, const struct batch *got, double tol
         while (g < got->n_columns && strcmp(got->columns[g].name, c->name) != 0)
             g++;
         if (g == got->n_columns)
-            return error_set(e, ERR_INVALID_ARGUMENT,
-                             "sample: the model has no output '%.100s'", c->name);
+            return error_set(e, ERR_INVALID_ARGUMENT, "sample: the model has no output '%.100s'",
+                             c->name);
         if (c->type != got->columns[g].type)
             return error_set(e, ERR_INVALID_ARGUMENT,
                              "sample: output '%.100s' is %s in the sample and %s in the model",
