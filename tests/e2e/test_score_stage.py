@@ -191,7 +191,7 @@ MODELS = [
      "shapes do not go together"),
     (with_graph(lambda g: g.add("Shape", ["X"], ["q"]) and g.output("q", ow.INT64)), "has no dimension for the rows"),
     (stump(nodes_truenodeids=[0, 0, 0]), "reached from no root: a cycle"),
-    (stump(nodes_truenodeids=[2, 0, 0]), "node 2 has two parents, or a cycle"),
+    (stump(nodes_truenodeids=[2, 0, 0]), "tree 0 has two roots"),
     (stump(nodes_truenodeids=[9, 0, 0]), "node 0 has no true child: tree 0 has no node 9"),
     (stump(nodes_featureids=[-4, 0, 0]), "compares feature -4"),
     (stump(nodes_featureids=[5, 0, 0]), "it needs a matrix of at least 6 columns"),
