@@ -1,6 +1,6 @@
 /*
- * Forests: every kernel gives the bits of the plain way, for trees of all sizes, comparisons, missing
- * values and numbers of rows; what a forest is checked for.
+ * Forests: every kernel gives the bits of the plain way, for trees of all sizes, comparisons,
+ * missing values and numbers of rows; what a forest is checked for.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -172,7 +172,7 @@ int op_prepare_matmul(struct op_prepare *p)
     return make_dense(p, w->f32, (size_t)w->dims[0], (size_t)w->dims[1], NULL);
 }
 
-/* As numpy.matmul: a vector counts as a row (left) or a column (right), leading dimensions repeat. */
+/* As numpy.matmul: a vector is a row (left) or a column (right), leading dimensions repeat. */
 int op_run_matmul(struct op_run *r)
 {
     if (r->node->state)

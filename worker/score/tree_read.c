@@ -198,7 +198,7 @@ static int find_roots(struct op_prepare *p, const struct columns *c, struct aren
 
 /* ---- weights ---- */
 
-/* Puts the weights of each leaf side by side, those of one target added up. leaf[i] < 0: skipped. */
+/* Puts the weights of each leaf side by side, one target's added up. leaf[i] < 0: skipped. */
 static int group_weights(struct op_prepare *p, const int64_t *leaf, const int64_t *targets,
                          const double *w, size_t n, struct forest *f)
 {
