@@ -15,7 +15,7 @@ enum {
     GRAPH_RUN_ELEMENTS_MAX = 1 << 30, /* that all nodes of a run read and write: a limit on time */
 };
 
-/* What the trial runs found (plan.h): dimensions that are as many as the rows, or vary with them. */
+/* What trial runs found (plan.h): dimensions that are as many as the rows, or vary with them. */
 enum { SHAPE_ROWS = -1, SHAPE_VARIES = -2 };
 struct shape {
     enum elem_type type; /* ELEM_NONE: not known */

@@ -1,7 +1,7 @@
 /*
  * tree.h: ensembles of decision trees. A forest is what a model describes, checked; a tree_kernel
- * is a forest in the form of one way to walk it. All kernels add the same weights in the order of the
- * trees, so their sums agree bit for bit, on every processor.
+ * is a forest in the form of one way to walk it. All kernels add the same weights in the order of
+ * the trees, so their sums agree bit for bit, on every processor.
  *
  * Votes of classifiers are added as whole numbers of a small unit, chosen so that sums fit into 31
  * bits: ten trees of twenty make one half exactly, as they do in the library that adds float64, and
@@ -150,8 +150,8 @@ struct tree_kernels {
 };
 
 /* Makes the kernels that fit, measures them on made-up rows, and keeps the fastest for many rows
- * and for one; or the one that forced names ("walk", "lockstep", "quick", "quick-scalar", "quick-avx2",
- * "quick-avx512"). note becomes a sentence about the choice. */
+ * and for one; or the one that forced names ("walk", "lockstep", "quick", "quick-scalar",
+ * "quick-avx2", "quick-avx512"). note becomes a sentence about the choice. */
 int tree_choose(const struct forest *f, const char *forced, struct arena *keep,
                 struct tree_kernels *ret, const char **ret_note, struct error *e) MUST_CHECK;
 
