@@ -4,6 +4,7 @@ models that are no good."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import onnx_write as ow
-from score_tool import Refused, explain, pack, run, score
+from score_tool import ROOT, Refused, explain, pack, run, score
 
 ROWS = 2500  # more than two blocks
 
@@ -236,3 +237,11 @@ def test_a_deep_tree(tmp_path: Path) -> None:
     assert list(got["v"]) == [0, 18, -1, -1]
     with pytest.raises(Refused, match="deeper than the 4096 levels allowed"):
         explain(tmp_path, chain(5000))
+
+
+def test_the_document_lists_every_operator() -> None:
+    """docs/SCORE.md and the table of operators say the same."""
+    table = set(re.findall(r'\{(?:""|ML), "(\w+)"', (ROOT / "worker" / "score" / "op_table.c").read_text()))
+    chapter = (ROOT / "docs" / "SCORE.md").read_text().split("## Operators")[1].split("Trees: all")[0]
+    listed = set(re.findall(r"\b[A-Z]\w+\b", "".join(line for line in chapter.splitlines() if line.startswith("|"))))
+    assert len(table) > 80 and table == listed
