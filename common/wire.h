@@ -22,6 +22,7 @@ enum {
     WIRE_TASKS_MAX = 500, /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE; downstreams in one
                              BREAKER */
     WIRE_SINK_SETTINGS_MAX = 64, /* settings of one sink */
+    WIRE_BLOB_NAME_MAX = 64,     /* bytes of a name in BLOB */
     WIRE_UID_LEN = 16            /* bytes of a job's uid */
 };
 
@@ -40,10 +41,11 @@ enum wire_type {
     WIRE_DRAIN = 10,
     WIRE_BYE = 11,
     WIRE_RESYNC = 12,
-    WIRE_BLOB = 13, /* reserved */
+    WIRE_BLOB = 13,
     WIRE_BREAKER = 14,
     WIRE_SINK = 15,
     WIRE_CALLS = 16,
+    WIRE_BEGUN = 17,
     /* client and coordinator */
     WIRE_REQUEST = 32,
     WIRE_REPLY = 33,
@@ -125,6 +127,7 @@ struct wire_task {
     uint32_t grant;              /* concurrent uses of its key; 0: no limit */
     uint32_t run_timeout_ms;     /* 0: none */
     struct span input;           /* packed array of the engine's items */
+    bool whole;                  /* its rows may have landed: all of it again, or nothing */
 };
 /* jobs: those whose description this session has not been sent yet. */
 struct wire_assign {
@@ -141,8 +144,9 @@ enum wire_outcome {
     WIRE_DONE = 0,
     WIRE_RETRY = 1,
     WIRE_FAIL = 2,
-    WIRE_RETURNED = 3
-}; /* = sched_outcome */
+    WIRE_RETURNED = 3,
+    WIRE_LAND = 4 /* its rows are made; asks leave to land them in sinks, and says what they hold */
+};                /* = sched_outcome */
 
 struct wire_stat {
     struct span name;
@@ -172,6 +176,8 @@ struct wire_result {
     struct wire_again *again;
     size_t n_again; /* inputs for a new task with attempt + 1 */
     uint32_t key_delay_ms, key_backoff_ms, retry_after_ms;
+    struct span left; /* LAND: bit i & 7 of byte i / 8: item i of the task has no part in its rows,
+                         since it is a reject or goes into a new task; p == NULL: all have */
 };
 /* RESULT carries several: pack the count with pack_array, then each. A result larger than
  * WIRE_MESSAGE_MAX is never made: the runner fails the task with LIMIT. */
@@ -180,7 +186,11 @@ int wire_results_read(struct span body, struct arena *a, struct wire_result **re
                       struct error *e) MUST_CHECK;
 
 /* RESULT_ACK, REVOKE: [[task, epoch, counter, code, reason|nil], ...] */
-enum wire_ack { WIRE_ACK_STORED = 0, WIRE_ACK_DISCARDED = 1 };
+enum wire_ack {
+    WIRE_ACK_STORED = 0,
+    WIRE_ACK_DISCARDED = 1,
+    WIRE_ACK_LAND = 2 /* what the rows hold is durable: they may land; the result follows */
+};
 struct wire_verdict {
     struct wire_token token;
     uint32_t code;
@@ -243,6 +253,43 @@ struct wire_sink {
 void wire_sink_pack(struct buf *out, const struct wire_sink *m);
 int wire_sink_read(struct span body, struct arena *a, struct wire_sink *ret,
                    struct error *e) MUST_CHECK;
+
+/* BLOB, w->c: a question for a piece of some bytes, and c->w: its answer. What an offset means is the
+ * source's to say: in a blob it counts bytes, elsewhere it may be a cursor that only the coordinator
+ * understands. It begins with 0, and the next question takes what the answer gave as `next`. */
+enum wire_blob_source {
+    WIRE_BLOB_FILE = 1, /* name: the 32 bytes of the SHA-256 */
+    WIRE_BLOB_PARTS =
+        2 /* name: a job, 8 bytes, big-endian: what its tasks came to, as packed arrays of one
+                           binary each; total is UINT64_MAX until the end */
+};
+struct wire_blob_ask {
+    uint32_t what;    /* wire_blob_source */
+    struct span name; /* at most WIRE_BLOB_NAME_MAX bytes */
+    uint64_t offset;
+    uint32_t max; /* bytes wanted at most; the answer has no more than BLOB_CHUNK_BYTES */
+};
+void wire_blob_ask_pack(struct buf *out, const struct wire_blob_ask *m);
+int wire_blob_ask_read(struct span body, struct wire_blob_ask *ret, struct error *e) MUST_CHECK;
+struct wire_blob_answer {
+    uint32_t what; /* as in the question, and so on */
+    struct span name;
+    uint64_t offset;
+    uint64_t next;  /* where to go on; the end is there when it is `total` */
+    uint64_t total; /* of a blob: its bytes */
+    struct span data;
+    uint32_t code; /* enum err; not OK: there are no data, and detail says why */
+    struct span detail;
+};
+void wire_blob_answer_pack(struct buf *out, const struct wire_blob_answer *m);
+int wire_blob_answer_read(struct span body, struct wire_blob_answer *ret,
+                          struct error *e) MUST_CHECK;
+
+/* BEGUN, w->c: tasks that may have had to wait for blobs and have begun: their run_timeout_ms counts from
+ * now. Told again in a new session. At most WIRE_TASKS_MAX. */
+void wire_begun_pack(struct buf *out, const struct wire_token *tokens, size_t n);
+int wire_begun_read(struct span body, struct arena *a, struct wire_token **ret, size_t *ret_n,
+                    struct error *e) MUST_CHECK;
 
 void wire_drain_pack(struct buf *out, bool on);
 int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include "common/hash.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "coordinator/edge/blob_serve.h"
 #include "coordinator/edge/completions.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/sessions.h"
@@ -167,10 +168,8 @@ static void limit_rows(struct wire_result *r)
 static int on_result(struct incoming *in)
 {
     static const enum sched_outcome outcomes[] = {
-        [WIRE_DONE] = SCHED_DONE,
-        [WIRE_RETRY] = SCHED_RETRY,
-        [WIRE_FAIL] = SCHED_FAIL,
-        [WIRE_RETURNED] = SCHED_RETURNED,
+        [WIRE_DONE] = SCHED_DONE,         [WIRE_RETRY] = SCHED_RETRY, [WIRE_FAIL] = SCHED_FAIL,
+        [WIRE_RETURNED] = SCHED_RETURNED, [WIRE_LAND] = SCHED_LAND,
     };
     struct wire_result *results;
     size_t n;
@@ -228,6 +227,29 @@ static int on_calls(struct incoming *in)
         ev.u.calls.slow = c->slow;
         ev.u.calls.row = c->row;
         ev.u.calls.waiting = c->waiting;
+        edge_event(in->e, &ev);
+    }
+    return rc;
+}
+
+static int on_blob(struct incoming *in)
+{
+    struct wire_blob_ask m;
+    int rc = wire_blob_ask_read(in->frame.body, &m, &in->error);
+    if (rc == 0)
+        blob_serve_ask(in->e->blob_serve, in->session, &m);
+    return rc;
+}
+
+static int on_begun(struct incoming *in)
+{
+    struct wire_token *tokens;
+    size_t n;
+    int rc = wire_begun_read(in->frame.body, &in->inbox->arena, &tokens, &n, &in->error);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct sched_event ev = {.type = SCHED_EV_BEGUN, .session = {in->session->id}};
+        ev.u.begun.task.v = tokens[i].task;
+        ev.u.begun.token = (struct token){tokens[i].epoch, tokens[i].counter};
         edge_event(in->e, &ev);
     }
     return rc;
@@ -295,6 +317,7 @@ static bool in_order(struct incoming *in)
         return false;
     }
     s->seq_in++;
+    blob_serve_acked(in->e->blob_serve, s, in->frame.ack_seq);
     return true;
 }
 
@@ -303,6 +326,7 @@ static void dispatch(struct incoming *in)
     static int (*const handlers[])(struct incoming *) = {
         [WIRE_CREDIT] = on_credit, [WIRE_RESULT] = on_result, [WIRE_HEARTBEAT] = on_heartbeat,
         [WIRE_BYE] = on_bye,       [WIRE_RESYNC] = on_resync, [WIRE_CALLS] = on_calls,
+        [WIRE_BLOB] = on_blob,     [WIRE_BEGUN] = on_begun,
     };
     struct edge *e = in->e;
     int rc = wire_frame_read(in->inbox->message.data, &in->frame, &in->error);

@@ -1,7 +1,9 @@
 #include "jobs.h"
 
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/wire.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/ends.h"
 #include "coordinator/edge/inputs.h"
@@ -74,6 +76,23 @@ int jobs_parse(const struct jobs *j, struct span text, struct spec **ret, struct
     return spec_parse(text, j->engines, j->n_engines, false, ret, error);
 }
 
+static int map_blob(void *user, const struct blob_name *name, struct span *ret, struct error *error)
+{
+    return blobs_map(user, name, ret, error);
+}
+
+static void unmap_blob(void *user UNUSED, struct span bytes)
+{
+    blobs_unmap(bytes);
+}
+
+int jobs_complete(const struct jobs *j, struct span text, struct spec **ret, struct buf *ret_text,
+                  struct error *error)
+{
+    const struct spec_files files = {map_blob, unmap_blob, j->edge->blobs};
+    return spec_complete(text, j->engines, j->n_engines, false, &files, ret, ret_text, error);
+}
+
 /* The downstreams that the job's rows need, each once. */
 static size_t job_downstreams(const struct spec *s, uint64_t ret[SCHED_DOWNSTREAMS_MAX])
 {
@@ -135,6 +154,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.key_delay_ms = s->key_delay_ms;
     ev.u.open.key_use_ms = s->key_use_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
+    ev.u.open.begins = spec_may_need_blobs(s);
     ev.u.open.kinds = s->kinds;
     ev.u.open.retry_percent = s->retry_percent;
     ev.u.open.downstreams = downstreams;
@@ -233,13 +253,15 @@ void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct sto
     struct task_id ids[STEP];
     struct span inputs[STEP];
     for (size_t from = 0; from < n; from += STEP) {
-        size_t m = MIN(n - from, (size_t)STEP);
+        size_t m = MIN(n - from, (size_t)STEP), kept = 0;
         for (size_t i = 0; i < m; i++) {
             sched[i] = tasks[from + i].sched;
-            ids[i] = sched[i].id;
-            inputs[i] = tasks[from + i].input;
+            if (tasks[from + i].whole)
+                continue; /* that it is so comes with its input from the store */
+            ids[kept] = sched[i].id;
+            inputs[kept++] = tasks[from + i].input;
         }
-        inputs_put(j->edge->inputs, ids, inputs, m);
+        inputs_put(j->edge->inputs, ids, inputs, kept);
         tell_tasks(j, id, sched, m);
     }
     job = jobs_get(j, id);
@@ -271,9 +293,28 @@ struct end {
     uint64_t job;
     enum sched_job_end how;
     int64_t wall_ms;
-    bool has_tasks; /* letters were retried just before: it does not end */
+    bool gathers;
+    bool
+        has_tasks; /* letters were retried just before, or its parts are still to be brought together */
     struct store_job stored;
+    struct store_task *gather; /* the task that does it */
+    size_t n_gather;
 };
+
+/* [[text, 0]], as every engine packs an input that the client gave. */
+static int make_gather(struct store *store, struct end *end, struct error *e)
+{
+    struct buf item = {0};
+    pack_array(&item, 2);
+    pack_str(&item, SPAN(SPEC_GATHER_ITEM));
+    pack_u64(&item, 0);
+    const struct store_item one = {.input = buf_span(&item)};
+    const int rc = buf_ok(&item) ? store_job_gather(store, end->job, &one, &end->request.arena,
+                                                    &end->gather, &end->n_gather, e)
+                                 : error_set(e, ERR_NOMEM, "no memory for a task");
+    buf_done(&item);
+    return rc;
+}
 
 static int end_run(struct store *store, struct store_request *r)
 {
@@ -288,8 +329,12 @@ static int end_run(struct store *store, struct store_request *r)
     if (rc)
         return rc;
     end->has_tasks = end->how != SCHED_JOB_CANCELLED && end->stored.tasks_pending > 0;
-    if (end->has_tasks)
-        return 0;
+    if (!end->has_tasks && end->how == SCHED_JOB_DONE && end->gathers) {
+        rc = make_gather(store, end, &r->error);
+        end->has_tasks = rc == 0 && end->n_gather > 0;
+    }
+    if (rc || end->has_tasks)
+        return rc;
     return store_job_end(store, end->job, states[end->how], end->wall_ms, &r->error);
 }
 
@@ -330,6 +375,8 @@ static void end_done(struct store_request *r, void *user)
     if (r->rc && r->rc != ERR_NOT_FOUND)
         LOG_ERROR("the end of a job was not stored", log_u64("job", end->job), log_err(&r->error));
     if (job && end->has_tasks && r->rc == 0) {
+        if (end->n_gather > 0)
+            keep_late(job, end->gather, end->n_gather);
         reopen(e->jobs, end, job);
     } else if (job) {
         static const char *const names[] = {"done", "failed", "cancelled"};
@@ -353,6 +400,7 @@ void jobs_end(struct jobs *j, struct job_id id, enum sched_job_end how)
         abort(); /* as sched_step does: the store has the truth */
     end->job = id.v;
     end->how = how;
+    end->gathers = job->spec->gather < job->spec->n_stages;
     end->wall_ms = j->edge->wall_ms;
     arena_init(&end->request.arena, 0);
     end->request.write = true;

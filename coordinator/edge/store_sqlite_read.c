@@ -29,7 +29,7 @@ static void *grow(struct arena *arena, void *items, size_t n, size_t *cap, size_
 /* ---- tasks ---- */
 
 int store_sqlite_read_task_input(struct store *base, struct task_id task, struct arena *arena,
-                                 struct span *ret, struct error *e)
+                                 struct span *ret, bool *ret_whole, struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     int code = store_sqlite_enter(s, false, e);
@@ -44,6 +44,7 @@ int store_sqlite_read_task_input(struct store *base, struct task_id task, struct
     if (rc != SQLITE_ROW || !store_sqlite_sql_get(&q, arena, &input))
         return failed(s, rc, "read an input", e);
     *ret = input;
+    *ret_whole = sq_get_u64(&q) != 0;
     return 0;
 }
 
@@ -344,6 +345,13 @@ int store_sqlite_read_results(struct store *base, uint64_t job, uint64_t cursor,
                               struct error *e)
 {
     return read_rows(base, SQ_RESULT_LIST, job, cursor, max_bytes, arena, ret, ret_n, e);
+}
+
+int store_sqlite_read_parts(struct store *base, uint64_t job, uint64_t cursor, size_t max_bytes,
+                            struct arena *arena, struct store_result **ret, size_t *ret_n,
+                            struct error *e)
+{
+    return read_rows(base, SQ_PART_LIST, job, cursor, max_bytes, arena, ret, ret_n, e);
 }
 
 int store_sqlite_read_rejects(struct store *base, uint64_t job, uint64_t cursor, size_t max_bytes,

@@ -18,7 +18,7 @@
 #define STORE_SQLITE_JOB_COLUMNS                                                                   \
     "id,state,priority,sealed,cancelling,paused,uniq,held,expired,task_items,items_max,"           \
     "created_ms,ended_ms,expires_ms,ttl_ms,due_ms,items,duplicates,tasks,tasks_done,"              \
-    "tasks_pending,dead,rows,rejects"
+    "tasks_pending,dead,rows,rejects,gather_task"
 
 /* The same in the order of struct store_job, with the texts last. */
 #define STORE_SQLITE_VIEW                                                                          \
@@ -27,7 +27,7 @@
 
 /* Those of removed jobs are gone for everyone, though their rows may still be there. */
 #define STORE_SQLITE_DEAD                                                                          \
-    "SELECT task,job,attempt,kills,at_ms,error,key,input FROM dead "                               \
+    "SELECT task,job,attempt,kills,at_ms,error,key,input,land_epoch FROM dead "                    \
     "WHERE (SELECT state FROM job WHERE id=dead.job)<>0 "
 
 /* clang-format off */
@@ -47,7 +47,8 @@
                   "dead=?7,rows=?8,rejects=?9 WHERE id=?1")                                        \
     X(JOB_STATE, "UPDATE job SET items=?2,duplicates=?3,tasks=?4,tasks_done=?5,tasks_pending=?6,"  \
                  "dead=?7,rows=?8,rejects=?9,state=?10,sealed=?11,cancelling=?12,paused=?13,"      \
-                 "held=?14,expired=?15,ended_ms=?16,expires_ms=?17,due_ms=?18 WHERE id=?1")        \
+                 "held=?14,expired=?15,ended_ms=?16,expires_ms=?17,due_ms=?18,gather_task=?19 "    \
+                 "WHERE id=?1")                                                                    \
     X(JOB_INSERT, "INSERT INTO job(id,state,priority,uniq,task_items,items_max,created_ms,ttl_ms," \
                   "client,idem_key,name,uid) VALUES(?,1,?,?,?,?,?,?,?,?,?,randomblob(16))")        \
     X(JOB_DELETE, "DELETE FROM job WHERE id=?")                                                    \
@@ -72,7 +73,13 @@
     X(TASK_EXPIRE, "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE job=? LIMIT ?)")       \
     X(TASK_ATTEMPT, "UPDATE task SET attempt=?3,kills=?4,after_ms=?5,"                             \
                     "error=CASE WHEN length(?6)>0 THEN ?6 ELSE error END WHERE id=?1 AND job=?2")  \
-    X(TASK_INPUT, "SELECT input FROM task WHERE id=?")                                             \
+    X(TASK_LAND, "UPDATE task SET land_epoch=?3,land_counter=?4,input=coalesce(?5,input) "         \
+                 "WHERE id=?1 AND job=?2 AND land_epoch=0")                                        \
+    X(TASK_LANDS, "SELECT land_epoch,land_counter FROM task WHERE id=? AND job=?")                 \
+    X(TASK_REVIVE, "INSERT INTO task(id,job,key,attempt,after_ms,error,input,land_epoch,"          \
+                   "land_counter) SELECT task,job,key,0,0,error,input,land_epoch,land_counter "    \
+                   "FROM dead WHERE task=?")                                                       \
+    X(TASK_INPUT, "SELECT input,land_epoch FROM task WHERE id=?")                                  \
     X(TASK_GET, "SELECT job,key,attempt,kills,error FROM task WHERE id=?")                         \
     X(TASK_LIST, "SELECT id,key,attempt,kills,after_ms,length(input) FROM task "                   \
                  "WHERE job=? AND id>? ORDER BY id LIMIT ?")                                       \
@@ -84,6 +91,10 @@
     X(RESULT_LIST, "SELECT id,task,n,data FROM result WHERE job=? AND id>? ORDER BY id")           \
     X(RESULT_EXPIRE, "DELETE FROM result WHERE id IN "                                             \
                      "(SELECT id FROM result WHERE job=? LIMIT ?)")                                \
+    X(PART_INSERT, "INSERT INTO part(id,job,task,n,data) VALUES(?,?,?,?,?)")                       \
+    X(PART_LIST, "SELECT id,task,n,data FROM part WHERE job=? AND id>? ORDER BY id")               \
+    X(PART_EXPIRE, "DELETE FROM part WHERE id IN (SELECT id FROM part WHERE job=? LIMIT ?)")       \
+    X(PART_DELETE, "DELETE FROM part WHERE job=?")                                                 \
     X(REJECT_INSERT, "INSERT INTO reject(id,job,task,n,data) VALUES(?,?,?,?,?)")                   \
     X(REJECT_LIST, "SELECT id,task,n,data FROM reject WHERE job=? AND id>? ORDER BY id")           \
     X(REJECT_EXPIRE, "DELETE FROM reject WHERE id IN "                                             \
@@ -96,15 +107,21 @@
     X(STAT_COUNT, "SELECT count(*) FROM stat WHERE job=?")                                         \
     X(STAT_EXPIRE, "DELETE FROM stat WHERE job=?1 AND name IN "                                    \
                    "(SELECT name FROM stat WHERE job=?1 LIMIT ?2)")                                \
-    X(DEAD_INSERT, "INSERT INTO dead(task,job,key,attempt,kills,at_ms,error,input) "               \
+    X(DEAD_INSERT, "INSERT INTO dead(task,job,key,attempt,kills,at_ms,error,input,land_epoch,"     \
+                   "land_counter) "                                                                \
                    "SELECT id,job,key,?3,?4,?5,CASE WHEN length(?6)>0 THEN ?6 ELSE error END,"     \
-                   "input FROM task WHERE id=?1 AND job=?2")                                       \
+                   "input,land_epoch,land_counter FROM task WHERE id=?1 AND job=?2")               \
     X(DEAD_LIST, STORE_SQLITE_DEAD "AND task>? ORDER BY task LIMIT ?")                             \
     X(DEAD_LIST_JOB, STORE_SQLITE_DEAD "AND job=?3 AND task>?1 ORDER BY task LIMIT ?2")            \
     X(DEAD_ONE, STORE_SQLITE_DEAD "AND task=?")                                                    \
     X(DEAD_DELETE, "DELETE FROM dead WHERE task=?")                                                \
     X(DEAD_EXPIRE, "DELETE FROM dead WHERE task IN "                                               \
                    "(SELECT task FROM dead WHERE job=? LIMIT ?)")                                  \
+    X(BLOB_USE, "INSERT OR IGNORE INTO blob_use(name,job) VALUES(?,?)")                            \
+    X(BLOB_NEEDED, "SELECT 1 FROM blob_use u JOIN job j ON j.id=u.job "                            \
+                   "WHERE u.name=? AND (j.state=1 OR (j.state<>0 AND j.dead>0)) LIMIT 1")          \
+    X(BLOB_EXPIRE, "DELETE FROM blob_use WHERE job=?1 AND name IN "                                \
+                   "(SELECT name FROM blob_use WHERE job=?1 LIMIT ?2)")                            \
     X(DRAIN_ADD, "INSERT OR IGNORE INTO drain(worker) VALUES(?)")                                  \
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
     X(BREAKER_PUT, "INSERT OR REPLACE INTO breaker(downstream,manual) VALUES(?,?)")               \

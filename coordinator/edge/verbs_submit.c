@@ -5,7 +5,36 @@
 #include "common/pack.h"
 #include "common/unpack.h"
 #include "coordinator/edge/asks.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/jobs.h"
+
+/* ---- blobs ---- */
+
+/* Where a missing blob is named. */
+struct need {
+    struct call *call;
+    struct error *error;
+};
+
+static int need_blob(void *user, const struct blob_name *name)
+{
+    struct need *need = user;
+    struct call *c = need->call;
+    int rc = blobs_need(c->edge->blobs, name, need->error);
+    if (rc == 0 && c->n_blobs == c->cap_blobs) {
+        size_t cap = c->cap_blobs ? c->cap_blobs * 2 : 16;
+        struct blob_name *grown = arena_alloc(&c->arena, cap * sizeof(*grown));
+        if (!grown)
+            return error_set(need->error, ERR_NOMEM, "no memory for the request");
+        if (c->n_blobs)
+            memcpy(grown, c->blobs, c->n_blobs * sizeof(*grown));
+        c->blobs = grown;
+        c->cap_blobs = cap;
+    }
+    if (rc == 0)
+        c->blobs[c->n_blobs++] = *name;
+    return rc;
+}
 
 /* ---- job.submit ---- */
 
@@ -26,6 +55,8 @@ static int submit_run(struct store *s, struct store_request *r)
         .ttl_ms = (int64_t)spec->ttl_ms,
     };
     int rc = store_job_submit(s, &in, &c->args.job, &c->existing, &r->error);
+    if (rc == 0 && c->n_blobs)
+        rc = store_blob_use(s, c->args.job, c->blobs, c->n_blobs, &r->error);
     if (rc == 0)
         rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
     if (rc == 0 && c->existing)
@@ -83,8 +114,9 @@ static void submit_done(struct store_request *r, void *user)
 }
 
 /* What does not fit is refused. A sink that cannot be asked refuses nothing: while it fails, the
- * job's tasks are held, and what does not fit fails them with the sink's words afterwards. */
-static void submit_asked(struct call *c)
+ * job's tasks are held, and what does not fit fails them with the sink's words afterwards. True: the
+ * call was answered. */
+static bool refused(struct call *c)
 {
     for (size_t i = 0; i < c->n_asks; i++) {
         const struct ask *a = &c->asks[i];
@@ -92,16 +124,38 @@ static void submit_asked(struct call *c)
         if (a->request.rc == ERR_INVALID_SPEC) {
             error_set(&why, ERR_INVALID_SPEC, "sinks[%zu].%.450s", a->index,
                       a->request.error.detail);
-            return front_fail(c, ERR_INVALID_SPEC, why.detail);
+            front_fail(c, ERR_INVALID_SPEC, why.detail);
+            return true;
         }
         if (a->request.rc)
             LOG_WARN("a sink could not be asked whether a job fits",
                      log_str("sink", c->edge->sinks->entries[a->request.sink].downstream),
                      log_str("name", c->spec->name), log_err(&a->request.error));
     }
+    return false;
+}
+
+static void submit_asked(struct call *c)
+{
+    if (refused(c))
+        return;
     if (c->edge->stopping)
         return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
     front_store(c, true, submit_run, submit_done);
+}
+
+static int complete(struct call *c, struct error *error)
+{
+    struct buf text = {0};
+    int rc = jobs_complete(c->edge->jobs, c->args.spec, &c->spec, &text, error);
+    if (rc == ERR_OK && text.len > 0) {
+        const char *copy = arena_strndup(&c->arena, (const char *)text.data, text.len);
+        c->args.spec = (struct span){copy, text.len};
+        if (!copy)
+            rc = error_set(error, ERR_NOMEM, "no memory for the request");
+    }
+    buf_done(&text);
+    return rc;
 }
 
 int verbs_job_submit(struct call *c, struct error *error)
@@ -110,10 +164,50 @@ int verbs_job_submit(struct call *c, struct error *error)
     if (rc == 0)
         rc = edge_admit(c->edge, error);
     if (rc == 0)
-        rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
+        rc = complete(c, error);
     if (rc == 0)
         rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    if (rc == 0)
+        rc = spec_blobs(c->spec, need_blob, &(struct need){c, error});
     return rc ? rc : asks_fits(c, submit_asked, error);
+}
+
+/* ---- job.check ---- */
+
+static void check_asked(struct call *c)
+{
+    struct buf plan = {0};
+    if (refused(c))
+        return;
+    const struct batch *columns = c->spec->columns;
+    struct buf *out = front_reply(c);
+    pack_map(out, 4);
+    pack_warnings(c, out);
+    pack_cstr(out, "columns");
+    pack_array(out, columns->n_columns);
+    for (size_t i = 0; i < columns->n_columns; i++) {
+        pack_array(out, 2);
+        pack_cstr(out, columns->columns[i].name);
+        pack_cstr(out, col_type_name(columns->columns[i].type));
+    }
+    pack_cstr(out, "gathers");
+    pack_bool(out, c->spec->gather < c->spec->n_stages);
+    spec_explain(c->spec, &plan);
+    pack_cstr(out, "plan");
+    pack_str(out, buf_span(&plan));
+    out->failed |= !buf_ok(&plan);
+    buf_done(&plan);
+    front_send(c);
+}
+
+int verbs_job_check(struct call *c, struct error *error)
+{
+    int rc = front_need(c->args.spec.p, "spec", error);
+    if (rc == 0)
+        rc = complete(c, error);
+    if (rc == 0)
+        rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    return rc ? rc : asks_fits(c, check_asked, error);
 }
 
 /* ---- job.input ---- */
@@ -142,6 +236,10 @@ static int make_items(struct call *c, const struct spec *spec, struct buf *packe
         if (!unpack_ok(&u))
             return error_set(error, ERR_MALFORMED, "items[%zu] cannot be read", i);
         int rc = spec_item(spec, text, 0, packed, &item->key, &item->unique, &why);
+        if (rc == 0 && buf_ok(packed)) {
+            struct span one = {(const char *)packed->data + from, packed->len - from};
+            rc = spec_item_blobs(spec, one, need_blob, &(struct need){c, &why});
+        }
         if (rc)
             return error_set(error, (enum err)rc, "items[%zu]: %s", i, why.detail);
         item->input = (struct span){NULL, packed->len - from};
@@ -172,6 +270,8 @@ static int input_run(struct store *s, struct store_request *r)
     struct call *c = (struct call *)r;
     struct store_job before;
     int rc = store_job_get(s, c->args.job, &r->arena, &before, &r->error);
+    if (rc == 0 && c->n_blobs)
+        rc = store_blob_use(s, c->args.job, c->blobs, c->n_blobs, &r->error);
     if (rc == 0)
         rc = store_job_input(s, c->args.job, c->args.chunk, c->items, c->n_items, &r->arena,
                              &c->tasks, &c->n_tasks, &r->error);

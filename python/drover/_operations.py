@@ -6,9 +6,10 @@ import json
 import logging
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._batch import Row, decode_rows
+from ._blobs import Blob, Slice, upload
 from ._protocol import Operation, Request
 from .errors import InvalidArgument, JobCancelled, JobExpired, JobFailed
 from .sinks import Sink, SinkArgument, sink_from, sinks_json
@@ -22,6 +23,9 @@ CHUNK_ITEMS = 10_000
 CHUNK_BYTES = 1 << 20
 """Bytes of inputs in one message at most; a single larger input still goes out alone."""
 
+SLICE_WEIGHT = 16
+"""So many bytes of a slice count as one of the message's: what is in memory at a time is bounded by that."""
+
 POLL_S = 2.0
 """How long the coordinator holds a request that waits for news."""
 
@@ -30,6 +34,9 @@ RESULT_BYTES = 1 << 20
 
 SUBMIT_WAIT_S = 6.0
 """The coordinator asks a job's sinks whether it fits: a sink that hangs costs it so long at most."""
+
+HEAD_TTL_S = 3600.0
+"""How long the rows of a preview live when it cannot remove its job."""
 
 JobRef = Union[int, str]
 
@@ -138,12 +145,29 @@ class DeadLetter:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """What a job would do. ``columns``: names and types of its rows; ``gathers``: whether its tasks end with
+    parts of the answer, which one task more brings together; ``plan``: the stages in words, which str()
+    gives too; ``warnings``: sinks that could not be asked whether the rows fit."""
+
+    columns: Dict[str, str]
+    gathers: bool
+    plan: str
+    warnings: List[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.plan
+
+
+@dataclass(frozen=True)
 class Submission:
-    """A checked job description, ready to be sent, and its lazily read input."""
+    """A checked job description, ready to be sent, the blobs that it names, and its lazily read input,
+    in which there may be slices."""
 
     spec: str
     idem: str
     items: Iterable[Any]
+    blobs: Sequence[Blob] = ()
 
 
 def prepare(
@@ -166,7 +190,7 @@ def prepare(
         text = json.dumps(spec, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as cause:
         raise InvalidArgument(f"the job description is not JSON: {cause}") from None
-    return Submission(text, idempotency_key or uuid.uuid4().hex, job.items)
+    return Submission(text, idempotency_key or uuid.uuid4().hex, job.items, job.blobs)
 
 
 def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
@@ -175,9 +199,12 @@ def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
     chunk: List[Any] = []
     size = 0
     for item in items:
-        if not isinstance(item, (str, list, tuple)):
+        if not isinstance(item, (str, list, tuple, Slice)):
             raise InvalidArgument(f"input {item!r} is no text")
-        weight = len(item) if isinstance(item, str) else len(str(item))
+        if isinstance(item, Slice):
+            weight = item.size // SLICE_WEIGHT
+        else:
+            weight = len(item) if isinstance(item, str) else len(str(item))
         if chunk and (len(chunk) == CHUNK_ITEMS or size + weight > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -188,7 +215,9 @@ def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
 
 
 def submit(submission: Submission) -> Operation[int]:
-    """Sends a job and its input, or what is missing of it; returns the job's id."""
+    """Sends a job and its input, or what is missing of it; returns the job's id. Blobs go before what
+    names them: those of the stages before the job, slices before the chunk that they are in."""
+    yield from upload(submission.blobs)
     opened = yield Request("job.submit", {"spec": submission.spec, "idem": submission.idem},
                            SUBMIT_WAIT_S)
     job = int(opened["job"])
@@ -199,9 +228,22 @@ def submit(submission: Submission) -> Operation[int]:
     present = int(opened.get("chunks") or 0)
     for number, chunk in enumerate(chunks(submission.items)):
         if number >= present:
-            yield Request("job.input", {"job": job, "chunk": number, "items": chunk})
+            yield from upload(item for item in chunk if isinstance(item, Slice))
+            items = [item.item() if isinstance(item, Slice) else item for item in chunk]
+            yield Request("job.input", {"job": job, "chunk": number, "items": items})
     yield Request("job.seal", {"job": job})
     return job
+
+
+def explain(job: Pipeline, *, sink: SinkArgument, **place: Any) -> Operation[Explanation]:
+    """Has a job checked as submit would, and nothing else. Blobs that stages name are sent: some columns are
+    known from them alone."""
+    wanted = prepare(job, sink=sink, place=place, name=None, priority=None, retry=None, idempotency_key="",
+                     result_ttl=None, run_timeout=None, task_items=None)
+    yield from upload(wanted.blobs)
+    value = yield Request("job.check", {"spec": wanted.spec}, SUBMIT_WAIT_S)
+    return Explanation({str(name): str(kind) for name, kind in value["columns"]}, bool(value["gathers"]),
+                       str(value["plan"]), list(value["warnings"]))
 
 
 def status(job: JobRef) -> Operation[JobStatus]:
@@ -274,6 +316,14 @@ def dead_letters(job: int) -> Operation[List[DeadLetter]]:
             return letters
         letters += page
         after = page[-1].task
+
+
+def remove(job: int) -> Operation[None]:
+    """Forgets a job and its rows; one that has not ended is cancelled first."""
+    state = status_from((yield Request("job.cancel", {"job": job})))
+    while not state.ended_at_all:
+        state = yield from news(job, state, POLL_S)
+    yield Request("job.rm", {"job": job})
 
 
 def simple(verb: str, **args: Any) -> Operation[Any]:

@@ -152,8 +152,8 @@ struct products {
     struct tensor *out;
 };
 
-static void products_run(const struct broadcast *lead, const size_t in[BROADCAST_MAX], size_t out,
-                         void *user)
+static void products_run(const struct broadcast *lead, const size_t in[BROADCAST_INPUTS],
+                         size_t out, void *user)
 {
     const struct products *p = user;
     struct view a = p->a, b = p->b;
@@ -253,7 +253,7 @@ struct addition {
     double beta;
 };
 
-static void add_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void add_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                     void *user)
 {
     const struct addition *a = user;

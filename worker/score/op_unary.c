@@ -259,7 +259,7 @@ struct where {
     size_t width;
 };
 
-static void where_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void where_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                       void *user)
 {
     const struct where *w = user;

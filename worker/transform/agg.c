@@ -2,7 +2,9 @@
 
 #include <math.h>
 
+#include "common/pack.h"
 #include "compare.h"
+#include "state.h"
 
 #define STATE(type, i) (&((type *)(void *)states)[groups[i]])
 
@@ -12,6 +14,8 @@
 #define MERGE(name) static bool name(void *to_state, const void *from_state, struct arena *a UNUSED)
 #define FINISH(name)                                                                               \
     static bool name(const void *state, struct vec *out, uint32_t i, struct arena *a UNUSED)
+#define SAVE(name) static void name(const void *state, struct buf *out)
+#define LOAD(name) static bool name(void *state, struct unpack *u, struct arena *a UNUSED)
 
 /* ---- count ---- */
 
@@ -24,14 +28,31 @@ UPDATE(count_update)
 
 MERGE(count_merge)
 {
-    *(int64_t *)to_state += *(const int64_t *)from_state;
-    return true;
+    return !__builtin_add_overflow(*(int64_t *)to_state, *(const int64_t *)from_state,
+                                   (int64_t *)to_state);
 }
 
 FINISH(count_finish)
 {
     out->i64[i] = *(const int64_t *)state;
     return true;
+}
+
+static bool load_count(struct unpack *u, int64_t *ret)
+{
+    *ret = unpack_i64(u);
+    u->failed |= *ret < 0;
+    return unpack_ok(u);
+}
+
+SAVE(count_save)
+{
+    pack_i64(out, *(const int64_t *)state);
+}
+
+LOAD(count_load)
+{
+    return load_count(u, state);
 }
 
 /* ---- sums of exact numbers ---- */
@@ -115,8 +136,43 @@ MERGE(sum_merge)
 {
     struct sum *to = to_state;
     const struct sum *from = from_state;
-    to->n += from->n;
-    return sum_add(to, from->m, from->scale, a) && (!from->rest || sum_spill(to, from->rest, a));
+    return !__builtin_add_overflow(to->n, from->n, &to->n) &&
+           sum_add(to, from->m, from->scale, a) && (!from->rest || sum_spill(to, from->rest, a));
+}
+
+SAVE(sum_save)
+{
+    const struct sum *s = state;
+    pack_i64(out, s->n);
+    pack_u64(out, (uint64_t)s->scale);
+    pack_i64(out, (int64_t)(s->m >> 64));
+    pack_u64(out, (uint64_t)s->m);
+    if (s->rest)
+        state_put_num(out, (struct num){.big = s->rest});
+    else
+        pack_nil(out);
+}
+
+LOAD(sum_load)
+{
+    struct sum *s = state;
+    struct num rest;
+    (void)load_count(u, &s->n);
+    uint64_t scale = unpack_u64(u);
+    s->m = (num_wide)((unsigned __int128)unpack_i64(u) << 64);
+    s->m |= unpack_u64(u);
+    u->failed |= scale > BIG_DIGITS_MAX;
+    if (!unpack_ok(u))
+        return false;
+    s->scale = (int32_t)scale;
+    if (unpack_peek(u) == UNPACK_NIL) {
+        unpack_skip(u);
+        return true;
+    }
+    if (!state_get_num(u, a, &rest))
+        return false;
+    s->rest = rest.big ? rest.big : big_from_i128(a, rest.m, rest.scale);
+    return s->rest != NULL;
 }
 
 static bool sum_value(const struct sum *s, struct num *ret, struct arena *a)
@@ -188,8 +244,21 @@ MERGE(sum_float_merge)
     struct float_sum *to = to_state;
     const struct float_sum *from = from_state;
     to->sum += from->sum;
-    to->n += from->n;
-    return true;
+    return !__builtin_add_overflow(to->n, from->n, &to->n);
+}
+
+SAVE(float_sum_save)
+{
+    const struct float_sum *s = state;
+    pack_i64(out, s->n);
+    pack_f64(out, s->sum);
+}
+
+LOAD(float_sum_load)
+{
+    struct float_sum *s = state;
+    s->sum = (load_count(u, &s->n), unpack_f64(u));
+    return unpack_ok(u);
 }
 
 FINISH(sum_float_finish)
@@ -244,6 +313,12 @@ static bool extreme_keep_text(struct extreme *x, struct span s, struct arena *a)
 static struct span extreme_text(const struct extreme *x)
 {
     return (struct span){x->text.p, x->text.len};
+}
+
+static bool extreme_load_text(struct extreme *x, struct unpack *u, struct arena *a)
+{
+    struct span s = state_get_text(u);
+    return unpack_ok(u) && extreme_keep_text(x, s, a);
 }
 
 /* Of equal values the last one stays, as in PostgreSQL: 1.5 and 1.50 show which. */
@@ -371,6 +446,31 @@ FINISH(extreme_text_finish)
     return true;
 }
 
+/* nil, or the value */
+#define EXTREME_WIRE(kind, put, get)                                                               \
+    SAVE(extreme_##kind##_save)                                                                    \
+    {                                                                                              \
+        const struct extreme *x = state;                                                           \
+        if (x->any)                                                                                \
+            put;                                                                                   \
+        else                                                                                       \
+            pack_nil(out);                                                                         \
+    }                                                                                              \
+    LOAD(extreme_##kind##_load)                                                                    \
+    {                                                                                              \
+        struct extreme *x = state;                                                                 \
+        x->any = unpack_peek(u) != UNPACK_NIL;                                                     \
+        if (x->any)                                                                                \
+            return get;                                                                            \
+        unpack_skip(u);                                                                            \
+        return unpack_ok(u);                                                                       \
+    }
+
+EXTREME_WIRE(int, pack_i64(out, x->i), (x->i = unpack_i64(u), unpack_ok(u)))
+EXTREME_WIRE(float, pack_f64(out, x->f), (x->f = unpack_f64(u), unpack_ok(u)))
+EXTREME_WIRE(num, state_put_num(out, x->num), state_get_num(u, a, &x->num))
+EXTREME_WIRE(text, pack_str(out, extreme_text(x)), extreme_load_text(x, u, a))
+
 /* ---- bool_and, bool_or ---- */
 
 struct flags {
@@ -401,6 +501,20 @@ MERGE(flags_merge)
     return true;
 }
 
+SAVE(flags_save)
+{
+    const struct flags *f = state;
+    pack_u64(out, (uint64_t)(f->any | f->all_true << 1 | f->one_true << 2));
+}
+
+LOAD(flags_load)
+{
+    uint64_t bits = unpack_u64(u);
+    *(struct flags *)state = (struct flags){bits & 1, bits >> 1 & 1, bits >> 2 & 1};
+    u->failed |= bits > 7;
+    return unpack_ok(u);
+}
+
 FINISH(and_finish)
 {
     const struct flags *f = state;
@@ -421,37 +535,39 @@ FINISH(or_finish)
 
 /* ---- the table ---- */
 
-#define AGG(aname, atype, aresult, adistinct, atate, prefix, fin)                                  \
+#define AGG(aname, atype, aresult, adistinct, astate, prefix, fin, wire)                           \
     {                                                                                              \
         .name = (aname), .arg = SQLTYPE_##atype, .result = SQLTYPE_##aresult,                      \
-        .distinct = (adistinct), .state_bytes = sizeof(atate), .update = prefix##_update,          \
-        .merge = prefix##_merge, .finish = fin##_finish                                            \
+        .distinct = (adistinct), .state_bytes = sizeof(astate), .update = prefix##_update,         \
+        .merge = prefix##_merge, .finish = fin##_finish, .save = wire##_save, .load = wire##_load  \
     }
 #define EXTREMES(fname)                                                                            \
-    AGG(#fname, INT4, INT4, true, struct extreme, fname##_int, extreme_int),                       \
-        AGG(#fname, INT8, INT8, true, struct extreme, fname##_int, extreme_int),                   \
-        AGG(#fname, NUMERIC, NUMERIC, true, struct extreme, fname##_num, extreme_num),             \
-        AGG(#fname, FLOAT8, FLOAT8, true, struct extreme, fname##_float, extreme_float),           \
-        AGG(#fname, TEXT, TEXT, true, struct extreme, fname##_text, extreme_text)
+    AGG(#fname, INT4, INT4, true, struct extreme, fname##_int, extreme_int, extreme_int),          \
+        AGG(#fname, INT8, INT8, true, struct extreme, fname##_int, extreme_int, extreme_int),      \
+        AGG(#fname, NUMERIC, NUMERIC, true, struct extreme, fname##_num, extreme_num,              \
+            extreme_num),                                                                          \
+        AGG(#fname, FLOAT8, FLOAT8, true, struct extreme, fname##_float, extreme_float,            \
+            extreme_float),                                                                        \
+        AGG(#fname, TEXT, TEXT, true, struct extreme, fname##_text, extreme_text, extreme_text)
 
 #define sum_num_merge sum_merge
 #define sum_int_merge sum_merge
 
 static const struct agg aggs[] = {
-    AGG("count", OPEN, INT8, true, int64_t, count, count),
-    AGG("sum", INT4, INT8, false, struct sum, sum_int, sum_int),
-    AGG("sum", INT8, NUMERIC, false, struct sum, sum_int, sum_num),
-    AGG("sum", NUMERIC, NUMERIC, false, struct sum, sum_num, sum_num),
-    AGG("sum", FLOAT8, FLOAT8, false, struct float_sum, sum_float, sum_float),
-    AGG("avg", INT4, NUMERIC, false, struct sum, sum_int, avg_num),
-    AGG("avg", INT8, NUMERIC, false, struct sum, sum_int, avg_num),
-    AGG("avg", NUMERIC, NUMERIC, false, struct sum, sum_num, avg_num),
-    AGG("avg", FLOAT8, FLOAT8, false, struct float_sum, sum_float, avg_float),
+    AGG("count", OPEN, INT8, true, int64_t, count, count, count),
+    AGG("sum", INT4, INT8, false, struct sum, sum_int, sum_int, sum),
+    AGG("sum", INT8, NUMERIC, false, struct sum, sum_int, sum_num, sum),
+    AGG("sum", NUMERIC, NUMERIC, false, struct sum, sum_num, sum_num, sum),
+    AGG("sum", FLOAT8, FLOAT8, false, struct float_sum, sum_float, sum_float, float_sum),
+    AGG("avg", INT4, NUMERIC, false, struct sum, sum_int, avg_num, sum),
+    AGG("avg", INT8, NUMERIC, false, struct sum, sum_int, avg_num, sum),
+    AGG("avg", NUMERIC, NUMERIC, false, struct sum, sum_num, avg_num, sum),
+    AGG("avg", FLOAT8, FLOAT8, false, struct float_sum, sum_float, avg_float, float_sum),
     EXTREMES(min),
     EXTREMES(max),
-    AGG("bool_and", BOOL, BOOL, false, struct flags, flags, and),
-    AGG("every", BOOL, BOOL, false, struct flags, flags, and),
-    AGG("bool_or", BOOL, BOOL, false, struct flags, flags, or),
+    AGG("bool_and", BOOL, BOOL, false, struct flags, flags, and, flags),
+    AGG("every", BOOL, BOOL, false, struct flags, flags, and, flags),
+    AGG("bool_or", BOOL, BOOL, false, struct flags, flags, or, flags),
 };
 
 bool agg_known(const char *name)

@@ -9,6 +9,7 @@
 #ifndef DROVER_TRANSFORM_AGG_H
 #define DROVER_TRANSFORM_AGG_H
 
+#include "common/unpack.h"
 #include "vec.h"
 
 struct agg {
@@ -24,6 +25,10 @@ struct agg {
     bool (*merge)(void *to, const void *from, struct arena *a);
     /* The result into row i; false as for update. */
     bool (*finish)(const void *state, struct vec *out, uint32_t i, struct arena *a);
+    /* The state as msgpack values, and back into one that is zeros. load is false for bytes that
+     * save does not write (u->failed), or as for update. */
+    void (*save)(const void *state, struct buf *out);
+    bool (*load)(void *state, struct unpack *u, struct arena *a);
 };
 
 bool agg_known(const char *name);

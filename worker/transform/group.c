@@ -1,6 +1,7 @@
 #include "group.h"
 
 #include "agg.h"
+#include "common/pack.h"
 
 struct group {
     const struct plan *plan;
@@ -246,17 +247,31 @@ static int map_groups(struct group *g, const struct group *from, struct vec *cel
     return ERR_OK;
 }
 
-static int merge_keys(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+static void free_cells(const struct group *g, struct vec *cells)
 {
-    size_t n = g->plan->n_keys;
-    struct vec *cells = calloc(n + 1, sizeof *cells);
-    int rc = cells ? ERR_OK : ERR_NOMEM;
-    for (size_t c = 0; c < n && rc == ERR_OK; c++)
-        rc = vec_init(&cells[c], g->plan->group_types[c]);
-    rc = rc == ERR_OK ? map_groups(g, from, cells, map, e) : error_set(e, ERR_NOMEM, "groups");
-    for (size_t c = 0; cells && c < n; c++)
+    for (size_t c = 0; cells && c < g->plan->n_keys; c++)
         vec_done(&cells[c]);
     free(cells);
+}
+
+/* A vector for each key; NULL: no memory. */
+static struct vec *new_cells(const struct group *g)
+{
+    struct vec *cells = calloc(g->plan->n_keys + 1, sizeof *cells);
+    for (size_t c = 0; cells && c < g->plan->n_keys; c++) {
+        if (vec_init(&cells[c], g->plan->group_types[c])) {
+            free_cells(g, cells);
+            return NULL;
+        }
+    }
+    return cells;
+}
+
+static int merge_keys(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+{
+    struct vec *cells = new_cells(g);
+    int rc = cells ? map_groups(g, from, cells, map, e) : error_set(e, ERR_NOMEM, "groups");
+    free_cells(g, cells);
     return rc;
 }
 
@@ -301,6 +316,151 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
     free(map);
     return rc;
 }
+
+/* ---- as bytes ---- */
+
+static bool has_set(const struct group *g, size_t k)
+{
+    return g->plan->aggs[k].distinct && g->plan->aggs[k].agg->arg == SQLTYPE_OPEN;
+}
+
+/* The entries of a set of (group, value) by their group: those of group i are entries[first[i]] to
+ * entries[first[i + 1] - 1]. */
+struct by_group {
+    uint32_t *first, *entries;
+};
+
+static uint32_t group_of(const struct keyset *set, uint32_t entry)
+{
+    uint32_t group;
+    memcpy(&group, set->entries[entry].p, sizeof group);
+    return group;
+}
+
+static bool sort_set(const struct keyset *set, uint32_t n_groups, struct by_group *ret)
+{
+    uint32_t *first = calloc((size_t)n_groups + 2, sizeof *first);
+    uint32_t *entries = calloc((size_t)set->n + 1, sizeof *entries);
+    *ret = (struct by_group){first, entries};
+    if (!first || !entries)
+        return false;
+    for (uint32_t i = 0; i < set->n; i++)
+        first[group_of(set, i) + 2]++;
+    for (uint32_t i = 2; i <= n_groups; i++)
+        first[i] += first[i - 1];
+    for (uint32_t i = 0; i < set->n; i++)
+        entries[first[group_of(set, i) + 1]++] = i;
+    return true;
+}
+
+static void save_group(const struct group *g, uint32_t i, const struct by_group *sets,
+                       struct vec *cells, struct buf *out)
+{
+    for (size_t c = 0; c < g->plan->n_keys; c++) {
+        store_load(&g->keys, c, NULL, i, 1, &cells[c]);
+        state_put(out, &cells[c], 0);
+    }
+    for (size_t k = 0; k < g->plan->n_aggs; k++) {
+        const struct agg *a = g->plan->aggs[k].agg;
+        if (!has_set(g, k)) {
+            a->save(g->states[k] + i * a->state_bytes, out);
+            continue;
+        }
+        pack_array(out, sets[k].first[i + 1] - sets[k].first[i]);
+        for (uint32_t j = sets[k].first[i]; j < sets[k].first[i + 1]; j++) {
+            const struct keyset_entry *x = &g->distinct[k].entries[sets[k].entries[j]];
+            pack_bin(out, (struct span){x->p + sizeof i, x->len - sizeof i});
+        }
+    }
+}
+
+int group_save(const struct group *g, struct buf *out, struct error *e)
+{
+    const struct plan *p = g->plan;
+    uint32_t n = p->n_keys > 0 ? g->set.n : MIN(g->cap, 1u);
+    struct vec *cells = new_cells(g);
+    struct by_group *sets = calloc(p->n_aggs + 1, sizeof *sets);
+    bool ok = cells && sets;
+    for (size_t k = 0; k < p->n_aggs && ok; k++)
+        ok = !has_set(g, k) || sort_set(&g->distinct[k], n, &sets[k]);
+    int rc = ok ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
+    for (uint32_t i = 0; i < n && rc == ERR_OK && buf_ok(out); i++)
+        save_group(g, i, sets, cells, out);
+    for (size_t k = 0; sets && k < p->n_aggs; k++) {
+        free(sets[k].first);
+        free(sets[k].entries);
+    }
+    free(sets);
+    free_cells(g, cells);
+    return rc;
+}
+
+static bool take_set(struct group *g, size_t k, uint32_t group, struct unpack *u)
+{
+    bool is_new;
+    for (size_t n = unpack_array(u); n > 0 && unpack_ok(u); n--) {
+        struct span s = unpack_bin(u);
+        if (!s.p || !note_distinct(g, k, group, s, &is_new)) {
+            u->failed |= !s.p;
+            return false;
+        }
+        if (is_new)
+            ++((int64_t *)(void *)g->states[k])[group];
+    }
+    return unpack_ok(u);
+}
+
+/* state: memory for one of any aggregate. */
+static bool take_states(struct group *g, uint32_t group, struct state_in *in, char *state)
+{
+    bool ok = true;
+    for (size_t k = 0; k < g->plan->n_aggs && ok; k++) {
+        const struct agg *a = g->plan->aggs[k].agg;
+        memset(state, 0, a->state_bytes);
+        ok = has_set(g, k) ? take_set(g, k, group, &in->u)
+                           : a->load(state, &in->u, &in->arena) &&
+                                 a->merge(g->states[k] + group * a->state_bytes, state, &g->memory);
+    }
+    return ok;
+}
+
+static int take_record(struct group *g, struct state_in *in, struct vec *cells, char *state,
+                       struct error *e)
+{
+    const struct sel one = {NULL, 1};
+    const struct vec *keys[PLAN_COLUMNS_MAX];
+    for (size_t c = 0; c < g->plan->n_keys; c++) {
+        vec_no_nulls(&cells[c]);
+        state_get(in, &cells[c], 0);
+        keys[c] = &cells[c];
+    }
+    int rc = state_in_check(in, e);
+    if (rc)
+        return rc;
+    g->groups[0] = 0;
+    bool ok = g->plan->n_keys > 0 ? find_groups(g, keys, &one, &in->arena) : reserve(g, 1);
+    ok = ok && take_states(g, g->groups[0], in, state);
+    rc = state_in_check(in, e);
+    arena_clear(&in->arena);
+    return rc == ERR_OK && !ok ? full(g, e) : rc;
+}
+
+int group_take(struct group *g, struct state_in *in, struct error *e)
+{
+    size_t state_bytes = 1;
+    for (size_t k = 0; k < g->plan->n_aggs; k++)
+        state_bytes = MAX(state_bytes, g->plan->aggs[k].agg->state_bytes);
+    char *state = malloc(state_bytes);
+    struct vec *cells = new_cells(g);
+    int rc = state && cells ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
+    while (rc == ERR_OK && state_in_more(in))
+        rc = take_record(g, in, cells, state, e);
+    free(state);
+    free_cells(g, cells);
+    return rc;
+}
+
+/* ---- results ---- */
 
 uint32_t group_count(struct group *g)
 {

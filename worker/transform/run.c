@@ -19,8 +19,10 @@ struct run {
     struct run_counts counts;
     /* Where the rows of the piece come from, for rejects. */
     const struct csv_block *block;
+    const struct ndjson_piece *json;
     size_t first_row;
     struct load_piece piece;
+    enum simd simd;
 };
 
 static enum sqltype *column_types(const struct plan *p)
@@ -103,9 +105,11 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
         size_t k = 0;
         if (c->type == SQLTYPE_OPEN)
             continue;
-        while (k < n && strcmp(names[k], c->name) != 0)
+        while (names && k < n && strcmp(names[k], c->name) != 0)
             k++;
-        if (k == n)
+        if (!names)
+            k = i;
+        else if (k == n)
             return error_set(e, ERR_INVALID_SPEC, "the input has no column \"%s\"%s", c->name,
                              suggest_text(c->name, names, n, hint));
         struct load_column load = {.field = (uint32_t)k, .column = (uint32_t)i, .name = c->name};
@@ -125,6 +129,35 @@ static int by_row(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
+/* The whole row is wrong, and no value of it. */
+static bool is_of_row(const struct eval_fault *f)
+{
+    return strcmp(f->reason, FAULT_RAGGED) == 0 || strcmp(f->reason, FAULT_JSON) == 0;
+}
+
+static uint64_t line_of(const struct run *r, uint32_t row)
+{
+    if (r->block)
+        return csv_line(r->block, r->first_row + row);
+    return r->json ? r->json->first_line + r->json->lines[row] : 0;
+}
+
+int run_reject(struct run *r, const struct run_reject *reject, struct error *e)
+{
+    r->counts.rejects++;
+    if (r->options.policy == RUN_FAIL) {
+        const bool from_text = reject->column || reject->value.p || reject->character == 0;
+        return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
+                         (unsigned long long)reject->line, reject->column ? ", column " : "",
+                         reject->column ? reject->column : "", reject->reason,
+                         from_text ? ": '" : "", (int)MIN(reject->value.len, (size_t)100),
+                         reject->value.p ? reject->value.p : "", from_text ? "'" : "");
+    }
+    if (r->options.reject)
+        r->options.reject(r->options.user, reject);
+    return ERR_OK;
+}
+
 /* In the order of the rows, whatever the order in which columns and expressions found them. */
 static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
 {
@@ -132,26 +165,17 @@ static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
         qsort(v->faults, v->n_faults, sizeof *v->faults, by_row);
     for (uint32_t k = 0; k < v->n_faults; k++) {
         const struct eval_fault *f = &v->faults[k];
-        bool from_text = f->column || f->value.p || strcmp(f->reason, FAULT_RAGGED) == 0;
-        struct run_reject reject = {.line = of_group || !r->block
-                                                ? 0
-                                                : csv_line(r->block, r->first_row + f->row),
+        struct run_reject reject = {.line = of_group ? 0 : line_of(r, f->row),
                                     .row = r->first_row + f->row,
                                     .reason = f->reason,
                                     .column = f->column,
-                                    .character = f->column || strcmp(f->reason, FAULT_RAGGED) == 0
+                                    .character = f->column || is_of_row(f)
                                                      ? 0
                                                      : sqltext_character(r->plan->sql, f->at),
                                     .value = f->value};
-        r->counts.rejects++;
-        if (r->options.policy == RUN_FAIL)
-            return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
-                             (unsigned long long)reject.line, f->column ? ", column " : "",
-                             f->column ? f->column : "", f->reason, from_text ? ": '" : "",
-                             (int)MIN(f->value.len, (size_t)100), f->value.p ? f->value.p : "",
-                             from_text ? "'" : "");
-        if (r->options.reject)
-            r->options.reject(r->options.user, &reject);
+        int rc = run_reject(r, &reject, e);
+        if (rc)
+            return rc;
     }
     return ERR_OK;
 }
@@ -178,6 +202,8 @@ static void load(struct run *r, const struct batch *b, const struct sel *sel,
     for (size_t k = 0; k < n; k++) {
         if (b)
             load_batch(&r->rows, b, (uint32_t)r->first_row, sel, &columns[k]);
+        else if (r->json)
+            load_json(&r->rows, r->json, r->simd, sel, &columns[k]);
         else
             load_csv(&r->rows, &r->piece, sel, &columns[k]);
     }
@@ -268,6 +294,30 @@ int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e)
     return rc;
 }
 
+int run_ndjson(struct run *r, struct ndjson *j, enum simd simd, struct error *e)
+{
+    int rc = ERR_OK;
+    r->simd = simd;
+    r->first_row = 0;
+    while (rc == ERR_OK && !r->tail.full) {
+        rc = ndjson_next(j, &r->json, e);
+        if (rc || !r->json)
+            break;
+        r->counts.rows += r->json->n;
+        eval_block(&r->rows);
+        for (uint32_t k = 0; k < r->json->n_bad; k++)
+            eval_fault_value(&r->rows, r->json->bad[k], FAULT_JSON, NULL, 0, r->json->bad_text[k]);
+        rc = run_piece(r, NULL, (struct sel){r->json->good, r->json->n_good}, e);
+    }
+    r->json = NULL;
+    return rc;
+}
+
+bool run_full(const struct run *r)
+{
+    return r->tail.full;
+}
+
 int run_batch(struct run *r, const struct batch *b, struct error *e)
 {
     int rc = ERR_OK;
@@ -282,12 +332,47 @@ int run_batch(struct run *r, const struct batch *b, struct error *e)
     return rc;
 }
 
+static void add_counts(struct run *r, struct run_counts c)
+{
+    r->counts.rows += c.rows;
+    r->counts.rejects += c.rejects;
+    r->counts.results += c.results;
+}
+
 int run_merge(struct run *r, const struct run *from, struct error *e)
 {
-    assert(r->group && from->group && r->plan == from->plan);
-    r->counts.rows += from->counts.rows;
-    r->counts.rejects += from->counts.rejects;
-    return group_merge(r->group, from->group, e);
+    assert(r->plan == from->plan && (r->group || tail_keeps(r->plan)));
+    add_counts(r, from->counts);
+    return r->group ? group_merge(r->group, from->group, e) : tail_merge(&r->tail, &from->tail, e);
+}
+
+int run_save(struct run *r, struct buf *out, struct error *e)
+{
+    const struct state_head head = {.kind = r->group ? STATE_GROUPS : STATE_ROWS,
+                                    .plan = state_plan(r->plan),
+                                    .rows = r->counts.rows,
+                                    .rejects = r->counts.rejects,
+                                    .results = r->counts.results};
+    assert(r->group || tail_keeps(r->plan));
+    state_put_head(out, &head);
+    int rc = r->group ? group_save(r->group, out, e) : tail_save(&r->tail, out, e);
+    if (rc == ERR_OK && !buf_ok(out))
+        rc = error_set(e, ERR_LIMIT, "a partial state of more than %zu bytes", out->len);
+    return rc;
+}
+
+int run_load(struct run *r, struct span from, struct error *e)
+{
+    struct state_in in;
+    int rc = state_in_init(&in, from, r->group ? STATE_GROUPS : STATE_ROWS, state_plan(r->plan), e);
+    if (rc == ERR_OK)
+        rc = r->group ? group_take(r->group, &in, e) : tail_take(&r->tail, &in, e);
+    if (rc == ERR_OK)
+        add_counts(r, (struct run_counts){.rows = in.head.rows,
+                                          .rejects = in.head.rejects,
+                                          .results = in.head.results});
+    state_in_done(&in);
+    return rc;
 }
 
 static int give_groups(struct run *r, struct error *e)
