@@ -229,6 +229,9 @@ static void on_reject(void *user, const struct run_reject *r)
                  (int)MIN(r->value.len, (size_t)200), r->value.p ? r->value.p : "");
     else if (r->character > 0)
         snprintf(detail, sizeof(detail), "sql, character %u", r->character);
+    else if (r->value.len > 0) /* the row itself, or how it begins */
+        snprintf(detail, sizeof(detail), "\"%.*s\"", (int)MIN(r->value.len, (size_t)200),
+                 r->value.p);
     else
         detail[0] = 0;
     output_reject(s->o, span_str(input), r->reason, detail[0] ? detail : NULL);
@@ -476,6 +479,8 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
     }
     if (rc == ERR_OK && counts.rows > 0)
         output_stat(o, "input_rows", (int64_t)counts.rows);
+    if (rc == ERR_OK && counts.skipped > 0)
+        output_stat(o, "packets_of_no_flow", (int64_t)counts.skipped);
     engine_transform_close(s.state);
     return rc;
 }

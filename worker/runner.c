@@ -296,6 +296,7 @@ int runner_start(struct runner *r, struct runner_task *task, struct span items, 
     task->scrape.job_id = task->job;
     task->scrape.attempt = task->attempt;
     task->scrape.grant = task->grant ? task->grant : limit;
+    task->scrape.whole = task->whole;
     task->scrape.user = task;
     task->scrape.done = scrape_finished;
     task->loop = loop_of(r, task->scrape.urls[0].url);

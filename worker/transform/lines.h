@@ -12,7 +12,7 @@
 
 enum {
     LINES_BLOCK_BYTES = 128 * 1024,
-    LINES_BYTES_MAX = CSV_ROW_BYTES_MAX,
+    LINES_BYTES_MAX = 4 * 1024 * 1024,
     LINES_PAD = 64 /* bytes before and after a block that may be read */
 };
 
