@@ -123,7 +123,7 @@ struct store_complete_ret {
         duplicate; /* the task was not pending, or that token's landing was noted before: nothing was
                        written */
     bool refused;  /* another token's landing was noted before: nothing was written */
-    uint64_t rejects; /* of the job so far */
+    uint64_t rejects;         /* of the job so far */
     struct store_task *tasks; /* new, in the arena */
     size_t n_tasks;
 };
