@@ -218,6 +218,7 @@ struct extreme {
         int64_t i;
         double f;
         struct num num;
+        struct interval interval;
         struct {
             char *p; /* room for cap bytes, in the arena; reused while the texts fit */
             uint32_t len, cap;
@@ -286,6 +287,25 @@ static struct span extreme_text(const struct extreme *x)
             *to = *from;                                                                           \
         return true;                                                                               \
     }                                                                                              \
+    UPDATE(name##_interval_update)                                                                 \
+    {                                                                                              \
+        SEL_EACH(sel, i)                                                                           \
+        {                                                                                          \
+            struct extreme *x = STATE(struct extreme, i);                                          \
+            if (!x->any || compare_interval(arg->interval[i], x->interval) better)                 \
+                x->interval = arg->interval[i];                                                    \
+            x->any = true;                                                                         \
+        }                                                                                          \
+        return true;                                                                               \
+    }                                                                                              \
+    MERGE(name##_interval_merge)                                                                   \
+    {                                                                                              \
+        struct extreme *to = to_state;                                                             \
+        const struct extreme *from = from_state;                                                   \
+        if (from->any && (!to->any || compare_interval(from->interval, to->interval) better))      \
+            *to = *from;                                                                           \
+        return true;                                                                               \
+    }                                                                                              \
     UPDATE(name##_num_update)                                                                      \
     {                                                                                              \
         SEL_EACH(sel, i)                                                                           \
@@ -348,6 +368,15 @@ FINISH(extreme_float_finish)
 {
     const struct extreme *x = state;
     out->f64[i] = x->f;
+    if (!x->any)
+        vec_set_null(out, i);
+    return true;
+}
+
+FINISH(extreme_interval_finish)
+{
+    const struct extreme *x = state;
+    out->interval[i] = x->interval;
     if (!x->any)
         vec_set_null(out, i);
     return true;
@@ -432,7 +461,11 @@ FINISH(or_finish)
         AGG(#fname, INT8, INT8, true, struct extreme, fname##_int, extreme_int),                   \
         AGG(#fname, NUMERIC, NUMERIC, true, struct extreme, fname##_num, extreme_num),             \
         AGG(#fname, FLOAT8, FLOAT8, true, struct extreme, fname##_float, extreme_float),           \
-        AGG(#fname, TEXT, TEXT, true, struct extreme, fname##_text, extreme_text)
+        AGG(#fname, TEXT, TEXT, true, struct extreme, fname##_text, extreme_text),                 \
+        AGG(#fname, DATE, DATE, true, struct extreme, fname##_int, extreme_int),                   \
+        AGG(#fname, TIMESTAMP, TIMESTAMP, true, struct extreme, fname##_int, extreme_int),         \
+        AGG(#fname, TIMESTAMPTZ, TIMESTAMPTZ, true, struct extreme, fname##_int, extreme_int),     \
+        AGG(#fname, INTERVAL, INTERVAL, true, struct extreme, fname##_interval, extreme_interval)
 
 #define sum_num_merge sum_merge
 #define sum_int_merge sum_merge

@@ -6,6 +6,29 @@
 #include "agg.h"
 #include "func.h"
 
+/* What the function makes of its constants; a NULL among them makes the call NULL anyway. */
+static bool prepare(struct analyze *c, struct expr *x)
+{
+    const struct func *f = x->func;
+    char why[FUNC_WHY_LEN] = "";
+    for (uint32_t i = 0; i < x->n_args; i++) {
+        if (x->args[i]->kind == EXPR_CONST && x->args[i]->null)
+            return true;
+        if (i < FUNC_ARGS_MAX && (f->constants >> i & 1) && x->args[i]->kind != EXPR_CONST) {
+            (void)analyze_refuse(c, x->args[i]->at, "argument %u of %s must be a constant", i + 1,
+                                 f->name);
+            return false;
+        }
+    }
+    if (!f->prepare || f->prepare(c->plan, x, &x->prepared, why))
+        return true;
+    if (why[0] == '\0')
+        (void)error_set(c->e, ERR_NOMEM, "plan");
+    else
+        (void)analyze_refuse(c, x->at, "%s: %s", f->name, why);
+    return false;
+}
+
 struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr **args, uint32_t n,
                           uint32_t at)
 {
@@ -34,7 +57,7 @@ struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr *
         if (!x->args[i])
             return NULL;
     }
-    return analyze_fold(c, x);
+    return prepare(c, x) ? analyze_fold(c, x) : NULL;
 }
 
 struct expr *analyze_call_by_name(struct analyze *c, const char *name, bool is_operator,
@@ -144,12 +167,43 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
     return aggregate_node(c, &a, name);
 }
 
+/* Functions and aggregates of PostgreSQL that are missing for a reason that is worth saying. */
+static const char *missing_because(const char *name)
+{
+    static const char clock[] = "the answer would depend on when a task runs";
+    static const struct {
+        const char *name, *why;
+    } missing[] = {
+        {"now", clock},
+        {"clock_timestamp", clock},
+        {"statement_timestamp", clock},
+        {"transaction_timestamp", clock},
+        {"timeofday", clock},
+        {"age", "subtract the two, or their years and months"},
+        {"random", "the answer would differ from run to run"},
+        {"gen_random_uuid", "the answer would differ from run to run"},
+        {"array_agg", "there are no arrays; string_agg joins texts"},
+        {"json_agg", "there are no arrays; string_agg joins texts"},
+        {"jsonb_agg", "there are no arrays; string_agg joins texts"},
+        {"percentile_cont", "it does not merge over the tasks of a job"},
+        {"percentile_disc", "it does not merge over the tasks of a job"},
+        {"mode", "it does not merge over the tasks of a job"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++)
+        if (strcmp(missing[i].name, name) == 0)
+            return missing[i].why;
+    return NULL;
+}
+
 struct expr *analyze_func_call(struct analyze *c, const PgQuery__FuncCall *f)
 {
     uint32_t at = analyze_place(f->location, 0);
     const char *name = f->n_funcname > 0 ? analyze_string_of(f->funcname[f->n_funcname - 1]) : "";
     if (f->n_funcname > 1 && strcmp(analyze_string_of(f->funcname[0]), "pg_catalog") != 0)
         return analyze_refuse(c, at, "functions of schemas are not supported");
+    const char *why = missing_because(name);
+    if (why)
+        return analyze_refuse(c, at, "%s() is not supported: %s", name, why);
     if (f->over)
         return analyze_refuse(c, at, "window functions (OVER) are not supported");
     if (f->func_variadic)

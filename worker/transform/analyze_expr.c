@@ -380,7 +380,7 @@ static const char *construct(const PgQuery__Node *node)
     case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
         return "COLLATE";
     case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:
-        return "a value that differs from run to run (CURRENT_DATE, CURRENT_USER)";
+        return "a value that depends on when and where a task runs (CURRENT_DATE, CURRENT_USER)";
     case PG_QUERY__NODE__NODE_PARAM_REF:
         return "a parameter";
     case PG_QUERY__NODE__NODE_GROUPING_SET:

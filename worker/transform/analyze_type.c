@@ -8,6 +8,7 @@
 #include "eval.h"
 #include "func.h"
 #include "parse.h"
+#include "timetext.h"
 
 struct expr *analyze_refuse(struct analyze *c, uint32_t at, const char *fmt, ...)
 {
@@ -152,6 +153,16 @@ static struct expr *literal(struct analyze *c, struct expr *x, enum sqltype type
     case SQLTYPE_FLOAT8:
         why = parse_float(s, &y->value.f);
         break;
+    case SQLTYPE_DATE:
+        why = timetext_date(s, &y->value.i);
+        break;
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+        why = timetext_time(s, type == SQLTYPE_TIMESTAMPTZ, &y->value.i);
+        break;
+    case SQLTYPE_INTERVAL:
+        why = timetext_interval(s, &y->value.interval);
+        break;
     default:
         y->value.text = s;
         break;
@@ -182,7 +193,11 @@ static bool read_value(struct analyze *c, const struct vec *v, struct expr *x)
         x->value.f = v->f64[0];
         return true;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
         return keep_text(c, v->text[0], &x->value.text);
+    case SQLTYPE_INTERVAL:
+        x->value.interval = v->interval[0];
+        return true;
     default:
         x->value.i = v->i64[0];
         return true;
@@ -371,6 +386,8 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
             continue;
         if (strcmp(name, "||") == 0)
             types[i] = SQLTYPE_TEXT;
+        else if (other == SQLTYPE_INTERVAL && arithmetic(name))
+            types[i] = SQLTYPE_TIMESTAMPTZ;
         else if (other == SQLTYPE_OPEN || other == SQLTYPE_UNKNOWN)
             types[i] = arithmetic(name) ? SQLTYPE_NUMERIC : SQLTYPE_OPEN;
         else

@@ -118,6 +118,11 @@ void keyset_encode(const struct vec *v, uint32_t i, struct arena *scratch, struc
         buf_append(out, v->text[i].p, len);
         break;
     }
+    case SQLTYPE_INTERVAL: {
+        __int128 x = calendar_interval_us(v->interval[i]);
+        buf_append(out, &x, sizeof x);
+        break;
+    }
     default:
         buf_append(out, &v->i64[i], sizeof v->i64[i]);
         break;

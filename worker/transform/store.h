@@ -11,8 +11,9 @@
 
 struct store_column {
     enum sqltype type;
-    int64_t *cells;  /* bit pattern: of a double too; of a bool 0 or 1; of a text its address */
-    uint32_t *lens;  /* TEXT */
+    int64_t *
+        cells; /* bit pattern: of a double too; of a bool 0 or 1; of texts and intervals the address */
+    uint32_t *lens;  /* TEXT, JSON */
     uint8_t *scales; /* NUMERIC */
     uint8_t *nulls;
 };
