@@ -266,6 +266,14 @@ class Maker:
             f"({self.any('numeric', d)})::double precision", "w::double precision", f"round({self.any('integer', d)})",
             f"sqrt({self.any('integer', d)})", f"(-{x})", f"log({x})", self.choice("double precision", d)])
 
+    PATTERNS = ("a", "^a", "c$", "[a-c]+", "x.x", "\\d+", "\\s", "\\w+", "^\\s+|\\s+$", "(a|ab)(c|bcd)?", "[^a-z ]", "l+o?",
+                "\\mW", "o\\M", "\\y", "b*", "(.)(.)", "^$", "[[:upper:]]", "é|õ", "\\.", "a?(ab)?", "X|Xb|XbX", "\n", "[,\"]",
+                "(x)?y", "W.*?", "((l)|(o))+", "\\Aa", "d\\Z", "[\\d%]", "a{1,2}", "(ab){0,2}c", "(?i)HELLO", "(?:xy)+", "q(?!q)",
+                "(?<=a)b", "日|本", "a|b|c|", "[]]", "(l)\\1", "\\u00e9")
+
+    def pattern(self) -> str:
+        return "'" + self.rng.choice(self.PATTERNS).replace("'", "''") + "'"
+
     def boolean(self, d: int) -> str:
         kind = self.rng.choice(list(VALUES))
         one, two = self.pair(kind, d)
@@ -282,7 +290,8 @@ class Maker:
             f"({self.any('boolean', d)} OR {self.any('boolean', d)})", f"(NOT {self.any('boolean', d)})",
             f"({self.any('boolean', d)} IS TRUE)", f"({self.any('boolean', d)} IS NOT FALSE)",
             f"({self.any('boolean', d)} IS UNKNOWN)", f"({text} LIKE {pattern})", f"({text} NOT LIKE {pattern})",
-            f"({text} ILIKE {pattern})", f"({number} BETWEEN {self.any('numeric', d)} AND {self.literal('numeric')})",
+            f"({text} ILIKE {pattern})", f"({text} {self.rng.choice(['~', '~*', '!~', '!~*'])} {self.pattern()})",
+            f"regexp_like({text}, {self.pattern()}, 'i')", f"({number} BETWEEN {self.any('numeric', d)} AND {self.literal('numeric')})",
             f"({number} NOT BETWEEN -1 AND {self.any('integer', d)})", f"({self.any('integer', d)} IN (1, 2, i, NULL))",
             f"({text} NOT IN ('a', t, 'xyz'))", f"starts_with({text}, {self.literal('text')})", "w::boolean",
             f"({self.any('integer', d)})::boolean", self.choice("boolean", d)])
@@ -293,6 +302,12 @@ class Maker:
         kind = self.rng.choice([k for k in VALUES if k != "text"])
         if self.rng.random() < 0.1:
             return f"to_char({self.any(self.some_time(), d)}, '{self.rng.choice(self.FORMS)}')"
+        if self.rng.random() < 0.15:
+            with_ = self.rng.choice(["''", "'-'", "'[\\1]'", "'\\2\\1'", "'<\\&>'", "'\\\\x\\q'", "s"])
+            return self.rng.choice([
+                f"regexp_replace({x}, {self.pattern()}, {with_}, 'g')", f"regexp_replace({x}, {self.pattern()}, {with_})",
+                f"regexp_replace({x}, {self.pattern()}, {with_}, 'gi')", f"regexp_substr({x}, {self.pattern()})",
+                f"substring({x} from {self.pattern()})", f"regexp_count({x}, {self.pattern()})::text"])
         return self.rng.choice([
             f"lower({x})", f"upper({x})", f"initcap({x})", f"trim({x})", f"ltrim({x})", f"rtrim({x})",
             f"trim(both {part} from {x})", f"ltrim({x}, {part})", f"rtrim({x}, 'xy ')", f"({x} || {y})",

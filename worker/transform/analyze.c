@@ -299,10 +299,7 @@ static bool count_of(struct analyze *c, const PgQuery__Node *node, const char *w
 static bool begin(struct analyze *c)
 {
     struct plan *p = c->plan;
-    arena_clear(&p->arena);
-    struct span sql = p->sql;
-    struct arena arena = p->arena;
-    *p = (struct plan){.sql = sql, .arena = arena, .limit = PLAN_LIMIT_NONE};
+    plan_clear(p);
     p->results = arena_zalloc(&p->arena, (PLAN_COLUMNS_MAX + 1) * sizeof *p->results);
     p->aggs = arena_zalloc(&p->arena, (PLAN_COLUMNS_MAX + 1) * sizeof *p->aggs);
     c->changed = false;

@@ -254,9 +254,9 @@ static struct expr *a_expr(struct analyze *c, const PgQuery__AExpr *a, uint32_t 
         return is_distinct(c, "is distinct from", x, y, at);
     if (a->kind == PG_QUERY__A__EXPR__KIND__AEXPR_NOT_DISTINCT)
         return is_distinct(c, "is not distinct from", x, y, at);
-    if (strstr(name, "~~")) { /* LIKE: open columns are text */
-        x = x->type == SQLTYPE_OPEN ? analyze_coerce(c, x, SQLTYPE_TEXT, "LIKE") : x;
-        y = y->type == SQLTYPE_OPEN ? analyze_coerce(c, y, SQLTYPE_TEXT, "LIKE") : y;
+    if (strchr(name, '~')) { /* LIKE and regular expressions: open columns are text */
+        x = x->type == SQLTYPE_OPEN ? analyze_coerce(c, x, SQLTYPE_TEXT, "a pattern") : x;
+        y = y->type == SQLTYPE_OPEN ? analyze_coerce(c, y, SQLTYPE_TEXT, "a pattern") : y;
     }
     return analyze_operator(c, name, x, y, at);
 }

@@ -4,11 +4,12 @@
 
 enum { NAMES_MAX = 512 };
 
-static const struct func_table *const tables[] = {&fn_bool_table,      &fn_cast_table,
-                                                  &fn_compare_table,   &fn_date_table,
-                                                  &fn_float_table,     &fn_int_table,
-                                                  &fn_num_table,       &fn_text_table,
-                                                  &fn_text_edit_table, &fn_time_table};
+static const struct func_table *const tables[] = {&fn_bool_table,    &fn_cast_table,
+                                                  &fn_compare_table, &fn_date_table,
+                                                  &fn_float_table,   &fn_int_table,
+                                                  &fn_num_table,     &fn_regex_table,
+                                                  &fn_text_table,    &fn_text_edit_table,
+                                                  &fn_time_table};
 
 const struct func *func_at(size_t i)
 {
@@ -53,6 +54,8 @@ static int fit(const struct func *f, const enum sqltype *args, size_t n)
         return -1;
     for (size_t i = 0; i < n && !(f->flags & FUNC_TO_TEXT); i++) {
         enum sqltype want = func_arg(f, i);
+        if (args[i] == SQLTYPE_OPEN && i < FUNC_ARGS_MAX && (f->constants >> i & 1))
+            return -1; /* a column is no constant */
         if (!sqltype_casts_to(args[i], want))
             return -1;
         sum += fit_one(args[i], want);

@@ -233,10 +233,32 @@ int plan_new(struct span sql, const struct plan_options *options, struct plan **
     return ERR_OK;
 }
 
+bool plan_keep(struct plan *p, void *object, void (*free_object)(void *object))
+{
+    struct plan_object *o = arena_zalloc(&p->arena, sizeof *o);
+    if (!o) {
+        free_object(object);
+        return false;
+    }
+    *o = (struct plan_object){p->objects, object, free_object};
+    p->objects = o;
+    return true;
+}
+
+void plan_clear(struct plan *p)
+{
+    for (struct plan_object *o = p->objects; o; o = o->next)
+        o->free_object(o->object);
+    arena_clear(&p->arena);
+    struct arena arena = p->arena;
+    *p = (struct plan){.sql = p->sql, .arena = arena, .limit = PLAN_LIMIT_NONE};
+}
+
 void plan_free(struct plan *p)
 {
     if (!p)
         return;
+    plan_clear(p);
     arena_done(&p->arena);
     free((char *)(uintptr_t)p->sql.p);
     free(p);

@@ -49,8 +49,16 @@ struct plan_order {
     bool descending, nulls_first;
 };
 
+/* What functions prepared outside of the arena (a compiled pattern), to be given back. */
+struct plan_object {
+    struct plan_object *next;
+    void *object;
+    void (*free_object)(void *object);
+};
+
 struct plan {
     struct arena arena;
+    struct plan_object *objects;
     struct span sql;
     struct plan_column *columns;
     size_t n_columns;
@@ -87,6 +95,10 @@ struct plan_options {
 int plan_new(struct span sql, const struct plan_options *options, struct plan **ret,
              struct error *e) MUST_CHECK;
 void plan_free(struct plan *p);
+
+/* The plan owns the object from now on, whatever is returned. False: no memory. */
+bool plan_keep(struct plan *p, void *object, void (*free_object)(void *object)) MUST_CHECK;
+void plan_clear(struct plan *p); /* forgets everything but the SQL text */
 
 /* What will be done, for people. */
 void plan_explain(const struct plan *p, struct buf *out);
