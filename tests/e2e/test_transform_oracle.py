@@ -32,7 +32,7 @@ Row = list[str | None]
 
 COLUMNS = {"id": "integer", "i": "integer", "j": "integer", "k": "bigint", "n": "numeric", "m": "numeric",
            "f": "double precision", "b": "boolean", "s": "text", "t": "text", "w": "text",
-           "d": "date", "e": "date", "u": "timestamp", "z": "timestamptz", "v": "interval", "x": "text", "y": "text"}
+           "d": "date", "e": "date", "u": "timestamp", "z": "timestamptz", "v": "interval", "x": "text", "y": "text", "o": "json", "p": "text"}
 
 VALUES: dict[str, list[str]] = {
     "integer": ["0", "1", "-1", "2", "3", "7", "10", "-13", "100", "2147483647", "-2147483648", "65536"],
@@ -62,6 +62,10 @@ VALUES |= {
                  "-3 months", "00:00:00", "1 week", "2 days ago", "100:00:00", "1 mon -1 day", "30 days", "24 hours",
                  "-00:00:00.000001"],
 }
+JSON_VALUES = ['{"a": 1, "b": [1, 2, {"c": "x"}]}', '{"a": "text", "b": null}', '[1, "two", [3], {"a": 4}]', '"just text"', "3.50",
+               "null", "true", '{"a": {"b": {"c": [10, 20]}}}', '{"a":"q\\"uo\\\\te\\n","b":[]}', "{}", "[]", ' { "a" : [ 1 ] } ',
+               '{"a": "\\u00e9\\ud83d\\ude00", "b": -1e3}', '{"a": 1, "a": 2}', '{"\\u0061": 5, "b": false}', '{"a": "]}", "b": ["[{"]}']
+WRONG_JSON = [*JSON_VALUES, "{", "[1,]", '{"a"}', "tru", "01", "1.", "", "{'a': 1}", '{"a": 1} x', '"\\x"', "[1 2]", "-"]
 WRONG_TIMES = ["2024-02-30", "2024-13-01", "12:00", "2024-01-05 25:00", "2024-01-05 10:61", "", " 2024-01-05 ",
                "2024-01-05 10:20:30+00", "2024-01-05x", "2024-1", "abc", "2024-01-05 10:20:30.5Z", "1 day", "3",
                "2024-01-05 10:20 ", "20240105", "2024-12-31 23:59:59.9999999"]
@@ -86,7 +90,7 @@ def table(rng: random.Random) -> str:
     for number in range(ROWS):
         row = [str(number)]
         for name, kind in list(COLUMNS.items())[1:]:
-            values = {"w": WRONG, "x": WRONG_FORMATS, "y": WRONG_TIMES}.get(name) or VALUES[kind]
+            values = {"o": JSON_VALUES, "p": WRONG_JSON, "w": WRONG, "x": WRONG_FORMATS, "y": WRONG_TIMES}.get(name) or VALUES[kind]
             row.append(csv_field(None if rng.random() < 0.12 else rng.choice(values)))
         if rng.random() < 0.1:  # quotes that are not needed mean the same
             row = [f'"{v}"' if v and '"' not in v else v for v in row]
@@ -104,7 +108,7 @@ class Maker:
 
     rng: random.Random
     columns: dict[str, list[str]] = field(default_factory=lambda: {
-        kind: [name for name, k in COLUMNS.items() if k == kind and name not in ("w", "x", "y", "id")]
+        kind: [name for name, k in COLUMNS.items() if k == kind and name not in ("p", "w", "x", "y", "id")]
         for kind in VALUES})
 
     def literal(self, kind: str) -> str:
@@ -302,6 +306,15 @@ class Maker:
         kind = self.rng.choice([k for k in VALUES if k != "text"])
         if self.rng.random() < 0.1:
             return f"to_char({self.any(self.some_time(), d)}, '{self.rng.choice(self.FORMS)}')"
+        if self.rng.random() < 0.1:
+            key = self.rng.choice(["'a'", "'b'", "0", "1", "-1", "2", "i % 3", "'zz'", "'a'->'b'"])
+            path = self.rng.choice(["{a}", "{b,2,c}", "{a,b,c,-1}", "{}", "{3,a}", '{"b", 0}', "{b,x}", "{0}"])
+            document = self.rng.choice(["o", "o", "p::json"])
+            return self.rng.choice([
+                f"({document} ->> {key.split('->')[-1]})", f"({document} -> {key.replace('->', ' -> ')})::text", f"(o #>> '{path}')",
+                f"(o #> '{path}')::text", "json_typeof(p::json)", "coalesce(o, '[0]'::json)::text",
+                "CASE WHEN json_typeof(o) = 'array' THEN json_array_length(o)::text END",
+                "CASE WHEN (o ->> 'a') ~ '^[0-9]+$' THEN ((o ->> 'a')::int + 1)::text END"])
         if self.rng.random() < 0.15:
             with_ = self.rng.choice(["''", "'-'", "'[\\1]'", "'\\2\\1'", "'<\\&>'", "'\\\\x\\q'", "s"])
             return self.rng.choice([

@@ -119,6 +119,15 @@ static const char *result_name(const PgQuery__Node *node)
     }
 }
 
+static bool has_order(struct analyze *c, const struct expr *x, const char *what)
+{
+    if (sqltype_has_order(x->type))
+        return true;
+    (void)analyze_refuse(c, x->at, "%s of %s, which has no order: cast it to text", what,
+                         sqltype_name(x->type));
+    return false;
+}
+
 static bool add_result(struct analyze *c, const char *name, struct expr *x, bool hidden)
 {
     struct plan *p = c->plan;
@@ -133,6 +142,8 @@ static bool add_result(struct analyze *c, const char *name, struct expr *x, bool
     char *copy = arena_strndup(&p->arena, name, strlen(name));
     if (!x || !copy)
         return x ? no_memory(c) : false;
+    if (p->distinct && !has_order(c, x, "DISTINCT"))
+        return false;
     p->results[p->n_results++] = (struct plan_result){copy, x, hidden};
     return true;
 }
@@ -233,7 +244,7 @@ static bool add_keys(struct analyze *c, const PgQuery__SelectStmt *s)
             at != SIZE_MAX ? p->results[at].expr : analyze_expr(c, node, node_at(node));
         if (x && x->type == SQLTYPE_UNKNOWN)
             x = analyze_coerce(c, (struct expr *)(uintptr_t)x, SQLTYPE_TEXT, "GROUP BY");
-        if (!x)
+        if (!x || !has_order(c, x, "GROUP BY"))
             return false;
         p->keys[p->n_keys++] = x;
     }
@@ -269,6 +280,8 @@ static bool add_order(struct analyze *c, const PgQuery__SelectStmt *s)
                 at = p->n_results - 1;
             }
         }
+        if (!has_order(c, p->results[at].expr, "ORDER BY"))
+            return false;
         bool descending = by->sortby_dir == PG_QUERY__SORT_BY_DIR__SORTBY_DESC;
         bool first = by->sortby_nulls == PG_QUERY__SORT_BY_NULLS__SORTBY_NULLS_FIRST ||
                      (by->sortby_nulls != PG_QUERY__SORT_BY_NULLS__SORTBY_NULLS_LAST && descending);

@@ -159,6 +159,8 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
     } else if (arg && arg->type == SQLTYPE_UNKNOWN) {
         arg = analyze_coerce(c, arg, SQLTYPE_TEXT, "the argument");
     }
+    if (a.distinct && arg && !sqltype_has_order(arg->type))
+        return analyze_refuse(c, at, "DISTINCT of json, which has no order: cast it to text");
     if (a.distinct && !a.agg->distinct)
         return analyze_refuse(c, at, "DISTINCT is supported in count, min and max");
     a.arg = arg;

@@ -337,6 +337,8 @@ static struct expr *min_max(struct analyze *c, const PgQuery__MinMaxExpr *k, uin
         return NULL;
     enum sqltype type = x->type == SQLTYPE_OPEN ? SQLTYPE_TEXT : x->type;
     x->func = func_find(greatest ? "greatest" : "least", false, &type, 1, &known);
+    if (!x->func)
+        return analyze_refuse(c, at, "%s has no order: cast it to text", sqltype_name(type));
     return x->type == SQLTYPE_OPEN ? x : analyze_fold(c, x);
 }
 

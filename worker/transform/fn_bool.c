@@ -60,6 +60,7 @@ static const struct func funcs[] = {
     NULL_TESTS(DATE, "date '2024-01-31'"),
     NULL_TESTS(TIMESTAMP, "timestamp '2024-01-31'"),
     NULL_TESTS(TIMESTAMPTZ, "timestamptz '2024-01-31'"),
+    NULL_TESTS(JSON, "'[]'::json"),
     NULL_TESTS(INTERVAL, "interval '1 day'"),
     TEST("is true", BOOL, is_true, "NULL::boolean IS TRUE", "f"),
     TEST("is not true", BOOL, is_not_true, "NULL::boolean IS NOT TRUE", "t"),

@@ -1,6 +1,7 @@
 #include "load.h"
 
 #include "common/utf8.h"
+#include "jsontext.h"
 #include "parse.h"
 #include "parsefast.h"
 #include "timetext.h"
@@ -49,6 +50,13 @@ static void put(struct eval *v, uint32_t i, struct vec *to, struct span s, const
     case SQLTYPE_TIMESTAMPTZ:
         to->i64[i] = 0;
         why = timetext_time(s, to->type == SQLTYPE_TIMESTAMPTZ, &to->i64[i]);
+        break;
+    case SQLTYPE_JSON:
+        to->text[i] = s;
+        if ((!to->ascii && !good_text(s)) || !jsontext_valid(s)) {
+            why = PARSE_MALFORMED;
+            to->text[i] = jsontext_null;
+        }
         break;
     case SQLTYPE_INTERVAL:
         to->interval[i] = (struct interval){0};
@@ -283,6 +291,7 @@ void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
     } else if (to->type == SQLTYPE_NUMERIC) {
         load_numeric(v, p, sel, column, to);
     } else {
+        to->ascii = p->block->plain; /* of JSON */
         SEL_EACH(sel, i)
         put_cell(v, p, i, to, column);
     }
@@ -331,6 +340,8 @@ void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const
             to->f64[i] = batch_get_f64(b, field, row);
         } else {
             refuse(v, i, to, FAULT_BAD_VALUE, column->name, (struct span){empty_text, 0});
+            if (sqltype_is_text(to->type))
+                to->text[i] = jsontext_null;
         }
     }
     if (to->type == SQLTYPE_NUMERIC)

@@ -71,8 +71,7 @@ static int compile_after(struct transform *t, struct options *o, const struct ba
     o->types = types ? types : o->types;
     int rc = names && typed && types ? ERR_OK : error_set(e, ERR_NOMEM, "transform");
     for (size_t i = 0; i < n && rc == ERR_OK; i++) {
-        bool known =
-            col_type_is_text(input->columns[i].type) && input->columns[i].type != COL_DECIMAL;
+        bool known = input->columns[i].type == COL_TEXT;
         names[i] = input->columns[i].name;
         for (size_t k = 0; k < given; k++)
             known |= strcmp(o->typed_names[k], names[i]) == 0;

@@ -130,6 +130,16 @@ static char *put_time(const struct write *w, char *to, const struct vec *v, uint
     return put_text(w, to, (struct span){text, n});
 }
 
+/* As it is; in NDJSON a row is a line, and blanks between values are as good as line ends. */
+static char *put_json(const struct write *w, char *to, struct span s)
+{
+    if (w->format == WRITE_CSV)
+        return put_text(w, to, s);
+    for (size_t i = 0; i < s.len; i++)
+        *to++ = s.p[i] == '\n' || s.p[i] == '\r' ? ' ' : s.p[i];
+    return to;
+}
+
 static char *put_other(const struct write *w, char *to, const struct vec *v, uint32_t i)
 {
     switch (v->type) {
@@ -137,6 +147,8 @@ static char *put_other(const struct write *w, char *to, const struct vec *v, uin
         return put_bool(w, to, v->b8[i]);
     case SQLTYPE_NUMERIC:
         return put_num(to, v, i);
+    case SQLTYPE_JSON:
+        return put_json(w, to, v->text[i]);
     case SQLTYPE_DATE:
     case SQLTYPE_TIMESTAMP:
     case SQLTYPE_TIMESTAMPTZ:
@@ -187,7 +199,7 @@ static size_t cell_bytes(const struct vec *v, uint32_t i, size_t factor)
 {
     if (vec_is_null(v, i))
         return 0;
-    if (v->type == SQLTYPE_TEXT)
+    if (sqltype_is_text(v->type))
         return v->text[i].len * factor;
     struct num x = vec_num(v, i);
     return x.big ? big_digits(x.big) + (size_t)x.big->scale : 0;
@@ -199,7 +211,7 @@ static void begin_bound(struct bound *b, const struct write *w, const struct vec
     for (size_t k = 0; k < w->n_columns; k++) {
         const struct vec *v = columns[k];
         b->fixed += CELL_ROOM + (w->format == WRITE_NDJSON ? w->keys[k].len : 1);
-        if (v->type == SQLTYPE_TEXT || (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED))
+        if (sqltype_is_text(v->type) || (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED))
             b->texts[b->n_texts++] = v;
     }
 }
