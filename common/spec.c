@@ -92,6 +92,25 @@ static int read_seconds(const json_t *object, const char *prefix, const char *ke
     return ERR_OK;
 }
 
+int spec_read_blob(const json_t *value, const char *path, struct blob_name *ret, struct error *e)
+{
+    static const char *const keys[] = {"blob"};
+    struct error why = {0};
+    if (!json_is_object(value))
+        return wrong_type(path, value, "{\"blob\": SHA256}", e);
+    int rc = spec_check_keys(value, path, keys, ARRAY_LEN(keys), e);
+    if (rc)
+        return rc;
+    const json_t *name = json_object_get(value, "blob");
+    if (!json_is_string(name))
+        return error_set(e, ERR_INVALID_SPEC, "%s.blob: the SHA-256 of a blob is wanted here",
+                         path);
+    struct span text = {json_string_value(name), json_string_length(name)};
+    if (blob_name_parse(text, ret, &why))
+        return error_set(e, ERR_INVALID_SPEC, "%s.blob: %.300s", path, why.detail);
+    return ERR_OK;
+}
+
 /* ---- the text ---- */
 
 /* The deepest nesting, before the parser recurses. Brackets inside texts do not count. */
@@ -263,7 +282,7 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     const struct spec_engine *engine = find_engine(engines, n_engines, json_string_value(kind));
     if (!engine)
         return unknown_engine(engines, n_engines, index, json_string_value(kind), e);
-    if (engine->source != (index == 0))
+    if (index == 0 ? !engine->source : !engine->follows)
         return error_set(e, ERR_INVALID_SPEC, "%s.kind: \"%s\" can%s be the first stage", path,
                          engine->name, engine->source ? " only" : "not");
     int rc = engine->compile(stage, s->columns, &compiled, &inner);
@@ -347,6 +366,26 @@ static int read_sinks(struct spec *s, struct error *e)
     return check_sinks_differ(s, e);
 }
 
+static bool sinks_merge(const struct spec *s)
+{
+    for (size_t i = 0; i < s->n_sinks; i++)
+        if (s->sinks[i].kind == SPEC_SINK_STORE || s->sinks[i].mode != SPEC_SINK_MERGE)
+            return false;
+    return true;
+}
+
+static size_t gathering_stage(const struct spec *s)
+{
+    for (size_t i = 0; i < s->n_stages; i++) {
+        const struct spec_stage *stage = &s->stages[i];
+        /* a stage after it would make something else of the groups */
+        const bool merges = i + 1 == s->n_stages && sinks_merge(s);
+        if (stage->engine->gathers && stage->engine->gathers(stage->compiled, merges))
+            return i;
+    }
+    return s->n_stages;
+}
+
 static int read_input(struct spec *s, bool with_input, struct error *e)
 {
     static const char *const keys[] = {"urls", "items"};
@@ -398,6 +437,8 @@ static int read_spec(struct spec *s, const struct spec_engine *engines, size_t n
         rc = read_stages(s, engines, n_engines, e);
     if (rc == ERR_OK)
         rc = read_sinks(s, e);
+    if (rc == ERR_OK)
+        s->gather = gathering_stage(s);
     if (rc == ERR_OK)
         rc = read_input(s, with_input, e);
     return rc;
@@ -453,4 +494,21 @@ int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf
     if (rc && buf_ok(out))
         out->len = before;
     return rc;
+}
+
+int spec_blobs(const struct spec *s, spec_blob_fn *fn, void *user)
+{
+    int rc = ERR_OK;
+    for (size_t i = 0; i < s->n_stages && rc == ERR_OK; i++) {
+        const struct spec_stage *stage = &s->stages[i];
+        if (stage->engine->blobs)
+            rc = stage->engine->blobs(stage->compiled, (struct span){0}, fn, user);
+    }
+    return rc;
+}
+
+int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn, void *user)
+{
+    const struct spec_stage *first = &s->stages[0];
+    return first->engine->blobs ? first->engine->blobs(first->compiled, item, fn, user) : ERR_OK;
 }

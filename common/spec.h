@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "batch.h"
+#include "blob.h"
 #include "buf.h"
 #include "err.h"
 #include "hash.h"
@@ -27,13 +28,21 @@ enum {
     SPEC_ITEM_MAX = 64 * 1024 /* bytes of one packed input item */
 };
 
+/* The only item of the task that brings together what the others came to (struct spec: gather). No engine
+ * takes it as an input. */
+#define SPEC_GATHER_ITEM "gather:"
+
+/* Hears of one blob; what it returns other than OK ends the listing and is returned. */
+typedef int spec_blob_fn(void *user, const struct blob_name *name);
+
 /* What the rest of drover needs to know of an engine before a worker runs it. */
 struct spec_engine {
     const char *name; /* "scrape": the stage's "kind" */
     uint32_t kind;    /* bit of wire_kind */
-    bool source;      /* takes items: can only be the first stage */
+    bool source;      /* takes items: can be the first stage */
+    bool follows;     /* takes rows: can come after another */
     /* Compiles the stage object (with its "kind"). input: the columns of the rows that come from the
-     * stage before, NULL for a source. The detail of an error begins with the path inside the stage,
+     * stage before, NULL for the first one. The detail of an error begins with the path inside the stage,
      * without a leading dot; spec.c puts "stages[n]." in front. */
     int (*compile)(const json_t *stage, const struct batch *input, void **ret, struct error *e);
     void (*free)(void *compiled);
@@ -49,6 +58,12 @@ struct spec_engine {
     uint32_t (*key_delay_ms)(const void *compiled); /* between two uses of a key */
     uint32_t (*key_use_ms)(const void *compiled);   /* the longest that one use can take */
     uint64_t (*items_max)(const void *compiled);    /* inputs in all, found ones too; 0: no limit */
+    /* Its tasks come to parts of an answer, which have to be brought together. sinks_merge: all sinks of
+     * the job add up the rows of one key by themselves. NULL: never. */
+    bool (*gathers)(const void *compiled, bool sinks_merge);
+    /* The blobs that must be at hand before a task runs: those that the stage itself names (a model,
+     * tables) when item.p is NULL, else those of one packed item. NULL: none. */
+    int (*blobs)(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
 };
 
 struct spec_stage {
@@ -70,7 +85,10 @@ struct spec {
     bool unique;             /* of the first stage's engine, as are the next three */
     uint32_t key_limit, key_delay_ms, key_use_ms;
     struct spec_stage *stages;
-    size_t n_stages;       /* at least 1 */
+    size_t n_stages; /* at least 1 */
+    size_t
+        gather; /* the stage at which tasks end with a part of the answer, which one task more brings
+                      together before it goes on with the stages after it; n_stages: none */
     struct batch *columns; /* of the rows that the last stage makes; no rows in it */
     struct spec_sink *sinks;
     size_t n_sinks;         /* at least 1 */
@@ -88,6 +106,17 @@ void spec_free(struct spec *s);
 /* One input item by the first stage's engine: see spec_engine.item. */
 int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf *out,
               uint64_t *ret_key, struct hash128 *ret_unique, struct error *e) MUST_CHECK;
+
+/* The blobs that every task of the job needs, and those of one packed item: see spec_engine.blobs. A blob
+ * may come more than once. */
+int spec_blobs(const struct spec *s, spec_blob_fn *fn, void *user) MUST_CHECK;
+int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn,
+                    void *user) MUST_CHECK;
+
+/* {"blob": SHA256}, where a stage names a blob. INVALID_SPEC; path: of the value in the stage. For
+ * engines. */
+int spec_read_blob(const json_t *value, const char *path, struct blob_name *ret,
+                   struct error *e) MUST_CHECK;
 
 /* Fails with INVALID_SPEC, naming path and the nearest key, when the object has a key that is not in
  * the list. path "": the root. For engines too. */

@@ -22,6 +22,7 @@ enum {
     WIRE_TASKS_MAX = 500, /* tasks in one ASSIGN, RESULT, RESULT_ACK or REVOKE; downstreams in one
                              BREAKER */
     WIRE_SINK_SETTINGS_MAX = 64, /* settings of one sink */
+    WIRE_BLOB_NAME_MAX = 64,     /* bytes of a name in BLOB */
     WIRE_UID_LEN = 16            /* bytes of a job's uid */
 };
 
@@ -40,7 +41,7 @@ enum wire_type {
     WIRE_DRAIN = 10,
     WIRE_BYE = 11,
     WIRE_RESYNC = 12,
-    WIRE_BLOB = 13, /* reserved */
+    WIRE_BLOB = 13,
     WIRE_BREAKER = 14,
     WIRE_SINK = 15,
     WIRE_CALLS = 16,
@@ -243,6 +244,37 @@ struct wire_sink {
 void wire_sink_pack(struct buf *out, const struct wire_sink *m);
 int wire_sink_read(struct span body, struct arena *a, struct wire_sink *ret,
                    struct error *e) MUST_CHECK;
+
+/* BLOB, w->c: a question for a piece of some bytes, and c->w: its answer. What an offset means is the
+ * source's to say: in a blob it counts bytes, elsewhere it may be a cursor that only the coordinator
+ * understands. It begins with 0, and the next question takes what the answer gave as `next`. */
+enum wire_blob_source {
+    WIRE_BLOB_FILE = 1, /* name: the 32 bytes of the SHA-256 */
+    WIRE_BLOB_PARTS =
+        2 /* name: a job, 8 bytes, big-endian: what its tasks came to, as packed arrays of one
+                           binary each; total is UINT64_MAX until the end */
+};
+struct wire_blob_ask {
+    uint32_t what;    /* wire_blob_source */
+    struct span name; /* at most WIRE_BLOB_NAME_MAX bytes */
+    uint64_t offset;
+    uint32_t max; /* bytes wanted at most; the answer has no more than BLOB_CHUNK_BYTES */
+};
+void wire_blob_ask_pack(struct buf *out, const struct wire_blob_ask *m);
+int wire_blob_ask_read(struct span body, struct wire_blob_ask *ret, struct error *e) MUST_CHECK;
+struct wire_blob_answer {
+    uint32_t what; /* as in the question, and so on */
+    struct span name;
+    uint64_t offset;
+    uint64_t next;  /* where to go on; the end is there when it is `total` */
+    uint64_t total; /* of a blob: its bytes */
+    struct span data;
+    uint32_t code; /* enum err; not OK: there are no data, and detail says why */
+    struct span detail;
+};
+void wire_blob_answer_pack(struct buf *out, const struct wire_blob_answer *m);
+int wire_blob_answer_read(struct span body, struct wire_blob_answer *ret,
+                          struct error *e) MUST_CHECK;
 
 void wire_drain_pack(struct buf *out, bool on);
 int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;

@@ -11,6 +11,8 @@
 #include "worker/engines.h"
 #include "common/log.h"
 #include "common/transport.h"
+#include "coordinator/edge/blob_serve.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/completions.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
@@ -82,8 +84,9 @@ static int start_scheduler(struct coordinator *c, struct error *e)
     edge->waiters = waiters_new(edge, edge->options.waiters_max);
     edge->completions = completions_new(edge);
     edge->downstreams = downstreams_new(edge);
+    edge->blob_serve = blob_serve_new(edge);
     if (edge->sched && edge->sessions && edge->jobs && edge->inputs && edge->waiters &&
-        edge->completions && edge->downstreams)
+        edge->completions && edge->downstreams && edge->blob_serve)
         return 0;
     return error_set(e, ERR_NOMEM, "no memory to start");
 }
@@ -100,6 +103,8 @@ static int start_store(struct coordinator *c, struct error *e)
     int rc = store_sqlite_open(config_str(c->config, "data_dir"), &c->store, &edge->epoch, e);
     if (rc == 0)
         rc = start_scheduler(c, e);
+    if (rc == 0) /* behind the store's lock: nobody else has the folder */
+        rc = blobs_new(edge, config_str(c->config, "data_dir"), &edge->blobs, e);
     if (rc == 0)
         rc = replay_store(edge, c->store, e);
     if (rc == 0)
@@ -194,11 +199,13 @@ static void stop(struct coordinator *c)
     e->stopping = true;
     sink_thread_free(e->sink_thread, e); /* requests that wait for a sink are answered */
     store_thread_free(e->store);         /* commits what is queued */
+    blobs_free(e->blobs);
     store_close(c->store);
     waiters_free(e->waiters);
     completions_free(e->completions);
     downstreams_free(e->downstreams);
     sessions_free(e->sessions);
+    blob_serve_free(e->blob_serve);
     jobs_free(e->jobs);
     inputs_free(e->inputs);
     sched_free(e->sched);

@@ -173,6 +173,18 @@ static void send_calls(struct agent *a)
     a->calls_wait = workload_is_calling(&a->work);
 }
 
+/* Questions for blobs and parts that tasks wait for, as many as may be open. */
+static void send_blob_asks(struct agent *a)
+{
+    struct wire_blob_ask ask;
+    while (a->uplink.state == UPLINK_UP && (cache_ask(a->work.cache, now_ms(), &ask) ||
+                                            parts_ask(&a->work.parts, now_ms(), &ask))) {
+        wire_blob_ask_pack(begin_message(a, WIRE_BLOB), &ask);
+        if (!send_message(a, WIRE_BLOB))
+            return;
+    }
+}
+
 static void send_credit(struct agent *a)
 {
     if (a->uplink.state != UPLINK_UP)
@@ -301,6 +313,12 @@ static void handle(struct agent *a, const struct uplink_event *ev)
         break;
     case UPLINK_EV_BREAKER:
         told_of_breakers(a, ev);
+        break;
+    case UPLINK_EV_BLOB:
+        if (ev->blob.what == WIRE_BLOB_PARTS)
+            parts_answer(&a->work.parts, now_ms(), &ev->blob);
+        else
+            cache_answer(a->work.cache, now_ms(), &ev->blob);
         break;
     case UPLINK_EV_DRAIN:
         told_to_drain(a, ev->on);
@@ -434,6 +452,10 @@ static int64_t time_to_wait(const struct agent *a)
         next = MIN(next, uplink_lease_end(&a->uplink));
     if (a->calls_wait && a->uplink.state == UPLINK_UP)
         next = MIN(next, a->calls_at_ms);
+    if (a->uplink.state == UPLINK_UP)
+        next = MIN(next, cache_deadline(a->work.cache));
+    if (a->uplink.state == UPLINK_UP)
+        next = MIN(next, parts_deadline(&a->work.parts));
     if (a->state == AGENT_DRAINING)
         next = MIN(next, a->cancelled ? a->drain_until_ms + ACK_WAIT_MS : a->drain_until_ms);
     if (a->watchdog_ms)
@@ -496,8 +518,10 @@ static int init(struct agent *a, struct error *e)
     const struct workload_config work = {.loops = config->loops,
                                          .slots = config->slots,
                                          .scrape = config->scrape,
+                                         .inputs = config->inputs,
                                          .sink_connections = config->sink_connections,
                                          .landing_budget_bytes = config->result_budget_bytes,
+                                         .cache = config->cache,
                                          .seed = uplink.seed};
     return workload_init(&a->work, &work, e);
 }
@@ -515,20 +539,22 @@ static void done(struct agent *a)
 static void turn(struct agent *a)
 {
     struct transport_item items[] = {
-        {.transport = a->transport, .fd = -1},
-        {.fd = workload_fd(&a->work)},
-        {.fd = workload_sinks_fd(&a->work)},
-        {.fd = a->signal_fd},
+        {.transport = a->transport, .fd = -1}, {.fd = workload_fd(&a->work)},
+        {.fd = workload_sinks_fd(&a->work)},   {.fd = a->signal_fd},
+        {.fd = cache_fd(a->work.cache)},
     };
-    transport_wait(items, ARRAY_LEN(items), time_to_wait(a));
+    const size_t n = ARRAY_LEN(items) - (cache_fd(a->work.cache) < 0);
+    transport_wait(items, n, time_to_wait(a));
     /* First of all: the process may have been stopped for longer than its lease. */
     check_lease(a);
     signalled(a);
     read_messages(a);
     check_lease(a);
+    cache_poll(a->work.cache, now_ms());
     workload_collect(&a->work);
     workload_pump(&a->work, may_start, a);
     send_results(a);
+    send_blob_asks(a);
     uplink_timers(a);
     send_calls(a);
     send_credit(a);

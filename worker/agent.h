@@ -26,9 +26,11 @@ struct agent_config {
     size_t loops;
     uint32_t slots;
     struct scrape_config scrape;
+    struct inputs inputs;         /* files that jobs may read */
     uint32_t sink_connections;    /* of each sink */
     uint64_t result_budget_bytes; /* of results that wait for their acknowledgement, and as much for
                                      rows on their way into sinks */
+    struct cache_config cache;    /* of blobs */
     uint64_t drain_ms;
 };
 

@@ -3,7 +3,10 @@
 #include <stdio.h>
 
 #include "common/pack.h"
+#include "common/slice.h"
+#include "common/unpack.h"
 #include "common/wire.h"
+#include "worker/engine_transform.h"
 #include "worker/scrape/scrape.h"
 
 enum { NOOP_KEYS = 64 }; /* shards that the noop engine spreads its items over */
@@ -80,54 +83,90 @@ static uint32_t scrape_key_use_ms(const void *compiled)
 
 /* ---- noop ---- */
 
-struct noop {
-    bool rows;
-};
-
 static int noop_compile(const json_t *stage, const struct batch *input, void **ret, struct error *e)
 {
     (void)input;
-    static const char *const keys[] = {"kind", "rows"};
-    const json_t *rows = json_object_get(stage, "rows");
+    static const char *const keys[] = {"kind", "rows", "blob"};
+    const json_t *rows = json_object_get(stage, "rows"), *blob = json_object_get(stage, "blob");
+    struct engines_noop noop = {.rows = json_is_true(rows) || blob};
     int rc = spec_check_keys(stage, "", keys, ARRAY_LEN(keys), e);
     if (rc)
         return rc;
     if (rows && !json_is_boolean(rows))
         return error_set(e, ERR_INVALID_SPEC, "rows: true or false is wanted here");
-    struct noop *n = calloc(1, sizeof *n);
+    if (json_is_string(blob) && strcmp(json_string_value(blob), "item") == 0) {
+        noop.of = ENGINES_NOOP_ITEM;
+    } else if (blob) {
+        noop.of = ENGINES_NOOP_STAGE;
+        rc = spec_read_blob(blob, "blob", &noop.blob, e);
+    }
+    struct engines_noop *n = rc ? NULL : malloc(sizeof *n);
     if (!n)
-        return error_set(e, ERR_NOMEM, "noop");
-    n->rows = json_is_true(rows);
+        return rc ? rc : error_set(e, ERR_NOMEM, "noop");
+    *n = noop;
     *ret = n;
     return ERR_OK;
 }
 
 static struct batch *noop_columns(const void *compiled)
 {
+    const struct engines_noop *n = compiled;
     struct batch *b = batch_new();
-    if (b && engines_noop_rows(compiled) && batch_add_column(b, "item", COL_TEXT) != ERR_OK) {
-        batch_free(b);
-        return NULL;
-    }
-    return b;
+    int rc = b ? ERR_OK : ERR_NOMEM;
+    if (rc == ERR_OK && n->rows)
+        rc = batch_add_column(b, "item", COL_TEXT);
+    if (rc == ERR_OK && n->of != ENGINES_NOOP_NONE)
+        rc = batch_add_column(b, "bytes", COL_INT64);
+    if (rc == ERR_OK && n->of != ENGINES_NOOP_NONE)
+        rc = batch_add_column(b, "sha256", COL_TEXT);
+    if (rc == ERR_OK)
+        return b;
+    batch_free(b);
+    return NULL;
+}
+
+static int pack_slice(const struct slice *slice, struct buf *out, struct error *e)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    slice_write(slice, &text);
+    bool good = buf_ok(&text);
+    pack_str(out, buf_span(&text));
+    buf_done(&text);
+    return good ? ERR_OK : error_set(e, ERR_NOMEM, "noop");
 }
 
 static int noop_item(const void *compiled, struct span text, uint32_t depth, struct buf *out,
                      uint64_t *ret_key, struct hash128 *ret_unique, struct error *e)
 {
-    (void)compiled;
+    const struct engines_noop *n = compiled;
+    struct slice slice;
     (void)depth;
-    (void)e;
     *ret_unique = hash_128(text.p, text.len, 0);
     *ret_key = ret_unique->lo % NOOP_KEYS;
-    pack_str(out, text);
-    return ERR_OK;
+    if (n->of != ENGINES_NOOP_ITEM) {
+        pack_str(out, text);
+        return ERR_OK;
+    }
+    int rc = slice_parse(text, &slice, e);
+    if (rc == ERR_OK)
+        rc = pack_slice(&slice, out, e);
+    return rc;
 }
 
-bool engines_noop_rows(const void *compiled)
+static int noop_blobs(const void *compiled, struct span item, spec_blob_fn *fn, void *user)
 {
-    const struct noop *n = compiled;
-    return n->rows;
+    const struct engines_noop *n = compiled;
+    struct unpack u;
+    struct slice slice;
+    if (!item.p)
+        return n->of == ENGINES_NOOP_STAGE ? fn(user, &n->blob) : ERR_OK;
+    if (n->of != ENGINES_NOOP_ITEM)
+        return ERR_OK;
+    unpack_init(&u, item.p, item.len);
+    if (slice_parse(unpack_str(&u), &slice, NULL))
+        return ERR_MALFORMED;
+    return fn(user, &slice.blob);
 }
 
 /* ---- the table ---- */
@@ -151,7 +190,18 @@ const struct spec_engine engines_table[] = {
      .compile = noop_compile,
      .free = free,
      .columns = noop_columns,
-     .item = noop_item},
+     .item = noop_item,
+     .blobs = noop_blobs},
+    {.name = "transform",
+     .kind = WIRE_KIND_TRANSFORM,
+     .source = true,
+     .follows = true,
+     .compile = engine_transform_compile,
+     .free = engine_transform_free,
+     .columns = engine_transform_columns,
+     .item = engine_transform_item,
+     .gathers = engine_transform_gathers,
+     .blobs = engine_transform_blobs},
 };
 const size_t engines_count = ARRAY_LEN(engines_table);
 

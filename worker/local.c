@@ -2,23 +2,23 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/reason.h"
 #include "common/transport.h"
 #include "common/unpack.h"
 #include "worker/feed.h"
 #include "worker/frontier.h"
+#include "worker/local_blobs.h"
 #include "worker/output.h"
-#include "worker/rowfile.h"
+#include "worker/local_output.h"
+#include "worker/local_stats.h"
 #include "worker/runner.h"
-#include "worker/tally.h"
 
 enum {
     TIMEOUT_CHECK_MS = 1000,
@@ -31,6 +31,7 @@ struct local_task {
     struct frontier_task plan;
     struct output *output;     /* when it finished, unless its rows are landing */
     struct landings *landings; /* its rows are on their way into sinks */
+    struct blobset blobs;      /* what it needs */
     uint64_t started_ms;
     bool timed_out, released; /* its host is free again */
     struct local_task *prev, *next;
@@ -46,15 +47,19 @@ struct local {
     struct feed feed;
     bool feed_done, stopped;
     uint64_t stopped_ms; /* when stopped: since when */
-    struct rowfile rows, rejects;
+    struct local_output rows;
+    struct rowfile rejects;
+    struct pipeline_gather *gather; /* NULL: no stage gathers */
+    pthread_mutex_t gather_lock;    /* of it, and of the next */
+    struct error gather_error;
+    bool gathered;
     struct local_sinks sinks;
+    struct local_blobs blobs;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
     size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
     struct buf items, item, line;
-    struct tally stats, reasons;
-    uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
-    uint64_t n_failed;      /* tasks that failed as a whole, for good */
+    struct local_stats stats;
     size_t item_rows_bytes; /* of one item's rows, as of late; 0: not known yet */
     uint64_t next_timeout_check_ms;
     uint64_t random;
@@ -64,8 +69,8 @@ struct local {
 
 static void reject(struct local *l, struct span input, const char *reason, const char *detail)
 {
-    l->n_rejects++;
-    tally_add(&l->reasons, reason, 1);
+    l->stats.n_rejects++;
+    tally_add(&l->stats.reasons, reason, 1);
     if (!l->config->rejects)
         return;
     buf_clear(&l->line);
@@ -116,11 +121,11 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     if (!known && (l->spec->unique || l->sinks.by_input))
         rc = frontier_first_seen(l->frontier, unique, &is_new);
     if (!is_new) {
-        l->n_duplicates++;
+        l->stats.n_duplicates++;
         return;
     }
-    if (!known && l->spec->items_max != 0 && l->n_inputs >= l->spec->items_max) {
-        l->n_beyond++;
+    if (!known && l->spec->items_max != 0 && l->stats.n_inputs >= l->spec->items_max) {
+        l->stats.n_beyond++;
         return;
     }
     const uint64_t due_ms = reason ? clock_ms() + backoff_ms(l, attempt) : 0;
@@ -130,9 +135,9 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
         reject(l, text, REASON_FRONTIER_FULL,
                "the limit of the frontier (--frontier-max) is reached");
     else if (!known)
-        l->n_inputs++;
+        l->stats.n_inputs++;
     else if (reason)
-        l->n_retries++;
+        l->stats.n_retries++;
 }
 
 /* Few inputs wait, and there are more. */
@@ -160,20 +165,21 @@ static int feed(struct local *l, struct error *e)
 
 /* ---- tasks ---- */
 
-/* On the loop's thread: rows become text there, in parallel. */
+/* On the loop's or the pool's thread: rows become text there, in parallel, and partial states one. */
 static void finish(void *user, struct runner_task *task, struct output *output_take)
 {
     struct local *l = user;
     struct local_task *t = task->user;
-    if (output_take->error == ERR_OK && batch_ok(output_take->rows) && l->config->output) {
-        struct buf lines;
-        buf_init(&lines, 0);
-        batch_write_ndjson(output_take->rows, &lines);
-        if (buf_ok(&lines))
-            rowfile_append(&l->rows, buf_span(&lines));
-        else
-            output_take->failed = true;
-        buf_done(&lines);
+    if (output_take->error == ERR_OK && batch_ok(output_take->rows) &&
+        !local_output_put(&l->rows, output_take->rows))
+        output_take->failed = true;
+    if (output_take->error == ERR_OK && output_take->partial.len > 0) {
+        pthread_mutex_lock(&l->gather_lock);
+        if (l->gather_error.code == ERR_OK)
+            (void)!pipeline_gather_add(l->gather, buf_span(&output_take->partial),
+                                       &l->gather_error);
+        pthread_mutex_unlock(&l->gather_lock);
+        buf_done(&output_take->partial);
     }
     t->output = output_take;
 }
@@ -217,7 +223,7 @@ static void failed(struct local *l, struct local_task *t, enum err code, const c
                  detail);
         unpack_skip(&u);
     }
-    l->n_failed += !again;
+    l->stats.n_failed += !again;
 }
 
 /* Follows upwards at once and downwards slowly: too small a task costs little. */
@@ -254,30 +260,37 @@ static void account(struct local *l, struct local_task *t)
             failed(l, t, (enum err)o->error, o->error_reason, o->error_detail);
         return;
     }
-    l->n_rows += o->rows->n_rows;
+    l->stats.n_rows += o->rows->n_rows + o->text_rows;
     learn_rows(l, batch_bytes(o->rows) / t->plan.n_items);
     for (size_t i = 0; i < o->n_stats; i++)
-        tally_add(&l->stats, o->stats[i].name, o->stats[i].value);
+        tally_add(&l->stats.stats, o->stats[i].name, o->stats[i].value);
     for (size_t i = 0; i < o->n_rejects; i++)
         reject(l, span_str(o->rejects[i].input), o->rejects[i].reason, o->rejects[i].detail);
     for (size_t i = 0; i < o->n_retries; i++)
         plan(l, span_str(o->retries[i].input), o->retries[i].depth,
              t->plan.attempt + (o->retries[i].reason != NULL), true, o->retries[i].reason,
              o->retries[i].detail);
-    l->n_found += o->n_found;
+    l->stats.n_found += o->n_found;
     for (size_t i = 0; i < o->n_found && !l->stopped; i++)
         plan(l, span_str(o->found[i].url), o->found[i].depth, 1, false, NULL, NULL);
 }
 
+static void task_free(struct local_task *t)
+{
+    landings_free(t->landings);
+    output_free(t->output);
+    blobset_done(&t->blobs);
+    free(t);
+}
+
 static void settled(struct local *l, struct local_task *t)
 {
-    l->n_tasks_done++;
+    l->stats.n_tasks_done++;
     account(l, t);
     if (!t->released)
         frontier_release(l->frontier, &t->plan, t->output->key_backoff_ms, clock_ms());
-    output_free(t->output);
     list_remove(l, t);
-    free(t);
+    task_free(t);
 }
 
 static void landed(struct local *l, struct local_task *t)
@@ -342,13 +355,23 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
     t->task.grant = plan_->grant;
     t->task.user = t;
     list_add(l, t);
-    const struct span items = {t->items, t->items_len};
-    if (pipeline_place(l->config->pipeline) == PIPELINE_LOOP)
-        return runner_start(l->runner, &t->task, items, e);
+    t->task.blobs = &t->blobs;
+    const struct pipeline_call call = {.items = {t->items, t->items_len}, .blobs = &t->blobs};
+    const bool gather = pipeline_is_gather(l->config->pipeline, call.items);
+    struct error missing = {0};
+    const int rc =
+        local_blobs_task(&l->blobs, l->config->pipeline, call.items, &t->blobs, &missing);
+    if (rc == ERR_OK && !gather && pipeline_place(l->config->pipeline) != PIPELINE_INLINE)
+        return runner_start(l->runner, &t->task, call.items, e);
     struct output *o = pipeline_output(l->config->pipeline);
     if (!o)
         return error_set(e, ERR_NOMEM, "no memory for rows");
-    pipeline_run(l->config->pipeline, items, o);
+    if (rc != ERR_OK)
+        pipeline_fail(o, (enum err)rc, err_name((enum err)rc), missing.detail);
+    else if (gather)
+        pipeline_gather_end(l->gather, o);
+    else
+        pipeline_run(l->config->pipeline, &call, o);
     finish(l, &t->task, o);
     made(l, t);
     return ERR_OK;
@@ -370,6 +393,24 @@ static int start_all(struct local *l, struct error *e)
             return rc;
     }
     return ERR_OK;
+}
+
+/* When nothing is left to do, what the tasks came to is brought together: one more task. */
+static int gather(struct local *l, struct error *e)
+{
+    if (!l->gather || l->gathered || l->stopped || l->n_tasks > 0 || !l->feed_done ||
+        frontier_count(l->frontier) > 0)
+        return ERR_OK;
+    l->gathered = true;
+    if (l->gather_error.code != ERR_OK)
+        return error_set(e, l->gather_error.code, "%s", l->gather_error.detail);
+    if (l->stats.n_failed > 0) /* an answer over a part of the input would be wrong */
+        return ERR_OK;
+    buf_clear(&l->item);
+    pack_array(&l->item, 2);
+    pack_str(&l->item, SPAN(SPEC_GATHER_ITEM));
+    pack_u64(&l->item, 0);
+    return frontier_add(l->frontier, 0, buf_span(&l->item), 1, 0);
 }
 
 static void take_finished(struct local *l)
@@ -455,10 +496,12 @@ static int work(struct local *l, int signal_fd, struct error *e)
     for (;;) {
         int rc = feed(l, e);
         if (rc == ERR_OK)
+            rc = gather(l, e);
+        if (rc == ERR_OK)
             rc = start_all(l, e);
         if (rc != ERR_OK)
             return rc;
-        if (rowfile_failed(&l->rows) || rowfile_failed(&l->rejects))
+        if (rowfile_failed(&l->rows.file) || rowfile_failed(&l->rejects))
             return ERR_OK; /* rowfile_close says what it was */
         if (is_over(l))
             return ERR_OK;
@@ -468,55 +511,6 @@ static int work(struct local *l, int signal_fd, struct error *e)
     }
 }
 
-/* ---- statistics ---- */
-
-static json_t *fill_rates(const struct local *l)
-{
-    json_t *counts = tally_json(&l->stats, "fill."), *rates = json_object();
-    const char *name;
-    json_t *value;
-    json_object_foreach(counts, name, value) json_object_set_new(
-        rates, name,
-        json_real(l->n_rows ? (double)json_integer_value(value) / (double)l->n_rows : 0.0));
-    json_decref(counts);
-    return rates;
-}
-
-/* The most memory that this program had. Not ru_maxrss, which begins with what the process that
- * started it had. */
-static double peak_mb(void)
-{
-    char line[256];
-    unsigned long kib = 0;
-    FILE *f = fopen("/proc/self/status", "re");
-    while (f && fgets(line, sizeof(line), f))
-        if (sscanf(line, "VmHWM: %lu kB", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return (double)kib / 1024;
-}
-
-static int statistics(const struct local *l, double seconds, json_t **ret, struct error *e)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    const int64_t pages = tally_get(&l->stats, "pages"), bytes = tally_get(&l->stats, "bytes");
-    const double cpu_s = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-                         (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-    *ret = json_pack(
-        "{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
-        "state", l->stopped ? "stopped" : "done", "rows", (json_int_t)l->n_rows, "pages",
-        (json_int_t)pages, "bytes", (json_int_t)bytes, "seconds", seconds, "pages_per_s",
-        seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb", peak_mb(), "inputs",
-        (json_int_t)l->n_inputs, "duplicates", (json_int_t)l->n_duplicates, "beyond_items_max",
-        (json_int_t)l->n_beyond, "tasks", (json_int_t)l->n_tasks_done, "failed_tasks",
-        (json_int_t)l->n_failed, "retried", (json_int_t)l->n_retries, "rejects",
-        (json_int_t)l->n_rejects, "rejects_by_reason", tally_json(&l->reasons, ""), "fill",
-        fill_rates(l), "stats", tally_json(&l->stats, ""));
-    return *ret ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the statistics");
-}
-
 /* ---- life ---- */
 
 static int open_all(struct local *l, struct error *e)
@@ -524,21 +518,29 @@ static int open_all(struct local *l, struct error *e)
     const struct local_config *config = l->config;
     int rc = feed_open(&l->feed, l->spec->input, config->input, LOCAL_LINE_MAX, e);
     if (rc == ERR_OK)
-        rc = rowfile_open(&l->rows, config->output, e);
+        rc = local_sinks_open(&l->sinks, &config->sinks, config->pipeline, e);
+    if (rc == ERR_OK)
+        rc = local_output_open(&l->rows, config->output, config->format, config->pipeline,
+                               l->sinks.batcher != NULL, e);
     if (rc == ERR_OK)
         rc = rowfile_open(&l->rejects, config->rejects, e);
-    if (rc != ERR_OK)
-        return rc;
-    rc = local_sinks_open(&l->sinks, &config->sinks, config->pipeline, e);
+    if (rc == ERR_OK)
+        rc = local_blobs_open(&l->blobs, config->blobs, config->pipeline, e);
+    if (rc == ERR_OK && pipeline_gathers(config->pipeline))
+        rc = pipeline_gather_new(config->pipeline, &l->blobs.job, &l->gather, e);
     if (rc != ERR_OK)
         return rc;
     l->frontier = frontier_new(config->frontier_max_bytes, l->spec->key_limit);
     if (!l->frontier)
         return error_set(e, ERR_NOMEM, "no memory for the frontier");
-    if (pipeline_place(config->pipeline) != PIPELINE_LOOP)
+    if (pipeline_place(config->pipeline) == PIPELINE_INLINE)
         return ERR_OK;
+    const struct pipeline_text *text = local_output_text(&l->rows);
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
+                                         /* rows that need no memory may come from a whole file */
+                                         .inputs = {.whole = text && config->loops == 1},
+                                         .text = text,
                                          .finish = finish,
                                          .user = l};
     return runner_new(&runner, &l->runner, e);
@@ -547,7 +549,7 @@ static int open_all(struct local *l, struct error *e)
 static int close_files(struct local *l, int rc, struct error *e)
 {
     struct error later = {0};
-    const int rows = rowfile_close(&l->rows, &later);
+    const int rows = local_output_close(&l->rows, &later);
     if (rows != ERR_OK && rc == ERR_OK)
         rc = error_set(e, (enum err)rows, "%s", later.detail);
     const int rejects = rowfile_close(&l->rejects, &later);
@@ -562,17 +564,17 @@ static void free_all(struct local *l, bool sinks_ended)
     runner_free(l->runner);
     for (struct local_task *t = sinks_ended ? l->tasks : NULL, *next; t; t = next) {
         next = t->next;
-        landings_free(t->landings);
-        output_free(t->output);
-        free(t);
+        task_free(t);
     }
+    pipeline_gather_free(l->gather);
+    pthread_mutex_destroy(&l->gather_lock);
+    local_blobs_close(&l->blobs);
     frontier_free(l->frontier);
     feed_close(&l->feed);
     buf_done(&l->items);
     buf_done(&l->item);
     buf_done(&l->line);
-    tally_done(&l->stats);
-    tally_done(&l->reasons);
+    local_stats_done(&l->stats);
 }
 
 int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
@@ -583,7 +585,8 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
                       .tasks_max = config->loops * LOCAL_TASKS_PER_LOOP};
     if (getrandom(&l.random, sizeof(l.random), GRND_NONBLOCK) < 0)
         l.random = clock_us();
-    l.rows.fd = l.rejects.fd = -1;
+    l.rows.file.fd = l.rejects.fd = -1;
+    pthread_mutex_init(&l.gather_lock, NULL);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -599,11 +602,12 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
         runner_stop(l.runner); /* nobody appends rows after this */
     rc = close_files(&l, rc, e);
     if (rc == ERR_OK && !l.stopped)
-        rc = local_sinks_end(&l.sinks, l.n_failed > 0, e);
+        rc = local_sinks_end(&l.sinks, l.stats.n_failed > 0, e);
     const bool sinks_ended = local_sinks_close(&l.sinks);
     close(signal_fd);
     if (rc == ERR_OK)
-        rc = statistics(&l, (double)(clock_us() - started_us) / 1e6, ret_stats, e);
+        rc = local_stats_json(&l.stats, l.stopped ? "stopped" : "done",
+                              (double)(clock_us() - started_us) / 1e6, ret_stats, e);
     *ret_end = l.stopped ? LOCAL_STOPPED : LOCAL_DONE;
     free_all(&l, sinks_ended);
     return rc;

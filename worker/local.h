@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "local_output.h"
 #include "local_sinks.h"
 #include "pipeline.h"
 #include "worker/scrape/scrape.h"
@@ -30,8 +31,10 @@ enum {
 struct local_config {
     struct pipeline *pipeline; /* borrowed */
     const char *input;         /* file of inputs, one in a line; "-": standard input; NULL: none */
-    const char *output;  /* NDJSON; "-": standard output; NULL: rows are counted, not written */
+    const char *output;        /* "-": standard output; NULL: rows are counted, not written */
+    enum local_format format;
     const char *rejects; /* NDJSON; NULL: rejects are only counted */
+    const char *blobs;   /* folder of files that are named by their SHA-256; NULL: none */
     size_t loops;
     struct scrape_config scrape;
     size_t frontier_max_bytes;

@@ -48,8 +48,10 @@ static int serve(const struct config *c)
         .loops = o.loops,
         .slots = o.slots,
         .scrape = o.scrape,
+        .inputs = o.inputs,
         .sink_connections = o.sink_connections,
         .result_budget_bytes = o.result_budget_bytes,
+        .cache = {.dir = o.cache_dir, .bytes_max = o.cache_bytes_max},
         .drain_ms = o.drain_ms,
     };
     agent_block_signals();
@@ -116,6 +118,7 @@ static int run_job(const struct config *c, const struct settings *o, struct pipe
         .input = config_flag(c, "input"),
         .output = config_flag(c, "output"),
         .rejects = config_flag(c, "rejects"),
+        .blobs = config_flag(c, "blobs"),
         .loops = o->loops,
         .scrape = o->scrape,
         .frontier_max_bytes = o->frontier_max_bytes,

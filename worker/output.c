@@ -33,6 +33,7 @@ void output_free(struct output *o)
     if (!o)
         return;
     batch_free(o->rows);
+    buf_done(&o->partial);
     lists_truncate(o, 0, 0, 0);
     free(o->rejects);
     free(o->retries);

@@ -40,6 +40,8 @@ struct output_stat {
 
 struct output {
     struct batch *rows; /* never NULL */
+    uint64_t text_rows; /* rows that went out as text at once (pipeline_text) */
+    struct buf partial; /* what the task of a stage that gathers came to; then there are no rows */
     struct output_reject *rejects;
     size_t n_rejects;
     struct output_retry *retries;

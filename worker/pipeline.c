@@ -1,37 +1,96 @@
 #include "pipeline.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
+#include "common/slice.h"
 #include "common/unpack.h"
 #include "common/wire.h"
+#include "worker/blobset.h"
+#include "worker/engine_transform.h"
 #include "worker/engines.h"
 #include "worker/output.h"
 
 /* ---- noop: does nothing, as fast as it can, or gives its items back as rows ---- */
 
-static int noop_run(const void *compiled, struct span items, struct output *o, struct error *e)
+/* What the blob really holds: its bytes, and their hash. */
+static int noop_blob(const struct blobset *blobs, const struct blob_name *name, struct output *o,
+                     struct error *e)
 {
-    if (!engines_noop_rows(compiled))
+    const struct blobset_item *item = blobset_find(blobs, name);
+    struct blob_name is;
+    char text[BLOB_TEXT_LEN + 1];
+    if (!item)
+        return error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
+    void *p = item->bytes ? mmap(NULL, item->bytes, PROT_READ, MAP_PRIVATE, item->fd, 0) : NULL;
+    if (p == MAP_FAILED)
+        return error_set(e, ERR_IO, "blob %s cannot be read: %s", blob_name_text(name, text),
+                         strerror(errno));
+    const bool hashed = blob_hash_of(p, item->bytes, &is);
+    if (p)
+        munmap(p, item->bytes);
+    if (!hashed)
+        return error_set(e, ERR_NOMEM, "no memory to hash a blob");
+    batch_i64(o->rows, 1, (int64_t)item->bytes);
+    batch_text(o->rows, 2, span_str(blob_name_text(&is, text)));
+    return ERR_OK;
+}
+
+static int noop_item(const struct engines_noop *noop, struct span text, const struct blobset *blobs,
+                     struct output *o, struct error *e)
+{
+    struct slice slice;
+    int rc = ERR_OK;
+    batch_text(o->rows, 0, text);
+    if (noop->of == ENGINES_NOOP_STAGE)
+        rc = noop_blob(blobs, &noop->blob, o, e);
+    else if (noop->of == ENGINES_NOOP_ITEM && !(rc = slice_parse(text, &slice, e)))
+        rc = noop_blob(blobs, &slice.blob, o, e);
+    return rc;
+}
+
+static int noop_run(const void *compiled, const struct pipeline_call *call, struct output *o,
+                    struct error *e)
+{
+    const struct engines_noop *noop = compiled;
+    int rc = ERR_OK;
+    if (!noop->rows)
         return ERR_OK;
     struct unpack u;
-    unpack_init(&u, items.p, items.len);
-    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u); n--) {
-        batch_text(o->rows, 0, unpack_str(&u));
-        batch_row_end(o->rows);
+    unpack_init(&u, call->items.p, call->items.len);
+    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u) && rc == ERR_OK; n--) {
+        rc = noop_item(noop, unpack_str(&u), call->blobs, o, e);
+        if (rc == ERR_OK)
+            batch_row_end(o->rows);
     }
     if (!unpack_ok(&u))
         return error_set(e, ERR_MALFORMED, "the task's items cannot be read");
-    return ERR_OK;
+    return rc;
 }
 
 /* scrape runs on the loops of the runner. */
 const struct pipeline_kind pipeline_kinds[] = {
-    {.kind = WIRE_KIND_SCRAPE, .source = true, .place = PIPELINE_LOOP},
-    {.kind = WIRE_KIND_NOOP, .source = true, .place = PIPELINE_INLINE, .run = noop_run},
+    {.kind = WIRE_KIND_SCRAPE, .place = PIPELINE_LOOP},
+    {.kind = WIRE_KIND_NOOP, .place = PIPELINE_INLINE, .run = noop_run},
+    {.kind = WIRE_KIND_TRANSFORM,
+     .place = PIPELINE_POOL,
+     .run = engine_transform_run,
+     .open = engine_transform_open,
+     .process = engine_transform_process,
+     .end = engine_transform_end,
+     .close = engine_transform_close,
+     .save = engine_transform_save,
+     .load = engine_transform_load},
 };
 const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
 
 /* ---- pipelines ---- */
+
+static bool can_be(const struct pipeline_kind *k, size_t stage)
+{
+    return stage == 0 ? k->run || k->place == PIPELINE_LOOP : k->open != NULL;
+}
 
 int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size_t n_kinds,
                  struct pipeline **ret, struct error *e)
@@ -46,7 +105,7 @@ int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size
     for (size_t i = 0; i < p->spec->n_stages; i++) {
         const struct spec_engine *engine = p->spec->stages[i].engine;
         for (size_t k = 0; k < n_kinds && !p->kinds[i]; k++)
-            if (kinds[k].kind == engine->kind && kinds[k].source == (i == 0))
+            if (kinds[k].kind == engine->kind && can_be(&kinds[k], i))
                 p->kinds[i] = &kinds[k];
         if (!p->kinds[i]) {
             pipeline_unref(p);
@@ -92,6 +151,19 @@ const void *pipeline_source(const struct pipeline *p)
     return p->spec->stages[0].compiled;
 }
 
+bool pipeline_gathers(const struct pipeline *p)
+{
+    return p->spec->gather < p->spec->n_stages;
+}
+
+bool pipeline_is_gather(const struct pipeline *p, struct span items)
+{
+    struct unpack u;
+    unpack_init(&u, items.p, items.len);
+    return pipeline_gathers(p) && unpack_array(&u) == 1 && unpack_array(&u) == 2 &&
+           span_eq(unpack_str(&u), SPAN(SPEC_GATHER_ITEM));
+}
+
 struct output *pipeline_output(const struct pipeline *p)
 {
     return output_new(p->spec->stages[0].engine->columns(pipeline_source(p)));
@@ -110,34 +182,143 @@ static void fail_with(struct output *o, int rc, const struct error *e)
                   e->detail[0] ? e->detail : err_text((enum err)rc));
 }
 
-void pipeline_run(const struct pipeline *p, struct span items, struct output *o)
+void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, struct output *o)
 {
     struct error e = {0};
-    assert(pipeline_place(p) == PIPELINE_INLINE);
-    const int rc = p->kinds[0]->run(pipeline_source(p), items, o, &e);
+    struct pipeline_call mine = *call;
+    assert(pipeline_place(p) != PIPELINE_LOOP);
+    mine.partial = p->spec->gather == 0;
+    const int rc = p->kinds[0]->run(pipeline_source(p), &mine, o, &e);
     if (rc != ERR_OK)
         fail_with(o, rc, &e);
-    pipeline_follow(p, o);
+    pipeline_follow(p, call->blobs, o);
 }
 
-static int follow_one(const struct pipeline_kind *kind, const void *compiled, struct output *o,
-                      struct error *e)
+static int follow_one(const struct pipeline *p, size_t stage, const struct blobset *blobs,
+                      struct output *o, struct error *e)
 {
+    const struct pipeline_kind *kind = p->kinds[stage];
     void *state = NULL;
-    int rc = kind->open(compiled, &state, e);
+    int rc = kind->open(p->spec->stages[stage].compiled, blobs, &state, e);
     if (rc != ERR_OK)
         return rc;
     rc = kind->process(state, o, e);
+    if (rc == ERR_OK && stage == p->spec->gather) {
+        rc = kind->save(state, &o->partial, e);
+        batch_clear(o->rows);
+    } else if (rc == ERR_OK) {
+        rc = kind->end(state, o, e);
+    }
     kind->close(state);
     return rc;
 }
 
-void pipeline_follow(const struct pipeline *p, struct output *o)
+static void follow(const struct pipeline *p, size_t first, size_t end, const struct blobset *blobs,
+                   struct output *o)
 {
-    for (size_t i = 1; i < p->spec->n_stages && o->error == ERR_OK; i++) {
+    for (size_t i = first; i < end && o->error == ERR_OK; i++) {
         struct error e = {0};
-        const int rc = follow_one(p->kinds[i], p->spec->stages[i].compiled, o, &e);
+        const int rc = follow_one(p, i, blobs, o, &e);
         if (rc != ERR_OK)
             fail_with(o, rc, &e);
     }
+}
+
+void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o)
+{
+    follow(p, 1, MIN(p->spec->gather + 1, p->spec->n_stages), blobs, o);
+}
+
+int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn, void *user)
+{
+    struct unpack u;
+    int rc = spec_blobs(p->spec, fn, user);
+    if (rc || !p->spec->stages[0].engine->blobs || pipeline_is_gather(p, items))
+        return rc;
+    unpack_init(&u, items.p, items.len);
+    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u) && rc == ERR_OK; n--)
+        rc = spec_item_blobs(p->spec, unpack_raw(&u), fn, user);
+    return rc || unpack_ok(&u) ? rc : ERR_MALFORMED;
+}
+
+/* ---- bringing partial states together ---- */
+
+struct pipeline_gather {
+    const struct pipeline *pipeline;
+    const struct blobset *blobs;
+    void *state;
+};
+
+int pipeline_gather_new(const struct pipeline *p, const struct blobset *blobs,
+                        struct pipeline_gather **ret, struct error *e)
+{
+    assert(pipeline_gathers(p));
+    struct pipeline_gather *g = calloc(1, sizeof(*g));
+    if (!g)
+        return error_set(e, ERR_NOMEM, "no memory to gather");
+    g->pipeline = p;
+    g->blobs = blobs;
+    const int rc = p->kinds[p->spec->gather]->open(p->spec->stages[p->spec->gather].compiled, blobs,
+                                                   &g->state, e);
+    if (rc != ERR_OK)
+        free(g);
+    else
+        *ret = g;
+    return rc;
+}
+
+int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct error *e)
+{
+    return g->pipeline->kinds[g->pipeline->spec->gather]->load(g->state, partial, e);
+}
+
+void pipeline_gather_end(struct pipeline_gather *g, struct output *o)
+{
+    const struct pipeline *p = g->pipeline;
+    struct error e = {0};
+    const int rc = p->kinds[p->spec->gather]->end(g->state, o, &e);
+    if (rc != ERR_OK)
+        fail_with(o, rc, &e);
+    follow(p, p->spec->gather + 1, p->spec->n_stages, g->blobs, o);
+}
+
+void pipeline_gather_free(struct pipeline_gather *g)
+{
+    if (!g)
+        return;
+    g->pipeline->kinds[g->pipeline->spec->gather]->close(g->state);
+    free(g);
+}
+
+static int add_all(struct pipeline_gather *g, struct span parts, const atomic_bool *cancelled,
+                   struct error *e)
+{
+    struct unpack u;
+    int rc = ERR_OK;
+    unpack_init(&u, parts.p, parts.len);
+    while (rc == ERR_OK && u.p < u.end) {
+        const size_t n = unpack_array(&u);
+        const struct span part = unpack_bin(&u);
+        if (n != 1 || !unpack_ok(&u))
+            return error_set(e, ERR_MALFORMED, "a part of the answer cannot be read");
+        if (atomic_load_explicit(cancelled, memory_order_relaxed))
+            return error_set(e, ERR_STALE, "nobody wants the rows any more");
+        rc = pipeline_gather_add(g, part, e);
+    }
+    return rc;
+}
+
+void pipeline_gather_run(const struct pipeline *p, const struct blobset *blobs, struct span parts,
+                         const atomic_bool *cancelled, struct output *o)
+{
+    struct pipeline_gather *g = NULL;
+    struct error e = {0};
+    int rc = pipeline_gather_new(p, blobs, &g, &e);
+    if (rc == ERR_OK)
+        rc = add_all(g, parts, cancelled, &e);
+    if (rc == ERR_OK)
+        pipeline_gather_end(g, o);
+    else
+        fail_with(o, rc, &e);
+    pipeline_gather_free(g);
 }

@@ -5,9 +5,17 @@
  *     items -> [source] -> rows -> [stage] -> rows -> [stage] -> rows -> runner -> sinks
  *
  * A source takes a task's items. One whose place is PIPELINE_INLINE is a function that is called; one
+ * whose place is PIPELINE_POOL computes for long, and the runner calls it on a thread of its pool; one
  * whose place is PIPELINE_LOOP waits for the network, and the runner drives it on its loops. Every
  * other stage replaces the rows of an output by its own. A new stage is one row in the table of
  * kinds. The sink `store` needs no code here: the rows go back in the task's RESULT.
+ *
+ * A stage may gather (GROUP BY, ORDER BY): then its tasks come to partial states instead of rows, and
+ * when all are done, one more task (or `run`, at its end) brings the states together and goes on with
+ * the stages after it:
+ *
+ *     task 1 -> [source] -> [gathering stage] -> partial --.
+ *     task 2 -> [source] -> [gathering stage] -> partial ---+--> pipeline_gather_* -> [stage] -> rows
  *
  * It knows nothing of sessions, threads, or where the rows go.
  *
@@ -17,26 +25,58 @@
 #ifndef DROVER_PIPELINE_H
 #define DROVER_PIPELINE_H
 
+#include <stdatomic.h>
+
 #include "common/spec.h"
 
+struct blobset;
+struct inputs;
 struct output;
 
-enum pipeline_place { PIPELINE_INLINE, PIPELINE_LOOP };
+enum pipeline_place { PIPELINE_INLINE, PIPELINE_POOL, PIPELINE_LOOP };
+
+/* Takes text that is ready, e.g. whole lines; called by one thread at a time. */
+typedef int pipeline_text_fn(void *user, const void *p, size_t n, struct error *e);
+
+/* Where a source's rows go as text, without becoming a batch. */
+struct pipeline_text {
+    bool csv; /* else NDJSON */
+    pipeline_text_fn *put;
+    void *user;
+};
+
+/* What a source that is called gets, beside its stage. */
+struct pipeline_call {
+    struct span items;                /* a packed array */
+    const struct blobset *blobs;      /* all that the job and the items need; NULL: none */
+    const struct inputs *inputs;      /* files that may be read; NULL: none */
+    const atomic_bool *cancelled;     /* NULL: never. When true, it ends soon, with STALE */
+    bool partial;                     /* the stage gathers: fill o->partial, and make no rows */
+    const struct pipeline_text *text; /* NULL: rows go into o->rows */
+};
 
 struct pipeline_kind {
     uint32_t kind; /* bit of wire_kind */
 
-    /* ---- a source; only for the first stage ---- */
-    bool source;
+    /* ---- as the first stage ---- */
     enum pipeline_place place;
-    /* INLINE: runs the task. items: a packed array. */
-    int (*run)(const void *compiled, struct span items, struct output *o, struct error *e);
+    /* INLINE, POOL: runs the task. NULL: it cannot be the first, unless its place is LOOP. */
+    int (*run)(const void *compiled, const struct pipeline_call *call, struct output *o,
+               struct error *e);
 
-    /* ---- any other stage: open, process, close, once for each task on the task's thread ---- */
-    int (*open)(const void *compiled, void **ret_state, struct error *e);
-    /* Replaces o->rows (and may add rejects and stats). */
+    /* ---- as any other stage, and to gather: open, process, end, close; once for each task, on the
+     * task's thread. open NULL: it can only be the first. ---- */
+    int (*open)(const void *compiled, const struct blobset *blobs, void **ret_state,
+                struct error *e);
+    /* Takes the rows of o in (and may add rejects and stats). */
     int (*process)(void *state, struct output *o, struct error *e);
+    /* Replaces o->rows by its own. */
+    int (*end)(void *state, struct output *o, struct error *e);
     void (*close)(void *state);
+
+    /* ---- a stage that may gather (spec_engine.gathers) ---- */
+    int (*save)(void *state, struct buf *partial, struct error *e); /* instead of end */
+    int (*load)(void *state, struct span partial, struct error *e); /* MALFORMED, LIMIT */
 };
 
 /* The kinds of this build. */
@@ -64,14 +104,39 @@ void pipeline_unref(struct pipeline *p); /* takes NULL */
 enum pipeline_place pipeline_place(const struct pipeline *p);
 const void *pipeline_source(const struct pipeline *p); /* the first stage, compiled */
 
+/* Whether tasks come to partial states, which have to be brought together. */
+bool pipeline_gathers(const struct pipeline *p);
+/* Whether these are the items of the task that does it. */
+bool pipeline_is_gather(const struct pipeline *p, struct span items);
+
 /* A new output with the source's columns. NULL: no memory. */
 struct output *pipeline_output(const struct pipeline *p) MUST_CHECK;
 
-/* Runs an inline source, then the stages after it. */
-void pipeline_run(const struct pipeline *p, struct span items, struct output *o);
-/* Runs the stages after the source over what the source made. An error is noted in the output;
- * nothing is done when there is one already. */
-void pipeline_follow(const struct pipeline *p, struct output *o);
+/* Runs a source that is called, then the stages after it. */
+void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, struct output *o);
+/* Runs the stages after the source over what the source made, up to one that gathers. An error is noted
+ * in the output; nothing is done when there is one already. */
+void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o);
+
+/* Every blob that a task with these items needs: see spec_blobs. MALFORMED: items. */
+int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn,
+                   void *user) MUST_CHECK;
+
+/* ---- bringing partial states together ---- */
+
+struct pipeline_gather;
+
+/* blobs: those of the job; borrowed until the end. */
+int pipeline_gather_new(const struct pipeline *p, const struct blobset *blobs,
+                        struct pipeline_gather **ret, struct error *e) MUST_CHECK;
+int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct error *e) MUST_CHECK;
+/* The rows of the gathering stage, and of those after it, into o. An error is noted there. */
+void pipeline_gather_end(struct pipeline_gather *g, struct output *o);
+void pipeline_gather_free(struct pipeline_gather *g); /* takes NULL */
+
+/* All of it: parts are packed arrays of one binary each. */
+void pipeline_gather_run(const struct pipeline *p, const struct blobset *blobs, struct span parts,
+                         const atomic_bool *cancelled, struct output *o);
 
 /* Notes a failure of the whole task. reason: static. */
 void pipeline_fail(struct output *o, enum err code, const char *reason, const char *detail);

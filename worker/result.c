@@ -83,6 +83,10 @@ static int pack_full(const struct wire_token *token, const struct output *o, boo
     if (o->rows->n_rows > 0 && with_rows) {
         batch_pack(o->rows, rows);
         m.rows = buf_span(rows);
+    } else if (o->partial.len > 0) {
+        pack_array(rows, 1);
+        pack_bin(rows, buf_span(&o->partial));
+        m.rows = buf_span(rows);
     }
     if (o->n_rejects > 0) {
         pack_rejects(o, rejects);
@@ -96,7 +100,7 @@ static int pack_full(const struct wire_token *token, const struct output *o, boo
 /* The bytes that the large parts of a result have at least. */
 static size_t bytes_at_least(const struct output *o, bool with_rows)
 {
-    size_t n = with_rows ? batch_bytes(o->rows) : 0;
+    size_t n = (with_rows ? batch_bytes(o->rows) : 0) + o->partial.len;
     for (size_t i = 0; i < o->n_found; i++)
         n += strlen(o->found[i].url);
     for (size_t i = 0; i < o->n_rejects; i++)
@@ -143,8 +147,8 @@ int result_pack(const struct wire_token *token, const struct output *o, bool wit
     *ret_outcome = outcome_of(o);
     if (*ret_outcome != WIRE_DONE)
         return pack_error(token, o, *ret_outcome, out);
-    if (o->rows->n_rows == 0 && !o->n_stats && !o->n_found && !o->n_retries && !o->n_rejects &&
-        !o->key_delay_ms && !o->key_backoff_ms)
+    if (o->rows->n_rows == 0 && o->partial.len == 0 && !o->n_stats && !o->n_found &&
+        !o->n_retries && !o->n_rejects && !o->key_delay_ms && !o->key_backoff_ms)
         return result_pack_plain(token, WIRE_DONE, NULL, out);
     const size_t least = bytes_at_least(o, with_rows), begin = out->len;
     if (least <= RESULT_BYTES_MAX) {

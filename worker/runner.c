@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/hash.h"
+#include "common/reason.h"
 #include "common/unpack.h"
 #include "worker/output.h"
 
@@ -20,6 +21,8 @@ struct runner_loop {
 struct runner {
     struct runner_config config;
     struct runner_loop *loops;
+    struct pool *pool;
+    struct runner_task *computing; /* owner's thread only; the youngest first */
     uint64_t last_id;
     int fd;
     bool stopped;
@@ -65,11 +68,12 @@ int runner_new(const struct runner_config *config, struct runner **ret, struct e
     r->finished_end = &r->finished;
     pthread_mutex_init(&r->lock, NULL);
     r->loops = calloc(config->loops, sizeof(*r->loops));
+    r->pool = pool_new(config->loops);
     r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (config->fleet)
         r->config.scrape.calls = r->calls = calls_new(r->fd);
     int rc = ERR_OK;
-    if (!r->loops || (config->fleet && !r->calls))
+    if (!r->loops || !r->pool || (config->fleet && !r->calls))
         rc = error_set(e, ERR_NOMEM, "no memory for %zu loops", config->loops);
     else if (r->fd < 0)
         rc = error_set(e, ERR_UNAVAILABLE, "eventfd: %s", strerror(errno));
@@ -88,6 +92,9 @@ void runner_stop(struct runner *r)
     if (r->stopped)
         return;
     r->stopped = true;
+    for (struct runner_task *t = r->computing; t; t = t->older)
+        atomic_store(&t->cancelled, true);
+    pool_free(TAKE_PTR(r->pool));
     for (size_t i = 0; r->loops && i < r->config.loops; i++)
         if (r->loops[i].started)
             scrape_loop_stop(r->loops[i].scrape);
@@ -118,11 +125,10 @@ static void wake(struct runner *r)
         ;
 }
 
-static void scrape_finished(struct scrape_task *scrape, struct output *output)
+/* On the thread of a loop or of the pool. */
+static void finished(struct runner_task *task, struct output *output)
 {
-    struct runner_task *task = scrape->user;
     struct runner *r = task->runner;
-    pipeline_follow(task->pipeline, output);
     r->config.finish(r->config.user, task, output);
     free(TAKE_PTR(task->memory));
     task->next = NULL;
@@ -133,6 +139,32 @@ static void scrape_finished(struct scrape_task *scrape, struct output *output)
     pthread_mutex_unlock(&r->lock);
     if (first)
         wake(r);
+}
+
+static void scrape_finished(struct scrape_task *scrape, struct output *output)
+{
+    struct runner_task *task = scrape->user;
+    pipeline_follow(task->pipeline, task->blobs, output);
+    finished(task, output);
+}
+
+static void compute(struct pool_job *job)
+{
+    struct runner_task *task = CONTAINER_OF(job, struct runner_task, job_of_pool);
+    const struct runner *r = task->runner;
+    struct output *o = task->output;
+    const struct pipeline_call call = {.items = {task->memory, task->items_len},
+                                       .blobs = task->blobs,
+                                       .inputs = &r->config.inputs,
+                                       .cancelled = &task->cancelled,
+                                       .text = r->config.text};
+    if (atomic_load(&task->cancelled))
+        pipeline_fail(o, ERR_STALE, REASON_CANCELLED, "");
+    else if (task->gather)
+        pipeline_gather_run(task->pipeline, task->blobs, task->parts, &task->cancelled, o);
+    else
+        pipeline_run(task->pipeline, &call, o);
+    finished(task, o);
 }
 
 /* Copies the URLs of packed items [[url, depth], ...] into one piece of memory. */
@@ -184,9 +216,58 @@ static struct runner_loop *loop_of(const struct runner *r, const char *url)
     return loop_of_key(r, (struct span){url, key_len});
 }
 
+/* In the pool, and not on a loop. */
+static bool is_computing(const struct runner_task *task)
+{
+    assert(task->gather || pipeline_place(task->pipeline) != PIPELINE_INLINE);
+    return task->gather || pipeline_place(task->pipeline) == PIPELINE_POOL;
+}
+
+static void computing_add(struct runner *r, struct runner_task *task)
+{
+    task->younger = NULL;
+    task->older = r->computing;
+    if (task->older)
+        task->older->younger = task;
+    r->computing = task;
+}
+
+static void computing_remove(struct runner *r, struct runner_task *task)
+{
+    *(task->younger ? &task->younger->older : &r->computing) = task->older;
+    if (task->older)
+        task->older->younger = task->younger;
+}
+
+static int start_computing(struct runner *r, struct runner_task *task, struct span items,
+                           struct error *e)
+{
+    task->runner = r;
+    task->output = pipeline_output(task->pipeline);
+    task->memory = malloc(MAX(items.len, (size_t)1));
+    task->items_len = items.len;
+    atomic_init(&task->cancelled, false);
+    task->job_of_pool.run = compute;
+    int rc =
+        task->output && task->memory ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for a task");
+    if (rc == ERR_OK) {
+        memcpy(task->memory, items.p, items.len);
+        rc = pool_add(r->pool, &task->job_of_pool, e);
+    }
+    if (rc == ERR_OK) {
+        computing_add(r, task);
+    } else {
+        free(TAKE_PTR(task->memory));
+        output_free(TAKE_PTR(task->output));
+    }
+    return rc;
+}
+
 int runner_start(struct runner *r, struct runner_task *task, struct span items, struct error *e)
 {
-    assert(pipeline_place(task->pipeline) == PIPELINE_LOOP && !r->stopped);
+    assert(!r->stopped);
+    if (is_computing(task))
+        return start_computing(r, task, items, e);
     const int rc = copy_urls(task, items, e);
     if (rc != ERR_OK)
         return rc;
@@ -207,7 +288,11 @@ int runner_start(struct runner *r, struct runner_task *task, struct span items, 
 
 void runner_cancel(struct runner *r, struct runner_task *task)
 {
-    if (!r->stopped)
+    if (r->stopped)
+        return;
+    if (is_computing(task))
+        atomic_store(&task->cancelled, true);
+    else
         scrape_loop_cancel(task->loop->scrape, task->scrape.id);
 }
 
@@ -264,7 +349,10 @@ struct runner_task *runner_take(struct runner *r)
         pthread_mutex_unlock(&r->lock);
     }
     struct runner_task *task = r->taken;
-    if (task)
-        r->taken = task->next;
+    if (!task)
+        return NULL;
+    r->taken = task->next;
+    if (is_computing(task))
+        computing_remove(r, task);
     return task;
 }

@@ -1,8 +1,9 @@
 /*
- * runner.h: the threads that do the work: one scrape loop per core, each on a thread of its own.
- * Tasks of one key always go to the same loop, so that a host's limits hold inside the process.
+ * runner.h: the threads that do the work: one scrape loop per core, each on a thread of its own, and a
+ * pool of as many threads for what computes. Tasks of one key always go to the same loop, so that a
+ * host's limits hold inside the process.
  *
- *     owner's thread:  runner_start ----> [loop thread] source, later stages, config.finish ---.
+ *     owner's thread:  runner_start ----> [loop or pool] source, later stages, config.finish ---.
  *                      runner_take <-------------------------- runner_fd becomes readable <----'
  *
  * Inline sources (noop) never change thread: pipeline_run does them. The runner knows nothing of
@@ -14,6 +15,8 @@
 #define DROVER_RUNNER_H
 
 #include "pipeline.h"
+#include "pool.h"
+#include "worker/inputs.h"
 #include "worker/scrape/calls.h"
 #include "worker/scrape/scrape.h"
 
@@ -21,23 +24,34 @@ struct runner;
 
 struct runner_task {
     /* set by the owner */
-    struct pipeline *pipeline; /* LOOP; borrowed until the task was taken back */
+    struct pipeline *pipeline; /* LOOP or POOL; borrowed until the task was taken back */
     uint64_t job;
-    uint32_t attempt; /* from 1 */
-    uint32_t grant;   /* concurrent requests to its host; 0: no limit but the stage's */
+    uint32_t attempt;            /* from 1 */
+    const struct blobset *blobs; /* what it needs; NULL: nothing; borrowed, as the pipeline */
+    uint32_t grant;              /* concurrent requests to its host; 0: no limit but the stage's */
     void *user;
+    bool gather; /* it brings together the parts: packed arrays of one binary each; borrowed */
+    struct span parts;
     /* private */
     struct runner *runner;
     struct runner_loop *loop;
     struct scrape_task scrape;
-    char *memory; /* the URLs */
+    struct pool_job job_of_pool;
+    atomic_bool cancelled;
+    char *memory; /* the URLs; or the items */
+    size_t items_len;
+    struct output *output;               /* of the pool's */
+    struct runner_task *older, *younger; /* of those of the pool that were not taken back */
     struct runner_task *next;
 };
 
 struct runner_config {
     size_t loops;                /* at least 1 */
     struct scrape_config scrape; /* of each loop; borrowed while the runner lives */
-    bool fleet;                  /* failing hosts are told of, and left */
+    struct inputs inputs;        /* files that tasks may read; what it borrows, too */
+    /* As which text rows go out at once, instead of as an output's; NULL: they do not. */
+    const struct pipeline_text *text;
+    bool fleet; /* failing hosts are told of, and left */
     /* Takes the output on the loop's thread, e.g. to pack it. Then the task can be taken back. */
     void (*finish)(void *user, struct runner_task *task, struct output *output_take);
     void *user;

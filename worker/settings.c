@@ -29,7 +29,12 @@ static const struct config_option table[] = {
      "Durable name of this worker, [A-Za-z0-9._-], at most 64. Default: kept in state_dir, or the "
      "host's name with a random word."},
     {"state_dir", CONFIG_STR, NULL, 0, 0,
-     "Folder where the worker keeps its name between starts. Nothing else is written there."},
+     "Folder where the worker keeps its name between starts, and its cache of blobs."},
+    {"cache_dir", CONFIG_STR, NULL, 0, 0,
+     "Folder of the blobs (models, files) that tasks need, for this worker alone. Default: `blobs` in "
+     "state_dir, or a temporary folder that is removed at the end."},
+    {"cache_bytes_max", CONFIG_BYTES, "4GiB", 1024 * 1024, INT64_C(1) << 50,
+     "Bytes of blobs kept on disk; the least recently used go first. One task's blobs may pass it."},
     {"loops", CONFIG_INT, "0", 0, 1024, "Threads that fetch and extract. 0: one for each core."},
     {"slots", CONFIG_INT, "0", 0, 100000, "Tasks under way at once. 0: 16 for each loop."},
     {"connections_max", CONFIG_INT, "1000", 1, 100000, "Live connections of one loop."},
@@ -43,6 +48,9 @@ static const struct config_option table[] = {
      "PEM file of the certification authorities to trust. Default: those built in."},
     {"proxy", CONFIG_STR, NULL, 0, 0, "HTTP proxy for all requests, such as http://10.0.0.1:3128."},
     {"user_agent", CONFIG_STR, NULL, 0, 0, "User-Agent of requests, unless the job names one."},
+    {"input_roots", CONFIG_LIST, NULL, 0, 0,
+     "Folders whose files transform jobs may read on this machine, such as /data. A service without "
+     "them reads only what clients send; `run` reads anything."},
     {"sink_connections", CONFIG_INT, "2", 1, BATCHER_CONNECTIONS_MAX,
      "Connections to each sink (PostgreSQL, Redis) that this worker has at most."},
     {"sink.*.url", CONFIG_STR, NULL, 0, 0,
@@ -64,14 +72,14 @@ static const struct config_option table[] = {
 };
 
 static const char *const extra_flags[] = {"check",    "job=|j",  "input=|i", "output=|o",
-                                          "rejects=", "run-id=", NULL};
+                                          "rejects=", "run-id=", "blobs=",   NULL};
 
 const struct config_program settings_program = {
     .name = "drover-worker",
     .usage = "[OPTION]...\n"
              "       drover-worker --check [OPTION]...\n"
              "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
-             "                         [--run-id ID] [OPTION]...",
+             "                         [--run-id ID] [--blobs DIR] [OPTION]...",
     .about = "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
              "--check says what is wrong on this machine and how to mend it.",
     .file = "/etc/drover/worker.conf",
@@ -121,6 +129,7 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
     o.result_budget_bytes = o.memory_max_bytes / 4;
     o.sink_connections = (uint32_t)config_int(c, "sink_connections");
     o.drain_ms = (uint64_t)config_int(c, "drain_timeout");
+    o.cache_bytes_max = (uint64_t)config_int(c, "cache_bytes_max");
     o.frontier_max_bytes = (size_t)config_int(c, "frontier_max");
     o.scrape = (struct scrape_config){
         .user_agent = config_str(c, "user_agent"),
@@ -130,6 +139,10 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
         .connections_max = (uint32_t)config_int(c, "connections_max"),
         .memory_max_bytes = o.memory_max_bytes / 4 / o.loops,
     };
+    static const char *const none[] = {NULL};
+    o.inputs.n_roots = config_list(c, "input_roots", &o.inputs.roots);
+    if (o.inputs.n_roots == 0)
+        o.inputs.roots = none;
     *ret = o;
     return ERR_OK;
 }
@@ -137,6 +150,7 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
 void settings_done(struct settings *o)
 {
     free(o->allow_nets);
+    free(o->cache_dir);
     explicit_bzero(&o->key, sizeof(o->key));
     *o = (struct settings){0};
 }
@@ -208,6 +222,16 @@ static int choose_id(const struct config *c, struct settings *o, struct error *e
 
 /* ---- the service ---- */
 
+static int choose_cache(const struct config *c, struct settings *o, struct error *e)
+{
+    const char *dir = config_str(c, "cache_dir"), *state = config_str(c, "state_dir");
+    if (dir)
+        o->cache_dir = strdup(dir);
+    else if (!state || asprintf(&o->cache_dir, "%s/blobs", state) < 0)
+        o->cache_dir = NULL;
+    return (dir || state) && !o->cache_dir ? error_set(e, ERR_NOMEM, "no memory") : ERR_OK;
+}
+
 static int load_keys(const struct config *c, struct settings *o, struct error *e)
 {
     const char *key = config_str(c, "key.file"), *server = config_str(c, "server_key_file");
@@ -235,6 +259,8 @@ int settings_service(const struct config *c, struct settings *ret, struct error 
     rc = load_keys(c, ret, e);
     if (rc == ERR_OK)
         rc = choose_id(c, ret, e);
+    if (rc == ERR_OK)
+        rc = choose_cache(c, ret, e);
     if (rc == ERR_OK && !ret->coordinator)
         rc = error_set(e, ERR_CONFIG,
                        "coordinator is not set: --coordinator tcp://HOST:7701 (or see run --help)");

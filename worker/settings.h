@@ -9,6 +9,7 @@
 
 #include "common/config.h"
 #include "common/keys.h"
+#include "worker/inputs.h"
 #include "worker/scrape/scrape.h"
 
 extern const struct config_program settings_program;
@@ -29,8 +30,11 @@ struct settings {
     uint64_t drain_ms;
     uint32_t sink_connections; /* of each sink */
     size_t frontier_max_bytes;
+    char *cache_dir; /* owned; NULL: a temporary one */
+    uint64_t cache_bytes_max;
     struct scrape_config scrape; /* borrows from the configuration and from allow_nets */
     const char **allow_nets;     /* owned; NULL-terminated */
+    struct inputs inputs;        /* roots: of the configuration; none when there are none */
 };
 
 /* What both the service and `run` need. CONFIG. */

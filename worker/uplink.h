@@ -95,6 +95,7 @@ enum uplink_event_type {
     UPLINK_EV_REVOKE,  /* verdicts */
     UPLINK_EV_SINK,    /* sink */
     UPLINK_EV_BREAKER, /* breakers */
+    UPLINK_EV_BLOB,    /* blob */
     UPLINK_EV_DRAIN,   /* on */
     UPLINK_EV_DOWN     /* reason; uplink_down was done */
 };
@@ -110,6 +111,7 @@ struct uplink_event {
     struct wire_sink sink;
     struct wire_breaker *breakers;
     size_t n_breakers;
+    struct wire_blob_answer blob;
     bool on; /* DRAIN; WELCOME: the coordinator has this worker draining */
 };
 

@@ -21,6 +21,9 @@ struct job_run {
     int rc; /* of packing */
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX];
     size_t n_counters;
+    struct cache_need *need; /* the blobs that it needs, until its rows are made; NULL: none */
+    struct parts *parts;     /* what it brings together; NULL: it is a task as the others */
+    struct parts_list *parts_of;
     char *input; /* until its rows are made */
     size_t input_len;
 };
@@ -67,7 +70,7 @@ static void finish(void *user UNUSED, struct runner_task *task, struct output *o
     struct job_run *run = task->user;
     const bool good =
         output_take->error == ERR_OK && !output_take->failed && batch_ok(output_take->rows);
-    if (good && landings_needed(task->pipeline)) {
+    if (good && output_take->partial.len == 0 && landings_needed(task->pipeline)) {
         run->landings = landings_new(task->pipeline, task->job, run->token.task, &output_take);
         if (run->landings) {
             run->landings->user = run;
@@ -84,6 +87,8 @@ static void run_free(struct job_run *run)
     if (!run)
         return;
     landings_free(run->landings);
+    cache_need_free(run->need);
+    parts_free(run->parts_of, run->parts);
     pipeline_unref(run->task.pipeline);
     buf_done(&run->packed);
     free(run->input);
@@ -174,6 +179,9 @@ static void ran(struct workload *w, struct job_run *run)
     }
     held_land(&w->held, run->held);
     free(TAKE_PTR(run->input));
+    run->task.blobs = NULL;
+    cache_need_free(TAKE_PTR(run->need));
+    parts_free(run->parts_of, TAKE_PTR(run->parts));
     if (landings_put(run->landings, w->batcher))
         landed(w, run);
 }
@@ -199,16 +207,20 @@ int workload_init(struct workload *w, const struct workload_config *config, stru
         return error_set(e, ERR_NOMEM, "no memory");
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
+                                         .inputs = config->inputs,
                                          .fleet = true,
                                          .finish = finish,
                                          .user = w};
     const struct batcher_config batcher = {.connections = config->sink_connections,
                                            .seed = config->seed};
-    int rc = batcher_new(&batcher, &w->batcher, e);
+    int rc = cache_new(&config->cache, &w->cache, e);
+    if (rc == ERR_OK)
+        rc = batcher_new(&batcher, &w->batcher, e);
     if (rc == ERR_OK)
         rc = runner_new(&runner, &w->runner, e);
     if (rc != ERR_OK) {
         batcher_free(w->batcher);
+        cache_free(w->cache);
         held_done(&w->held);
     }
     return rc;
@@ -228,6 +240,7 @@ bool workload_done(struct workload *w)
         batcher_free(w->batcher);
     runner_free(w->runner);
     catalog_done(&w->catalog);
+    cache_free(w->cache);
     held_done(&w->held);
     return !still;
 }
@@ -235,6 +248,8 @@ bool workload_done(struct workload *w)
 void workload_session(struct workload *w)
 {
     catalog_session(&w->catalog);
+    cache_session(w->cache);
+    parts_session(&w->parts);
     workload_no_breakers(w);
     held_resend(&w->held);
     w->sent_bytes = 0;
@@ -261,6 +276,50 @@ static void release(struct workload *w, struct held *h)
     if (h->state == HELD_SENT)
         w->sent_bytes -= h->result_bytes;
     held_forget(&w->held, h);
+}
+
+/* The blobs that a task needs, as its description and items name them. */
+struct names {
+    struct blob_name *items;
+    size_t n, cap;
+};
+
+static int names_add(void *user, const struct blob_name *name)
+{
+    struct names *all = user;
+    for (size_t i = all->n; i > 0; i--)
+        if (blob_name_eq(&all->items[i - 1], name))
+            return ERR_OK;
+    if (all->n == WORKLOAD_TASK_BLOBS_MAX)
+        return ERR_LIMIT;
+    if (all->n == all->cap) {
+        const size_t cap = all->cap ? all->cap * 2 : 8;
+        struct blob_name *grown = realloc(all->items, cap * sizeof(*grown));
+        if (!grown)
+            return ERR_NOMEM;
+        all->items = grown;
+        all->cap = cap;
+    }
+    all->items[all->n++] = *name;
+    return ERR_OK;
+}
+
+static int need_blobs(struct workload *w, struct job_run *run, struct error *e)
+{
+    struct names all = {0};
+    int rc = pipeline_blobs(run->task.pipeline, (struct span){run->input, run->input_len},
+                            names_add, &all);
+    if (rc == ERR_LIMIT)
+        error_set(e, ERR_LIMIT,
+                  "a task that needs more than %d blobs: give the job a smaller "
+                  "task_items",
+                  WORKLOAD_TASK_BLOBS_MAX);
+    else if (rc)
+        error_set(e, (enum err)rc, "the blobs of a task cannot be listed");
+    if (rc == ERR_OK && all.n > 0)
+        rc = cache_need(w->cache, all.items, all.n, &run->need, e);
+    free(all.items);
+    return rc;
 }
 
 static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task *t,
@@ -290,7 +349,15 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     h->run = run;
     /* Now, so that the job's description is kept while the task waits. */
     struct error bad = {0};
-    const int rc = catalog_get(&w->catalog, t->job, &run->task.pipeline, &bad);
+    int rc = catalog_get(&w->catalog, t->job, &run->task.pipeline, &bad);
+    if (rc == ERR_OK)
+        rc = need_blobs(w, run, &bad);
+    if (rc == ERR_OK && pipeline_is_gather(run->task.pipeline, t->input)) {
+        run->parts_of = &w->parts;
+        run->parts = parts_new(&w->parts, t->job);
+        if (!run->parts)
+            rc = error_set(&bad, ERR_NOMEM, "no memory for the parts of a job");
+    }
     if (rc != ERR_OK)
         finished_error(w, run, rc, &bad);
     return ERR_OK;
@@ -324,7 +391,9 @@ static void run_inline(struct workload *w, struct job_run *run)
         finished_plain(w, run, WIRE_RETRY, REASON_NOMEM ": out of memory for the rows");
         return;
     }
-    pipeline_run(run->task.pipeline, (struct span){run->input, run->input_len}, o);
+    const struct pipeline_call call = {.items = {run->input, run->input_len},
+                                       .blobs = run->task.blobs};
+    pipeline_run(run->task.pipeline, &call, o);
     finish(w, &run->task, o);
     ran(w, run);
 }
@@ -339,6 +408,34 @@ static bool is_held_back(const struct workload *w, const struct job_run *run)
     return sinks.bytes >= w->landing_budget_bytes;
 }
 
+/* The same for the parts that a task brings together. */
+static bool is_waiting_for_parts(struct workload *w, struct job_run *run, bool *ret_finished)
+{
+    *ret_finished = run->parts && !w->returning && run->parts->state == PARTS_FAILED;
+    if (*ret_finished)
+        finished_error(w, run, (int)run->parts->error.code, &run->parts->error);
+    return !*ret_finished && run->parts && !w->returning && run->parts->state == PARTS_WAITING;
+}
+
+/* Whether it is still waiting for blobs. One that cannot have them is finished here: what the coordinator
+ * has no more fails the task; what cannot be had now sends it back, and no attempt is used. */
+static bool is_waiting_for_blobs(struct workload *w, struct job_run *run, bool *ret_finished)
+{
+    struct error e = {0};
+    *ret_finished = false;
+    if (!run->need || w->returning)
+        return false;
+    const enum cache_state state = cache_need_state(run->need, &e);
+    if (state == CACHE_FAILED) {
+        *ret_finished = true;
+        if (e.code == ERR_NOT_FOUND)
+            finished_error(w, run, e.code, &e);
+        else
+            finished_plain(w, run, WIRE_RETURNED, NULL);
+    }
+    return state == CACHE_WAITING;
+}
+
 /* False: there is no slot for it now. */
 static bool start(struct workload *w, struct held *h)
 {
@@ -347,12 +444,19 @@ static bool start(struct workload *w, struct held *h)
         finished_plain(w, run, WIRE_RETURNED, NULL);
         return true;
     }
-    if (pipeline_place(run->task.pipeline) == PIPELINE_INLINE) {
+    const bool is_inline = !run->parts && pipeline_place(run->task.pipeline) == PIPELINE_INLINE;
+    if (!is_inline && held_count(&w->held, HELD_RUNNING) + w->n_abandoned >= w->slots)
+        return false;
+    if (run->need && !cache_need_open(run->need))
+        return true; /* it waits again */
+    run->task.blobs = cache_need_set(run->need);
+    if (run->parts)
+        run->task.parts = buf_span(&run->parts->bytes);
+    run->task.gather = run->parts != NULL;
+    if (is_inline) {
         run_inline(w, run);
         return true;
     }
-    if (held_count(&w->held, HELD_RUNNING) + w->n_abandoned >= w->slots)
-        return false;
     struct error e = {0};
     const int rc =
         runner_start(w->runner, &run->task, (struct span){run->input, run->input_len}, &e);
@@ -368,8 +472,11 @@ void workload_pump(struct workload *w, bool (*may_start)(void *user), void *user
     struct held *next;
     for (struct held *h = w->held.lists[HELD_WAITING].first; h && (w->returning || may_start(user));
          h = next) {
+        bool finished_here;
         next = h->next;
-        if (!is_held_back(w, h->run) && !start(w, h))
+        if (!is_waiting_for_blobs(w, h->run, &finished_here) && !finished_here &&
+            !is_waiting_for_parts(w, h->run, &finished_here) && !finished_here &&
+            !is_held_back(w, h->run) && !start(w, h))
             return;
     }
 }
@@ -509,11 +616,15 @@ void workload_state(const struct workload *w, struct credit_state *ret)
 
 void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret)
 {
+    struct cache_stats blobs;
     struct batcher_stats sinks;
+    cache_stats(w->cache, &blobs);
     batcher_stats(w->batcher, &sinks);
     memcpy(w->beat, w->counters, w->n_counters * sizeof(w->beat[0]));
-    const size_t n =
+    size_t n =
         w->n_counters + batcher_bytes(w->batcher, w->beat + w->n_counters, BATCHER_SINKS_MAX);
+    w->beat[n++] = (struct wire_stat){SPAN("blobs.cached_bytes"), (int64_t)blobs.bytes};
+    w->beat[n++] = (struct wire_stat){SPAN("blobs.fetched_bytes"), (int64_t)blobs.fetched_bytes};
     *ret = (struct wire_heartbeat){
         .busy = (uint32_t)(held_count(&w->held, HELD_RUNNING) + w->n_abandoned),
         .queued = (uint32_t)held_count(&w->held, HELD_WAITING),

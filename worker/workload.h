@@ -2,8 +2,9 @@
  * workload.h: the tasks in this worker's hands: taken over from an ASSIGN, started when there is a
  * slot, turned into a result, kept until the coordinator has it.
  *
- * It puts together what is held (held.h), the jobs (catalog.h), the threads (runner.h) and the sinks
- * (sinks/batcher.h): a task whose job has sinks is finished when its rows have landed. It sends
+ * It puts together what is held (held.h), the jobs (catalog.h), the blobs (cache.h), the threads (runner.h)
+ * and the sinks (sinks/batcher.h): a task that needs blobs waits until they are here, and one whose
+ * job has sinks is finished when its rows have landed. It sends
  * nothing: agent.c asks for the next results. It reads no clock: whether work may be started is its
  * caller's to say.
  *
@@ -12,9 +13,11 @@
 #ifndef DROVER_WORKLOAD_H
 #define DROVER_WORKLOAD_H
 
+#include "cache.h"
 #include "catalog.h"
 #include "credit.h"
 #include "held.h"
+#include "parts.h"
 #include "runner.h"
 #include "worker/sinks/batcher.h"
 
@@ -23,21 +26,26 @@ enum {
         1024 * 1024, /* of results in one message, unless one alone is larger */
     WORKLOAD_IN_FLIGHT_BYTES = 8 * 1024 * 1024, /* of results sent and not acknowledged */
     WORKLOAD_COUNTERS_MAX = 32,
-    WORKLOAD_HOST_CALLS = 64 /* hosts in one CALLS; the others come in the next */
+    WORKLOAD_TASK_BLOBS_MAX = 1024, /* blobs that one task may need */
+    WORKLOAD_HOST_CALLS = 64        /* hosts in one CALLS; the others come in the next */
 };
 
 struct workload_config {
     size_t loops;
     uint32_t slots;
     struct scrape_config scrape; /* of each loop; borrowed */
+    struct inputs inputs;        /* files that tasks may read; what it borrows, too */
     uint32_t sink_connections;   /* of each sink */
     size_t landing_budget_bytes; /* of rows on their way into sinks */
+    struct cache_config cache;
     uint64_t seed;
 };
 
 struct workload {
     struct held_table held;
     struct catalog catalog;
+    struct cache *cache;
+    struct parts_list parts;
     struct runner *runner;
     struct batcher *batcher;
     uint32_t slots;
@@ -48,7 +56,8 @@ struct workload {
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
     struct wire_stat counters[WORKLOAD_COUNTERS_MAX]; /* for heartbeats; names are static */
     size_t n_counters;
-    struct wire_stat beat[WORKLOAD_COUNTERS_MAX + BATCHER_SINKS_MAX]; /* of the last heartbeat */
+    struct wire_stat
+        beat[WORKLOAD_COUNTERS_MAX + BATCHER_SINKS_MAX + 2]; /* of the last heartbeat */
 };
 
 int workload_init(struct workload *w, const struct workload_config *config,

@@ -92,10 +92,10 @@ void group_release_unused(struct sched *s, struct group *g)
         return;
     if (g->key->delay_ms > 0 && g->job->state < JOB_CANCELLING)
         return; /* the job may find more of this host, and the delay is known */
-    group_free(s, g);
+    group_delete(s, g);
 }
 
-void group_free(struct sched *s, struct group *g)
+void group_delete(struct sched *s, struct group *g)
 {
     struct key *k = g->key;
     group_leave(s, g);

@@ -59,6 +59,6 @@ enum group_state group_state_now(struct sched *s, struct group *g); /* also find
 
 /* Frees the group, and then its key, when nothing is left that needs them. */
 void group_release_unused(struct sched *s, struct group *g);
-void group_free(struct sched *s, struct group *g);
+void group_delete(struct sched *s, struct group *g);
 
 #endif

@@ -72,7 +72,7 @@ void job_free(struct sched *s, struct job *job)
 {
     struct group *g;
     while ((g = LIST_FIRST(&job->groups, struct group, in_job)) != NULL)
-        group_free(s, g);
+        group_delete(s, g);
     map_remove(&s->job_map, hash_mix(job->id.v), job);
     list_del(&job->in_sched);
     fleet_class_give(s, job->kinds);

@@ -3,6 +3,7 @@
 #include "common/hash.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "coordinator/edge/blob_serve.h"
 #include "coordinator/edge/completions.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/sessions.h"
@@ -233,6 +234,15 @@ static int on_calls(struct incoming *in)
     return rc;
 }
 
+static int on_blob(struct incoming *in)
+{
+    struct wire_blob_ask m;
+    int rc = wire_blob_ask_read(in->frame.body, &m, &in->error);
+    if (rc == 0)
+        blob_serve_ask(in->e->blob_serve, in->session, &m);
+    return rc;
+}
+
 static int on_bye(struct incoming *in)
 {
     struct span reason;
@@ -295,6 +305,7 @@ static bool in_order(struct incoming *in)
         return false;
     }
     s->seq_in++;
+    blob_serve_acked(in->e->blob_serve, s, in->frame.ack_seq);
     return true;
 }
 
@@ -303,6 +314,7 @@ static void dispatch(struct incoming *in)
     static int (*const handlers[])(struct incoming *) = {
         [WIRE_CREDIT] = on_credit, [WIRE_RESULT] = on_result, [WIRE_HEARTBEAT] = on_heartbeat,
         [WIRE_BYE] = on_bye,       [WIRE_RESYNC] = on_resync, [WIRE_CALLS] = on_calls,
+        [WIRE_BLOB] = on_blob,
     };
     struct edge *e = in->e;
     int rc = wire_frame_read(in->inbox->message.data, &in->frame, &in->error);

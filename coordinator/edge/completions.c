@@ -296,7 +296,10 @@ static void add_result(struct completions *c, struct group *g, struct completion
         to->in.error = r->error;
     if (to->in.write != SCHED_WRITE_DONE)
         return;
-    to->in.rows = r->rows;
+    if (r->n_rows > 0)
+        to->in.rows = r->rows;
+    else
+        to->in.part = r->rows;
     to->in.n_rows = r->n_rows;
     to->in.rejects = r->rejects;
     to->in.n_rejects = r->n_rejects;

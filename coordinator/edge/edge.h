@@ -16,6 +16,8 @@
 #include "coordinator/edge/sinks.h"
 #include "coordinator/edge/store_thread.h"
 
+struct blob_serve;
+struct blobs;
 struct completions;
 struct config;
 struct downstreams;
@@ -37,6 +39,8 @@ struct edge_options {
     size_t inputs_memory_bytes; /* of inputs.h */
     size_t store_queue_bytes;   /* before the front refuses */
     size_t waiters_max;
+    uint64_t blob_bytes_max;
+    uint64_t blob_keep_ms;
 };
 
 /* Since the start of the process, for metrics and status. */
@@ -95,6 +99,8 @@ struct edge {
     struct sinks *sinks; /* of the configuration; immutable */
     struct sink_thread *sink_thread;
     struct downstreams *downstreams;
+    struct blobs *blobs;
+    struct blob_serve *blob_serve;
     struct keys_allow *keys; /* NULL: loopback without keys */
     const struct config *config;
 

@@ -23,6 +23,8 @@ static const struct front_verb verbs[] = {
     {"job.resume", CLIENT, verbs_job_resume},
     {"job.retry", CLIENT, verbs_job_retry},
     {"job.rm", CLIENT, verbs_job_rm},
+    {"blob.have", CLIENT, verbs_blob_have},
+    {"blob.put", CLIENT, verbs_blob_put},
     {"dead.ls", CLIENT, verbs_dead_ls},
     {"dead.show", CLIENT, verbs_dead_show},
     {"dead.retry", CLIENT, verbs_dead_retry},
@@ -164,7 +166,7 @@ int front_need(bool given, const char *argument, struct error *error)
 
 /* ---- arguments ---- */
 
-enum arg_type { ARG_U64, ARG_TEXT, ARG_ARRAY, ARG_JOB };
+enum arg_type { ARG_U64, ARG_TEXT, ARG_BIN, ARG_ARRAY, ARG_JOB };
 
 static const struct arg {
     const char *name;
@@ -189,6 +191,11 @@ static const struct arg {
     {"public", ARG_TEXT, offsetof(struct front_args, public)},
     {"downstream", ARG_TEXT, offsetof(struct front_args, downstream)},
     {"sink", ARG_TEXT, offsetof(struct front_args, sink)},
+    {"sha", ARG_TEXT, offsetof(struct front_args, sha)},
+    {"shas", ARG_ARRAY, offsetof(struct front_args, shas)},
+    {"offset", ARG_U64, offsetof(struct front_args, offset)},
+    {"total", ARG_U64, offsetof(struct front_args, total)},
+    {"data", ARG_BIN, offsetof(struct front_args, data)},
     {"items", ARG_ARRAY, offsetof(struct front_args, items)},
 };
 
@@ -225,6 +232,8 @@ static bool read_arg(struct unpack *u, const struct arg *a, struct front_args *r
             ret->has_version = true;
     } else if (a->type == ARG_TEXT) {
         *(struct span *)to = unpack_str(u);
+    } else if (a->type == ARG_BIN) {
+        *(struct span *)to = unpack_bin(u);
     } else {
         if (unpack_peek(u) != UNPACK_ARRAY)
             return false;

@@ -12,6 +12,7 @@
 #ifndef DROVER_FRONT_H
 #define DROVER_FRONT_H
 
+#include "common/blob_thread.h"
 #include "common/keys.h"
 #include "common/spec.h"
 #include "common/transport.h"
@@ -20,6 +21,7 @@
 enum {
     FRONT_WAIT_MAX_MS = 30 * 1000,
     FRONT_ITEMS_MAX = 100 * 1000, /* of one job.input */
+    FRONT_BLOBS_MAX = 1000,       /* names in one blob.have */
     FRONT_LIST_MAX = 1000,        /* entries in one answer of a list */
     FRONT_RESULT_BYTES_MAX = 3 * 1024 * 1024,
     FRONT_RETRY_AFTER_MS = 500 /* told with QUEUE_FULL and the like */
@@ -44,6 +46,8 @@ struct front_args {
     bool has_version;
     struct span spec, idem, worker, name, role, public, downstream, sink;
     struct span items; /* packed array */
+    struct span sha, shas, data;
+    uint64_t offset, total;
 };
 
 /* One request in work. */
@@ -72,8 +76,12 @@ struct call {
     size_t n_asks, asks_open;
     void (*asks_then)(struct call *c);
 
+    struct blob_request blob; /* blob.put */
+
     /* what verbs carry from one step to the next */
     struct spec *spec;
+    struct blob_name *blobs; /* that the description, or the items, need */
+    size_t n_blobs, cap_blobs;
     struct store_job job;
     struct store_job *jobs;
     struct store_stat **stats; /* of each of jobs */

@@ -1,6 +1,7 @@
 #include "jobs.h"
 
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/wire.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/ends.h"
@@ -271,9 +272,28 @@ struct end {
     uint64_t job;
     enum sched_job_end how;
     int64_t wall_ms;
-    bool has_tasks; /* letters were retried just before: it does not end */
+    bool gathers;
+    bool
+        has_tasks; /* letters were retried just before, or its parts are still to be brought together */
     struct store_job stored;
+    struct store_task *gather; /* the task that does it */
+    size_t n_gather;
 };
+
+/* [[text, 0]], as every engine packs an input that the client gave. */
+static int make_gather(struct store *store, struct end *end, struct error *e)
+{
+    struct buf item = {0};
+    pack_array(&item, 2);
+    pack_str(&item, SPAN(SPEC_GATHER_ITEM));
+    pack_u64(&item, 0);
+    const struct store_item one = {.input = buf_span(&item)};
+    const int rc = buf_ok(&item) ? store_job_gather(store, end->job, &one, &end->request.arena,
+                                                    &end->gather, &end->n_gather, e)
+                                 : error_set(e, ERR_NOMEM, "no memory for a task");
+    buf_done(&item);
+    return rc;
+}
 
 static int end_run(struct store *store, struct store_request *r)
 {
@@ -288,8 +308,12 @@ static int end_run(struct store *store, struct store_request *r)
     if (rc)
         return rc;
     end->has_tasks = end->how != SCHED_JOB_CANCELLED && end->stored.tasks_pending > 0;
-    if (end->has_tasks)
-        return 0;
+    if (!end->has_tasks && end->how == SCHED_JOB_DONE && end->gathers) {
+        rc = make_gather(store, end, &r->error);
+        end->has_tasks = rc == 0 && end->n_gather > 0;
+    }
+    if (rc || end->has_tasks)
+        return rc;
     return store_job_end(store, end->job, states[end->how], end->wall_ms, &r->error);
 }
 
@@ -330,6 +354,8 @@ static void end_done(struct store_request *r, void *user)
     if (r->rc && r->rc != ERR_NOT_FOUND)
         LOG_ERROR("the end of a job was not stored", log_u64("job", end->job), log_err(&r->error));
     if (job && end->has_tasks && r->rc == 0) {
+        if (end->n_gather > 0)
+            keep_late(job, end->gather, end->n_gather);
         reopen(e->jobs, end, job);
     } else if (job) {
         static const char *const names[] = {"done", "failed", "cancelled"};
@@ -353,6 +379,7 @@ void jobs_end(struct jobs *j, struct job_id id, enum sched_job_end how)
         abort(); /* as sched_step does: the store has the truth */
     end->job = id.v;
     end->how = how;
+    end->gathers = job->spec->gather < job->spec->n_stages;
     end->wall_ms = j->edge->wall_ms;
     arena_init(&end->request.arena, 0);
     end->request.write = true;

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/transport.h"
 #include "coordinator/edge/back.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/completions.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/front.h"
@@ -174,6 +175,7 @@ static uint64_t run_timers(struct edge *e)
     uint64_t next = sessions_timer(e->sessions);
     next = MIN(next, waiters_timer(e->waiters));
     next = MIN(next, edge_again_timer(e));
+    next = MIN(next, blobs_timer(e->blobs));
     return next;
 }
 
@@ -200,6 +202,7 @@ static int64_t turn(struct loop *l, struct chores *c, bool receive)
         http_alive(l->http);
     store_thread_poll(e->store, e);
     sink_thread_poll(e->sink_thread, e);
+    blobs_poll(e->blobs);
     if (receive) {
         more = back_receive(e, BACK_BATCH);
         more |= front_receive(e, FRONT_BATCH);
@@ -243,7 +246,7 @@ int loop_run(struct loop *l, struct error *error)
     struct transport_item items[] = {
         {.transport = e->back, .fd = -1},       {.transport = e->front, .fd = -1},
         {.fd = store_thread_fd(e->store)},      {.fd = l->signal_fd},
-        {.fd = sink_thread_fd(e->sink_thread)},
+        {.fd = sink_thread_fd(e->sink_thread)}, {.fd = blobs_fd(e->blobs)},
     };
     bool stop = false;
     int rc = 0;

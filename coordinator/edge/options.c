@@ -39,6 +39,11 @@ static const struct config_option options[] = {
      "Bytes that may wait to be written; above it submits are refused with QUEUE_FULL."},
     {"limits.waiting_requests", CONFIG_INT, "4096", 1, 1000000,
      "Requests that may wait for news at a time; more are answered at once."},
+    {"blob_bytes_max", CONFIG_BYTES, "64GiB", MIB, 1024 * TIB,
+     "Bytes of all blobs (uploaded files, models) in the data directory; above it uploads are "
+     "refused with STORE_FULL."},
+    {"blob_keep", CONFIG_DURATION, "1h", 1000, INT64_C(365) * DAY_MS,
+     "A blob that no job needs any more is removed when it was not asked for so long."},
     {"sink.*.url", CONFIG_STR, NULL, 0, 0,
      "Where a sink is: postgresql://, redis://, rediss://, unix:// (Redis) or file://, without a "
      "password. Jobs name the sink by NAME."},
@@ -82,6 +87,8 @@ void options_edge(const struct config *c, struct edge_options *ret)
         .inputs_memory_bytes = (size_t)config_int(c, "limits.inputs_memory"),
         .store_queue_bytes = (size_t)config_int(c, "limits.store_queue"),
         .waiters_max = (size_t)config_int(c, "limits.waiting_requests"),
+        .blob_bytes_max = (uint64_t)config_int(c, "blob_bytes_max"),
+        .blob_keep_ms = (uint64_t)config_int(c, "blob_keep"),
     };
 }
 

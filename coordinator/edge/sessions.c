@@ -178,6 +178,7 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
     LOG_INFO("session ended", log_str("worker", w->id), log_u64("session", session->id),
              log_str("reason", reason ? reason : "gone"));
     outbox_forget(s->edge, session);
+    blob_serve_forget(s->edge->blob_serve, session);
     for (struct session **p = &s->dirty; *p; p = &(*p)->next_dirty) {
         if (*p != session)
             continue;

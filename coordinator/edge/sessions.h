@@ -19,6 +19,7 @@
 
 #include "common/transport.h"
 #include "common/wire.h"
+#include "coordinator/edge/blob_serve.h"
 #include "coordinator/edge/edge.h"
 #include "coordinator/edge/map64.h"
 
@@ -92,9 +93,10 @@ struct session {
     size_t n_assigns, cap_assigns;
     struct verdicts acks, revokes;
     struct tolds breakers;
-    uint64_t sinks_sent;    /* bits by index in the table of sinks */
-    struct map64 jobs_sent; /* jobs whose description this session has */
-    struct fetch *fetches;  /* assigns that wait for their inputs from the store */
+    uint64_t sinks_sent;        /* bits by index in the table of sinks */
+    struct map64 jobs_sent;     /* jobs whose description this session has */
+    struct serve_session serve; /* BLOB: blob_serve.h */
+    struct fetch *fetches;      /* assigns that wait for their inputs from the store */
 };
 
 /* The first session of the list of those with something to send; outbox.c keeps it. */

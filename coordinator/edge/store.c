@@ -116,6 +116,18 @@ int store_replay(struct store *s, store_replay_fn *fn, void *user, struct error 
     return s->ops->replay(s, fn, user, e);
 }
 
+int store_job_gather(struct store *s, uint64_t job, const struct store_item *item,
+                     struct arena *arena, struct store_task **ret, size_t *ret_n, struct error *e)
+{
+    return s->ops->job_gather(s, job, item, arena, ret, ret_n, e);
+}
+
+int store_parts(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e)
+{
+    return s->ops->parts(s, job, cursor, max_bytes, arena, ret, ret_n, e);
+}
+
 int store_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                   struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e)
 {
@@ -144,6 +156,18 @@ int store_dead_discard(struct store *s, uint64_t job, uint64_t task, uint64_t *r
                        struct error *e)
 {
     return s->ops->dead_discard(s, job, task, ret_n, e);
+}
+
+int store_blob_use(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                   struct error *e)
+{
+    return s->ops->blob_use(s, job, names, n, e);
+}
+
+int store_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                      struct error *e)
+{
+    return s->ops->blob_needed(s, names, n, ret, e);
 }
 
 int store_drain_set(struct store *s, struct span worker, bool on, struct error *e)

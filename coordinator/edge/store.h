@@ -15,6 +15,7 @@
 #define DROVER_STORE_H
 
 #include "common/arena.h"
+#include "common/blob.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/hash.h"
@@ -88,6 +89,7 @@ struct store_complete {
     int64_t now_ms;
     /* with WRITE_DONE: */
     struct span rows; /* wire form of a batch; empty: none go to the store */
+    struct span part; /* instead: what the task of a gathering stage came to (store_parts) */
     uint32_t n_rows;  /* rows that the task made, wherever they went */
     const struct store_stat {
         struct span name;
@@ -123,7 +125,7 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
 void store_close(struct store *s);
 
 /* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry
- * and discard, drain, breaker, expire) is called between begin and commit; what reads, anywhere. A failed
+ * and discard, blob use, drain, breaker, expire) is called between begin and commit; what reads, anywhere. A failed
  * operation inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or
  * NOMEM: the whole transaction may be gone, then each operation up to and with the commit fails
  * with that code. After a failed commit there is no transaction. STORE: end the process. */
@@ -154,6 +156,12 @@ int store_job_end(struct store *s, uint64_t job, enum store_job_state state, int
                   struct error *e) MUST_CHECK;
 /* Ended jobs only (WRONG_STATE). The job is gone at once; its bytes go with store_expire. */
 int store_job_remove(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
+
+/* The task that brings together what the tasks of a job with a gathering stage came to: made once, when
+ * nothing else is pending and no letter is dead; later calls make none (*ret_n 0). item: its only one. */
+int store_job_gather(struct store *s, uint64_t job, const struct store_item *item,
+                     struct arena *arena, struct store_task **ret, size_t *ret_n,
+                     struct error *e) MUST_CHECK;
 
 int store_task_complete(struct store *s, const struct store_complete *in, struct arena *arena,
                         struct store_complete_ret *ret, struct error *e) MUST_CHECK;
@@ -200,6 +208,11 @@ struct store_result {
 int store_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                   struct arena *arena, struct store_result **ret, size_t *ret_n,
                   struct error *e) MUST_CHECK;
+/* Parts in the same way, until the task that brings them together is done: what tasks of a gathering
+ * stage came to, as bytes that only the engine reads. */
+int store_parts(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                struct arena *arena, struct store_result **ret, size_t *ret_n,
+                struct error *e) MUST_CHECK;
 /* Rejects in the same way; `rows` is then the msgpack array of [input, reason, detail]. */
 int store_rejects(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                   struct arena *arena, struct store_result **ret, size_t *ret_n,
@@ -223,6 +236,15 @@ int store_dead_retry(struct store *s, uint64_t job, uint64_t task, struct arena 
 /* Deletes dead letters; *ret_n of them. NOT_FOUND when the one that was named is not there. */
 int store_dead_discard(struct store *s, uint64_t job, uint64_t task, uint64_t *ret_n,
                        struct error *e) MUST_CHECK;
+
+/* Which job needs which blobs; the files are not the store's business (blobs.h). A blob is needed
+ * while a job that uses it is open or has dead letters. Called in the transaction that takes the job
+ * or the chunk that names them; what is noted already stays so. NOT_FOUND: no such job. */
+int store_blob_use(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                   struct error *e) MUST_CHECK;
+/* For each of n names whether it is needed. */
+int store_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                      struct error *e) MUST_CHECK;
 
 /* Drained workers survive restarts. */
 int store_drain_set(struct store *s, struct span worker, bool on, struct error *e) MUST_CHECK;

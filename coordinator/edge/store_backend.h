@@ -40,6 +40,10 @@ struct store_ops {
                      size_t *ret_n, struct error *e);
     int (*job_chunks)(struct store *s, uint64_t job, uint64_t *ret, struct error *e);
     int (*replay)(struct store *s, store_replay_fn *fn, void *user, struct error *e);
+    int (*job_gather)(struct store *s, uint64_t job, const struct store_item *item,
+                      struct arena *arena, struct store_task **ret, size_t *ret_n, struct error *e);
+    int (*parts)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                 struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e);
     int (*results)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                    struct arena *arena, struct store_result **ret, size_t *ret_n, struct error *e);
     int (*rejects)(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
@@ -50,6 +54,10 @@ struct store_ops {
                       struct store_task **ret, size_t *ret_n, struct error *e);
     int (*dead_discard)(struct store *s, uint64_t job, uint64_t task, uint64_t *ret_n,
                         struct error *e);
+    int (*blob_use)(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                    struct error *e);
+    int (*blob_needed)(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                       struct error *e);
     int (*drain_set)(struct store *s, struct span worker, bool on, struct error *e);
     int (*drain_list)(struct store *s, struct arena *arena, struct span **ret, size_t *ret_n,
                       struct error *e);

@@ -7,6 +7,7 @@
  *   store_sqlite_cache.c   job records in memory, written back before a commit; savepoints
  *   store_sqlite_job.c     submit, input, seal, cancel, pause, end, remove
  *   store_sqlite_task.c    completions and dead letters
+ *   store_sqlite_blob.c    which job uses which blob
  *   store_sqlite_read.c    everything that only reads
  *   store_sqlite_expire.c  deleting what nobody needs any more, in small portions
  *   store_sqlite_space.c   what happens on a full disk
@@ -44,6 +45,7 @@ struct store_sqlite_job {
     int64_t created_ms, ended_ms, expires_ms, ttl_ms;
     int64_t due_ms; /* store_expire looks at it then; 0: never */
     uint64_t items, duplicates, tasks, tasks_done, tasks_pending, dead, rows, rejects;
+    uint64_t gather_task; /* brings the parts together; 0: not made */
 };
 
 /* The one row of `meta`. */
@@ -133,7 +135,7 @@ int store_sqlite_op_begin(struct store_sqlite_op *op, struct store_sqlite *s,
 /* Ends it as rc says and returns rc, or what went wrong at ending it. */
 int store_sqlite_op_end(struct store_sqlite_op *op, int rc, struct error *e) MUST_CHECK;
 
-/* ---- store_sqlite_job.c, task.c, read.c, expire.c: the operations ---- */
+/* ---- store_sqlite_job.c, task.c, blob.c, read.c, expire.c: the operations ---- */
 
 int store_sqlite_job_submit(struct store *s, const struct store_submit *in, uint64_t *ret_job,
                             bool *ret_existing, struct error *e);
@@ -146,6 +148,9 @@ int store_sqlite_job_pause(struct store *s, uint64_t job, bool on, struct error 
 int store_sqlite_job_end(struct store *s, uint64_t job, enum store_job_state state, int64_t now_ms,
                          struct error *e);
 int store_sqlite_job_remove(struct store *s, uint64_t job, struct error *e);
+int store_sqlite_job_gather(struct store *s, uint64_t job, const struct store_item *item,
+                            struct arena *arena, struct store_task **ret, size_t *ret_n,
+                            struct error *e);
 /* Whether the hash is new in the job; it is remembered when `add`. */
 int store_sqlite_job_unseen(struct store_sqlite *s, struct store_sqlite_job *job,
                             struct hash128 hash, bool add, bool *ret_new,
@@ -177,6 +182,9 @@ int store_sqlite_read_replay(struct store *s, store_replay_fn *fn, void *user, s
 int store_sqlite_read_results(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                               struct arena *arena, struct store_result **ret, size_t *ret_n,
                               struct error *e);
+int store_sqlite_read_parts(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
+                            struct arena *arena, struct store_result **ret, size_t *ret_n,
+                            struct error *e);
 int store_sqlite_read_rejects(struct store *s, uint64_t job, uint64_t cursor, size_t max_bytes,
                               struct arena *arena, struct store_result **ret, size_t *ret_n,
                               struct error *e);
@@ -190,6 +198,11 @@ int store_sqlite_read_task_get(struct store *s, struct task_id task, struct aren
 int store_sqlite_read_breaker_list(struct store *s, struct arena *arena, struct store_breaker **ret,
                                    size_t *ret_n, struct error *e);
 int store_sqlite_read_sizes(struct store *s, struct store_sizes *ret, struct error *e);
+
+int store_sqlite_blob_use(struct store *s, uint64_t job, const struct blob_name *names, size_t n,
+                          struct error *e);
+int store_sqlite_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
+                             struct error *e);
 
 /* Deletes at most `max` pending tasks of an ended job and counts them off. */
 int store_sqlite_expire_tasks(struct store_sqlite *s, struct store_sqlite_job *job, int max,

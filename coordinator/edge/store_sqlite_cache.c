@@ -30,6 +30,7 @@ static void read_record(struct sq *q, struct store_sqlite_job *job)
     job->dead = sq_get_u64(q);
     job->rows = sq_get_u64(q);
     job->rejects = sq_get_u64(q);
+    job->gather_task = sq_get_u64(q);
 }
 
 void store_sqlite_cache_read(struct sq *q, struct store_sqlite_job *ret)
@@ -72,6 +73,7 @@ static int write_state(struct store_sqlite *s, const struct store_sqlite_job *jo
     sq_i64(&q, job->ended_ms);
     sq_i64(&q, job->expires_ms);
     sq_i64(&q, job->due_ms);
+    sq_u64(&q, job->gather_task);
     return sq_step(&q);
 }
 

@@ -4,8 +4,8 @@
 /*
  * What is deleted when:
  *
- *   results expire    results and rejects; what was seen and the chunks too, unless there are dead
- *   (expires_ms)      letters, since retrying one opens the job again
+ *   results expire    results and rejects; what was seen, the chunks and the uses of blobs too, unless
+ *   (expires_ms)      there are dead letters, since retrying one opens the job again
  *   + STORE_JOB_KEEP  the job's row, statistics and specification, unless there are dead letters
  *   removed           everything
  *   cancelled         pending tasks that were too many to delete at the cancel
@@ -68,12 +68,14 @@ static int delete_portion(struct store_sqlite *s, uint64_t job, const struct por
 }
 
 static const struct portion outputs[] = {
+    {SQ_PART_EXPIRE, LARGE_ROWS},
     {SQ_RESULT_EXPIRE, LARGE_ROWS},
     {SQ_REJECT_EXPIRE, LARGE_ROWS},
 };
 static const struct portion inputs[] = {
     {SQ_SEEN_EXPIRE, SMALL_ROWS},
     {SQ_CHUNK_EXPIRE, SMALL_ROWS},
+    {SQ_BLOB_EXPIRE, SMALL_ROWS},
 };
 static const struct portion others[] = {
     {SQ_DEAD_EXPIRE, LARGE_ROWS},

@@ -321,6 +321,34 @@ int store_sqlite_job_input(struct store *base, uint64_t id, uint64_t chunk,
     return 0;
 }
 
+int store_sqlite_job_gather(struct store *base, uint64_t id, const struct store_item *item,
+                            struct arena *arena, struct store_task **ret, size_t *ret_n,
+                            struct error *e)
+{
+    struct store_sqlite *s = store_sqlite_of(base);
+    struct store_sqlite_job *job = NULL;
+    struct store_sqlite_op op;
+    int code = store_sqlite_enter(s, true, e);
+    *ret_n = 0;
+    if (code == 0)
+        code = store_sqlite_job_load(s, id, &job, e);
+    if (code || job->gather_task != 0 || job->state != STORE_JOB_OPEN || job->dead > 0)
+        return code;
+    code = store_sqlite_op_begin(&op, s, job, true, e);
+    if (code)
+        return code;
+    code = store_group_start(&s->group, 1, e);
+    if (code == 0) {
+        store_group_add(&s->group, item, (struct span){NULL, 0});
+        code = store_sqlite_job_add_tasks(s, job, 0, 0, arena, ret, ret_n, e);
+    }
+    if (code == 0) {
+        job->gather_task = (*ret)[0].sched.id.v;
+        store_sqlite_job_touch(s, job, true);
+    }
+    return store_sqlite_op_end(&op, code, e);
+}
+
 /* ---- states ---- */
 
 static int enter_job(struct store_sqlite *s, uint64_t id, struct store_sqlite_job **ret,

@@ -346,6 +346,13 @@ int store_sqlite_read_results(struct store *base, uint64_t job, uint64_t cursor,
     return read_rows(base, SQ_RESULT_LIST, job, cursor, max_bytes, arena, ret, ret_n, e);
 }
 
+int store_sqlite_read_parts(struct store *base, uint64_t job, uint64_t cursor, size_t max_bytes,
+                            struct arena *arena, struct store_result **ret, size_t *ret_n,
+                            struct error *e)
+{
+    return read_rows(base, SQ_PART_LIST, job, cursor, max_bytes, arena, ret, ret_n, e);
+}
+
 int store_sqlite_read_rejects(struct store *base, uint64_t job, uint64_t cursor, size_t max_bytes,
                               struct arena *arena, struct store_result **ret, size_t *ret_n,
                               struct error *e)

@@ -66,6 +66,17 @@ static const char *const migrations[] = {
     "UPDATE job SET uid=randomblob(16);"
     /* Breakers that an administrator tripped (1) or pinned closed (2). */
     "CREATE TABLE breaker(downstream TEXT PRIMARY KEY, manual INTEGER NOT NULL) WITHOUT ROWID;",
+
+    /* What tasks of a stage that gathers came to, until the task that brings it together is done. */
+    "CREATE TABLE part(id INTEGER PRIMARY KEY, job INTEGER NOT NULL, task INTEGER NOT NULL,"
+    " n INTEGER NOT NULL, data BLOB NOT NULL);"
+    "CREATE INDEX part_job ON part(job);"
+    "ALTER TABLE job ADD COLUMN gather_task INTEGER NOT NULL DEFAULT 0;",
+
+    /* Which job uses which blob. */
+    "CREATE TABLE blob_use(name BLOB NOT NULL, job INTEGER NOT NULL, PRIMARY KEY(name,job))"
+    " WITHOUT ROWID;"
+    "CREATE INDEX blob_use_job ON blob_use(job);",
 };
 
 /* The first column of the first row of a query. */

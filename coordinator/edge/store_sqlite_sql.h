@@ -18,7 +18,7 @@
 #define STORE_SQLITE_JOB_COLUMNS                                                                   \
     "id,state,priority,sealed,cancelling,paused,uniq,held,expired,task_items,items_max,"           \
     "created_ms,ended_ms,expires_ms,ttl_ms,due_ms,items,duplicates,tasks,tasks_done,"              \
-    "tasks_pending,dead,rows,rejects"
+    "tasks_pending,dead,rows,rejects,gather_task"
 
 /* The same in the order of struct store_job, with the texts last. */
 #define STORE_SQLITE_VIEW                                                                          \
@@ -47,7 +47,8 @@
                   "dead=?7,rows=?8,rejects=?9 WHERE id=?1")                                        \
     X(JOB_STATE, "UPDATE job SET items=?2,duplicates=?3,tasks=?4,tasks_done=?5,tasks_pending=?6,"  \
                  "dead=?7,rows=?8,rejects=?9,state=?10,sealed=?11,cancelling=?12,paused=?13,"      \
-                 "held=?14,expired=?15,ended_ms=?16,expires_ms=?17,due_ms=?18 WHERE id=?1")        \
+                 "held=?14,expired=?15,ended_ms=?16,expires_ms=?17,due_ms=?18,gather_task=?19 "    \
+                 "WHERE id=?1")                                                                    \
     X(JOB_INSERT, "INSERT INTO job(id,state,priority,uniq,task_items,items_max,created_ms,ttl_ms," \
                   "client,idem_key,name,uid) VALUES(?,1,?,?,?,?,?,?,?,?,?,randomblob(16))")        \
     X(JOB_DELETE, "DELETE FROM job WHERE id=?")                                                    \
@@ -84,6 +85,10 @@
     X(RESULT_LIST, "SELECT id,task,n,data FROM result WHERE job=? AND id>? ORDER BY id")           \
     X(RESULT_EXPIRE, "DELETE FROM result WHERE id IN "                                             \
                      "(SELECT id FROM result WHERE job=? LIMIT ?)")                                \
+    X(PART_INSERT, "INSERT INTO part(id,job,task,n,data) VALUES(?,?,?,?,?)")                       \
+    X(PART_LIST, "SELECT id,task,n,data FROM part WHERE job=? AND id>? ORDER BY id")               \
+    X(PART_EXPIRE, "DELETE FROM part WHERE id IN (SELECT id FROM part WHERE job=? LIMIT ?)")       \
+    X(PART_DELETE, "DELETE FROM part WHERE job=?")                                                 \
     X(REJECT_INSERT, "INSERT INTO reject(id,job,task,n,data) VALUES(?,?,?,?,?)")                   \
     X(REJECT_LIST, "SELECT id,task,n,data FROM reject WHERE job=? AND id>? ORDER BY id")           \
     X(REJECT_EXPIRE, "DELETE FROM reject WHERE id IN "                                             \
@@ -105,6 +110,11 @@
     X(DEAD_DELETE, "DELETE FROM dead WHERE task=?")                                                \
     X(DEAD_EXPIRE, "DELETE FROM dead WHERE task IN "                                               \
                    "(SELECT task FROM dead WHERE job=? LIMIT ?)")                                  \
+    X(BLOB_USE, "INSERT OR IGNORE INTO blob_use(name,job) VALUES(?,?)")                            \
+    X(BLOB_NEEDED, "SELECT 1 FROM blob_use u JOIN job j ON j.id=u.job "                            \
+                   "WHERE u.name=? AND (j.state=1 OR (j.state<>0 AND j.dead>0)) LIMIT 1")          \
+    X(BLOB_EXPIRE, "DELETE FROM blob_use WHERE job=?1 AND name IN "                                \
+                   "(SELECT name FROM blob_use WHERE job=?1 LIMIT ?2)")                            \
     X(DRAIN_ADD, "INSERT OR IGNORE INTO drain(worker) VALUES(?)")                                  \
     X(DRAIN_DELETE, "DELETE FROM drain WHERE worker=?")                                            \
     X(BREAKER_PUT, "INSERT OR REPLACE INTO breaker(downstream,manual) VALUES(?,?)")               \

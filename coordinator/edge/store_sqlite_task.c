@@ -132,7 +132,9 @@ static int write_outputs(struct store_sqlite *s, struct store_sqlite_job *job,
                          const struct store_complete *in, struct error *e)
 {
     int code = 0;
-    if (in->rows.len > 0) {
+    if (in->part.len > 0) {
+        code = insert_output(s, SQ_PART_INSERT, in, 0, in->part, e);
+    } else if (in->rows.len > 0) {
         code = insert_output(s, SQ_RESULT_INSERT, in, in->n_rows, in->rows, e);
         s->meta.results++;
     }
@@ -199,6 +201,14 @@ static int bury(struct store_sqlite *s, struct store_sqlite_job *job,
     return delete_task(s, job, in, ret_there, e);
 }
 
+/* The parts are together. */
+static int delete_parts(struct store_sqlite *s, uint64_t job, struct error *e)
+{
+    SQ(q, s, PART_DELETE);
+    sq_u64(&q, job);
+    return done_or(s, sq_step(&q), "delete parts", e);
+}
+
 static int finish(struct store_sqlite *s, struct store_sqlite_job *job,
                   const struct store_complete *in, struct arena *arena,
                   struct store_complete_ret *ret, bool *ret_there, struct error *e)
@@ -208,6 +218,8 @@ static int finish(struct store_sqlite *s, struct store_sqlite_job *job,
         return code;
     job->tasks_done++;
     code = write_outputs(s, job, in, e);
+    if (code == 0 && in->task.v == job->gather_task)
+        code = delete_parts(s, job->id, e);
     if (code == 0 && !job->cancelling && in->n_found + in->n_retries > 0)
         code = add_new_tasks(s, job, in, arena, ret, e);
     return code;
@@ -224,10 +236,12 @@ static int check_complete(const struct store_complete *in, struct error *e)
 }
 
 /* One that only deletes the task is one statement and needs no savepoint. */
-static bool needs_savepoint(const struct store_complete *in)
+static bool needs_savepoint(const struct store_sqlite_job *job, const struct store_complete *in)
 {
     if (in->write == SCHED_WRITE_DONE)
-        return in->rows.len + in->rejects.len + in->n_stats + in->n_found + in->n_retries > 0;
+        return in->task.v == job->gather_task || in->part.len + in->rows.len + in->rejects.len +
+                                                         in->n_stats + in->n_found + in->n_retries >
+                                                     0;
     return in->write == SCHED_WRITE_DEAD;
 }
 
@@ -250,7 +264,7 @@ int store_sqlite_task_complete(struct store *base, const struct store_complete *
     }
     struct store_sqlite_op op;
     if (code == 0)
-        code = store_sqlite_op_begin(&op, s, job, needs_savepoint(in), e);
+        code = store_sqlite_op_begin(&op, s, job, needs_savepoint(job, in), e);
     if (code)
         return code;
     switch (in->write) {

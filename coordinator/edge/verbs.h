@@ -1,6 +1,7 @@
 /*
  * verbs.h: the verbs of docs/PROTOCOL.md, each a small function; see front_verb.start. They are in
- * verbs_submit.c (jobs in), verbs_job.c (the job map), verbs_read.c (jobs, results and letters out), verbs_change.c (cancel,
+ * verbs_submit.c (jobs in), verbs_blob.c (blobs in),
+ * verbs_job.c (the job map), verbs_read.c (jobs, results and letters out), verbs_change.c (cancel,
  * retry, ...), verbs_fleet.c (workers, status, keys, configuration), verbs_breaker.c (breakers and
  * sinks), verbs_explain.c (why something does not run).
  *
@@ -34,6 +35,9 @@ int verbs_task_explain(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_submit(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_input(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_seal(struct call *c, struct error *error) MUST_CHECK;
+
+int verbs_blob_have(struct call *c, struct error *error) MUST_CHECK;
+int verbs_blob_put(struct call *c, struct error *error) MUST_CHECK;
 
 int verbs_job_status(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_ls(struct call *c, struct error *error) MUST_CHECK;

@@ -5,7 +5,36 @@
 #include "common/pack.h"
 #include "common/unpack.h"
 #include "coordinator/edge/asks.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/jobs.h"
+
+/* ---- blobs ---- */
+
+/* Where a missing blob is named. */
+struct need {
+    struct call *call;
+    struct error *error;
+};
+
+static int need_blob(void *user, const struct blob_name *name)
+{
+    struct need *need = user;
+    struct call *c = need->call;
+    int rc = blobs_need(c->edge->blobs, name, need->error);
+    if (rc == 0 && c->n_blobs == c->cap_blobs) {
+        size_t cap = c->cap_blobs ? c->cap_blobs * 2 : 16;
+        struct blob_name *grown = arena_alloc(&c->arena, cap * sizeof(*grown));
+        if (!grown)
+            return error_set(need->error, ERR_NOMEM, "no memory for the request");
+        if (c->n_blobs)
+            memcpy(grown, c->blobs, c->n_blobs * sizeof(*grown));
+        c->blobs = grown;
+        c->cap_blobs = cap;
+    }
+    if (rc == 0)
+        c->blobs[c->n_blobs++] = *name;
+    return rc;
+}
 
 /* ---- job.submit ---- */
 
@@ -26,6 +55,8 @@ static int submit_run(struct store *s, struct store_request *r)
         .ttl_ms = (int64_t)spec->ttl_ms,
     };
     int rc = store_job_submit(s, &in, &c->args.job, &c->existing, &r->error);
+    if (rc == 0 && c->n_blobs)
+        rc = store_blob_use(s, c->args.job, c->blobs, c->n_blobs, &r->error);
     if (rc == 0)
         rc = store_job_get(s, c->args.job, &r->arena, &c->job, &r->error);
     if (rc == 0 && c->existing)
@@ -113,6 +144,8 @@ int verbs_job_submit(struct call *c, struct error *error)
         rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
     if (rc == 0)
         rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    if (rc == 0)
+        rc = spec_blobs(c->spec, need_blob, &(struct need){c, error});
     return rc ? rc : asks_fits(c, submit_asked, error);
 }
 
@@ -142,6 +175,10 @@ static int make_items(struct call *c, const struct spec *spec, struct buf *packe
         if (!unpack_ok(&u))
             return error_set(error, ERR_MALFORMED, "items[%zu] cannot be read", i);
         int rc = spec_item(spec, text, 0, packed, &item->key, &item->unique, &why);
+        if (rc == 0 && buf_ok(packed)) {
+            struct span one = {(const char *)packed->data + from, packed->len - from};
+            rc = spec_item_blobs(spec, one, need_blob, &(struct need){c, &why});
+        }
         if (rc)
             return error_set(error, (enum err)rc, "items[%zu]: %s", i, why.detail);
         item->input = (struct span){NULL, packed->len - from};
@@ -172,6 +209,8 @@ static int input_run(struct store *s, struct store_request *r)
     struct call *c = (struct call *)r;
     struct store_job before;
     int rc = store_job_get(s, c->args.job, &r->arena, &before, &r->error);
+    if (rc == 0 && c->n_blobs)
+        rc = store_blob_use(s, c->args.job, c->blobs, c->n_blobs, &r->error);
     if (rc == 0)
         rc = store_job_input(s, c->args.job, c->args.chunk, c->items, c->n_items, &r->arena,
                              &c->tasks, &c->n_tasks, &r->error);

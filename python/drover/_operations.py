@@ -6,9 +6,10 @@ import json
 import logging
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._batch import Row, decode_rows
+from ._blobs import Blob, Slice, upload
 from ._protocol import Operation, Request
 from .errors import InvalidArgument, JobCancelled, JobExpired, JobFailed
 from .sinks import Sink, SinkArgument, sink_from, sinks_json
@@ -21,6 +22,9 @@ CHUNK_ITEMS = 10_000
 
 CHUNK_BYTES = 1 << 20
 """Bytes of inputs in one message at most; a single larger input still goes out alone."""
+
+SLICE_WEIGHT = 16
+"""So many bytes of a slice count as one of the message's: what is in memory at a time is bounded by that."""
 
 POLL_S = 2.0
 """How long the coordinator holds a request that waits for news."""
@@ -139,11 +143,13 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Submission:
-    """A checked job description, ready to be sent, and its lazily read input."""
+    """A checked job description, ready to be sent, the blobs that it names, and its lazily read input,
+    in which there may be slices."""
 
     spec: str
     idem: str
     items: Iterable[Any]
+    blobs: Sequence[Blob] = ()
 
 
 def prepare(
@@ -166,7 +172,7 @@ def prepare(
         text = json.dumps(spec, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as cause:
         raise InvalidArgument(f"the job description is not JSON: {cause}") from None
-    return Submission(text, idempotency_key or uuid.uuid4().hex, job.items)
+    return Submission(text, idempotency_key or uuid.uuid4().hex, job.items, job.blobs)
 
 
 def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
@@ -175,9 +181,12 @@ def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
     chunk: List[Any] = []
     size = 0
     for item in items:
-        if not isinstance(item, (str, list, tuple)):
+        if not isinstance(item, (str, list, tuple, Slice)):
             raise InvalidArgument(f"input {item!r} is no text")
-        weight = len(item) if isinstance(item, str) else len(str(item))
+        if isinstance(item, Slice):
+            weight = item.size // SLICE_WEIGHT
+        else:
+            weight = len(item) if isinstance(item, str) else len(str(item))
         if chunk and (len(chunk) == CHUNK_ITEMS or size + weight > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -188,7 +197,9 @@ def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
 
 
 def submit(submission: Submission) -> Operation[int]:
-    """Sends a job and its input, or what is missing of it; returns the job's id."""
+    """Sends a job and its input, or what is missing of it; returns the job's id. Blobs go before what
+    names them: those of the stages before the job, slices before the chunk that they are in."""
+    yield from upload(submission.blobs)
     opened = yield Request("job.submit", {"spec": submission.spec, "idem": submission.idem},
                            SUBMIT_WAIT_S)
     job = int(opened["job"])
@@ -199,7 +210,9 @@ def submit(submission: Submission) -> Operation[int]:
     present = int(opened.get("chunks") or 0)
     for number, chunk in enumerate(chunks(submission.items)):
         if number >= present:
-            yield Request("job.input", {"job": job, "chunk": number, "items": chunk})
+            yield from upload(item for item in chunk if isinstance(item, Slice))
+            items = [item.item() if isinstance(item, Slice) else item for item in chunk]
+            yield Request("job.input", {"job": job, "chunk": number, "items": items})
     yield Request("job.seal", {"job": job})
     return job
 

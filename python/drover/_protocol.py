@@ -7,11 +7,11 @@ can be sent again unchanged: every verb of the coordinator is idempotent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Generator, Mapping, Optional, Tuple, TypeVar, Union
+from typing import Any, Dict, Generator, List, Mapping, Optional, Tuple, TypeVar, Union
 
 import msgpack
 
-from .errors import DroverError, ProtocolMismatch, error_from_wire
+from .errors import DroverError, ProtocolMismatch, QueueFull, error_from_wire
 
 VERSION = 1
 REQUEST, REPLY, ERROR = 32, 33, 34
@@ -33,12 +33,50 @@ class Request:
 
 
 T = TypeVar("T")
-Operation = Generator[Request, Any, T]
-"""A use of the protocol that needs several requests: yields each, is sent its value, returns T.
+Operation = Generator[Union[Request, List[Request]], Any, T]
+"""A use of the protocol that needs several requests: yields each, is sent its value, returns T. A list
+of requests is sent at once, and the list of their values comes back.
 
 Both faces of the client, blocking and asyncio, run the same operations."""
 
 Answer = Union[DroverError, Any]
+
+Steps = Generator[Union[List[Request], float], Any, T]
+"""What a face has to do: make these requests and send their answers (errors not raised), or sleep."""
+
+
+def steps(operation: Operation[T], queue_timeout: float) -> Steps[T]:
+    """An operation as steps. Requests that a full queue refused are made again, until the queue has been
+    full for queue_timeout seconds; any other error is raised."""
+    value: Any = None
+    while True:
+        try:
+            asked = operation.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        requests = asked if isinstance(asked, list) else [asked]
+        values: List[Any] = [None] * len(requests)
+        left, waited_s = list(range(len(requests))), 0.0
+        while left:
+            answers = yield [requests[i] for i in left]
+            refused: List[int] = []
+            pause_s = 0.0
+            for i, answer in zip(left, answers):
+                if isinstance(answer, QueueFull):
+                    refused.append(i)
+                    pause_s = max(pause_s, answer.retry_after)
+                    if waited_s + pause_s > queue_timeout:
+                        raise answer
+                elif isinstance(answer, DroverError):
+                    raise answer
+                else:
+                    values[i] = answer
+            waited_s = waited_s + pause_s if len(refused) == len(left) else 0.0
+            left = refused
+            if left:
+                yield float(pause_s)
+        value = values if isinstance(asked, list) else values[0]
 
 
 class Session:

@@ -14,6 +14,7 @@ from typing import (
 import zmq
 import zmq.asyncio
 
+from . import _blobs as blobs
 from . import _operations as ops
 from . import _places as places
 from ._batch import Row
@@ -21,9 +22,9 @@ from ._config import Target, find_target
 from ._frames import rows_to_frame, to_frame
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._progress import Progress
-from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
+from ._protocol import RESEND_S, TIMEOUT_S, Answer, Operation, Request, Session, steps
 from ._socket import connect, failure
-from .errors import AuthError, DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .errors import AuthError, DroverError, InvalidArgument, WaitTimeout
 from .sinks import Sink, SinkArgument
 from .spec import Pipeline, Retry
 
@@ -94,7 +95,7 @@ class AsyncClient:
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer[1])
 
-    async def _call(self, request: Request) -> Any:
+    async def _call(self, request: Request) -> Answer:
         seq, message = self._session.send(request)
         answer: "asyncio.Future[Any]" = asyncio.get_running_loop().create_future()
         self._answers[seq] = answer
@@ -105,8 +106,6 @@ class AsyncClient:
                 until = min(deadline, time.monotonic() + patience)
                 value = await self._exchange(answer, message, until)
                 if answer.done():
-                    if isinstance(value, DroverError):
-                        raise value
                     return value
                 error = self._failure()
                 if isinstance(error, AuthError) or time.monotonic() >= deadline:
@@ -131,25 +130,36 @@ class AsyncClient:
         except asyncio.TimeoutError:
             return None
 
+    async def _call_all(self, requests: Sequence[Request]) -> List[Answer]:
+        """The answers in order; what the coordinator refused is not raised."""
+        calls = [asyncio.ensure_future(self._call(request)) for request in requests]
+        try:
+            answers: List[Answer] = await asyncio.gather(*calls)
+            return answers
+        finally:
+            for call in calls:
+                call.cancel()
+
     async def run(self, operation: Operation[T]) -> T:
         """Runs an operation of drover._operations; waits where the queue is full."""
-        full_since: Optional[float] = None
+        todo = steps(operation, self._queue_timeout)
         try:
-            request = next(operation)
+            step = next(todo)
             while True:
-                try:
-                    value = await self._call(request)
-                except QueueFull as full:
-                    full_since = full_since or time.monotonic()
-                    if time.monotonic() - full_since + full.retry_after > self._queue_timeout:
-                        raise
-                    await asyncio.sleep(full.retry_after)
-                    continue
-                full_since = None
-                request = operation.send(value)
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                    step = next(todo)
+                else:
+                    step = todo.send(await self._call_all(step))
         except StopIteration as end:
             result: T = end.value
             return result
+
+    async def _upload(self, *sources: blobs.Source) -> List[str]:
+        """As Client._upload."""
+        every = [blobs.blob_of(source) for source in sources]
+        await self.run(blobs.upload(every))
+        return [blob.sha for blob in every]
 
     async def submit(self, job: Pipeline, *, sink: SinkArgument = "store",
                      table: Optional[str] = None, prefix: Optional[str] = None,

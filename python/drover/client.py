@@ -13,6 +13,7 @@ from typing import (
 
 import zmq
 
+from . import _blobs as blobs
 from . import _operations as ops
 from . import _places as places
 from ._config import Target, find_target
@@ -20,9 +21,9 @@ from ._frames import rows_to_frame, to_frame
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._batch import Row
 from ._progress import Progress
-from ._protocol import RESEND_S, TIMEOUT_S, Operation, Request, Session
+from ._protocol import RESEND_S, TIMEOUT_S, Answer, Operation, Request, Session, steps
 from ._socket import connect, failure
-from .errors import AuthError, DroverError, InvalidArgument, QueueFull, WaitTimeout
+from .errors import AuthError, InvalidArgument, WaitTimeout
 from .sinks import Sink, SinkArgument
 from .spec import Pipeline, Retry
 
@@ -88,60 +89,70 @@ class Client:
             self._socket, self._monitor = connect(self._context, self._target)
         return self._socket
 
-    def _call(self, request: Request) -> Any:
-        """One request and its value. Sends again until the time is over, on a new socket after a
-        silence, because a socket may have given up on its peer."""
-        seq, message = self._session.send(request)
-        patience = request.wait_s + RESEND_S
-        deadline = time.monotonic() + request.wait_s + self._timeout
+    def _call(self, requests: Sequence[Request]) -> List[Answer]:
+        """The answers, errors not raised. Sends again what was not answered, until nothing came for too
+        long; on a new socket after a silence, because a socket may have given up on its peer."""
+        order, open_ = [], {}
+        for request in requests:
+            seq, message = self._session.send(request)
+            order.append(seq)
+            open_[seq] = message
+        wait_s = max(request.wait_s for request in requests)
+        answers: Dict[int, Answer] = {}
+        deadline = time.monotonic() + wait_s + self._timeout
         try:
-            while True:
-                until = min(deadline, time.monotonic() + patience)
-                answer = self._exchange(seq, message, until)
-                if answer is not None:
-                    if isinstance(answer[1], DroverError):
-                        raise answer[1]
-                    return answer[1]
+            while open_:
+                before = len(open_)
+                self._exchange(open_, answers, min(deadline, time.monotonic() + wait_s + RESEND_S))
+                if len(open_) < before:
+                    deadline = time.monotonic() + wait_s + self._timeout
+                    continue
                 error = failure(self._monitor, self._target, self._timeout)
                 if isinstance(error, AuthError) or time.monotonic() >= deadline:
                     raise error
                 self._disconnect()
         finally:
-            self._session.forget(seq)
+            for seq in open_:
+                self._session.forget(seq)
+        return [answers[seq] for seq in order]
 
-    def _exchange(self, seq: int, message: bytes, until: float) -> Any:
+    def _exchange(self, open_: Dict[int, bytes], answers: Dict[int, Answer], until: float) -> None:
+        """Sends all and takes answers until there are all, or none came for too long."""
         socket = self._connected()
-        if not socket.poll(max(0, int((until - time.monotonic()) * 1000)), zmq.POLLOUT):
-            return None
-        socket.send(message, zmq.DONTWAIT)
-        while True:
+        patience = until - time.monotonic()
+        if not socket.poll(max(0, int(patience * 1000)), zmq.POLLOUT):
+            return
+        for message in open_.values():
+            socket.send(message, zmq.DONTWAIT)
+        while open_:
             left_ms = int((until - time.monotonic()) * 1000)
             if left_ms <= 0 or not socket.poll(left_ms, zmq.POLLIN):
-                return None
+                return
             answer = self._session.receive(socket.recv())
-            if answer is not None and answer[0] == seq:
-                return answer
+            if answer is not None and open_.pop(answer[0], None) is not None:
+                answers[answer[0]] = answer[1]
+                until = time.monotonic() + patience
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation of drover._operations; waits where the queue is full."""
-        value: Any = None
-        full_since: Optional[float] = None
+        todo = steps(operation, self._queue_timeout)
         try:
-            request = next(operation)
+            step = next(todo)
             while True:
-                try:
-                    value = self._call(request)
-                except QueueFull as full:
-                    full_since = full_since or time.monotonic()
-                    if time.monotonic() - full_since + full.retry_after > self._queue_timeout:
-                        raise
-                    time.sleep(full.retry_after)
-                    continue
-                full_since = None
-                request = operation.send(value)
+                if isinstance(step, float):
+                    time.sleep(step)
+                    step = next(todo)
+                else:
+                    step = todo.send(self._call(step))
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def _upload(self, *sources: blobs.Source) -> List[str]:
+        """Sends bytes and files as blobs, as far as they are not there; their names (SHA-256)."""
+        every = [blobs.blob_of(source) for source in sources]
+        self.run(blobs.upload(every))
+        return [blob.sha for blob in every]
 
     # ---- jobs ----
 

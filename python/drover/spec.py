@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Union
 
+from ._blobs import Blob, Source, blob_of, reference
+
 __all__ = ["Pipeline", "Retry", "noop", "scrape"]
 
 Json = Dict[str, Any]
@@ -30,13 +32,15 @@ class Retry:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One or more stages and the input of the first. Immutable: ``a | b`` makes a new one."""
+    """One or more stages, the input of the first, and the blobs that stages name. Immutable: ``a | b``
+    makes a new one."""
 
     stages: Sequence[Json]
     items: Iterable[Any] = field(default=(), compare=False)
+    blobs: Sequence[Blob] = field(default=(), compare=False, repr=False)
 
     def __or__(self, other: "Pipeline") -> "Pipeline":
-        return Pipeline([*self.stages, *other.stages], self.items)
+        return Pipeline([*self.stages, *other.stages], self.items, [*self.blobs, *other.blobs])
 
     def to_json(self) -> Json:
         """The description without the input, as ``job.json`` has it."""
@@ -107,6 +111,12 @@ def scrape(
     return Pipeline([stage], urls)
 
 
-def noop(items: Iterable[Any] = (), *, rows: bool = False) -> Pipeline:
-    """Tasks that do nothing, to measure the queue. With ``rows`` each item comes back as a row."""
-    return Pipeline([_set({"kind": "noop"}, rows=rows or None)], items)
+def noop(items: Iterable[Any] = (), *, rows: bool = False,
+         blob: Optional[Source] = None, slices: bool = False) -> Pipeline:
+    """Tasks that do nothing, to measure the queue. With ``rows`` each item comes back as a row; with a
+    ``blob`` (bytes, or a path) besides its ``bytes`` and ``sha256`` as the worker has it, and with
+    ``slices`` those of the slice that each item is."""
+    one = None if blob is None else blob_of(blob)
+    named = "item" if slices else one and reference(one)
+    return Pipeline([_set({"kind": "noop"}, rows=rows or None, blob=named)], items,
+                    [one] if one else [])

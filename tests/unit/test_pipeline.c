@@ -51,14 +51,19 @@ static const struct spec_engine engines[] = {
      .free = free,
      .columns = columns,
      .item = item},
-    {.name = "append", .kind = KIND_APPEND, .compile = compile, .free = free, .columns = columns},
+    {.name = "append",
+     .follows = true,
+     .kind = KIND_APPEND,
+     .compile = compile,
+     .free = free,
+     .columns = columns},
 };
 
-static int run(const void *compiled UNUSED, struct span items, struct output *o,
+static int run(const void *compiled UNUSED, const struct pipeline_call *call, struct output *o,
                struct error *e UNUSED)
 {
     struct unpack u;
-    unpack_init(&u, items.p, items.len);
+    unpack_init(&u, call->items.p, call->items.len);
     for (size_t n = unpack_array(&u); n > 0; n--) {
         batch_text(o->rows, 0, unpack_str(&u));
         batch_row_end(o->rows);
@@ -66,7 +71,8 @@ static int run(const void *compiled UNUSED, struct span items, struct output *o,
     return ERR_OK;
 }
 
-static int append_open(const void *compiled, void **ret, struct error *e)
+static int append_open(const void *compiled, const struct blobset *blobs UNUSED, void **ret,
+                       struct error *e)
 {
     if (strcmp(compiled, "no-open") == 0)
         return error_set(e, ERR_UNAVAILABLE, "not now");
@@ -75,12 +81,15 @@ static int append_open(const void *compiled, void **ret, struct error *e)
     return ERR_OK;
 }
 
-static int append_process(void *state, struct output *o, struct error *e)
+static int append_process(void *state, struct output *o UNUSED, struct error *e)
+{
+    n_processed++;
+    return strcmp(state, "no-process") == 0 ? error_set(e, ERR_LIMIT, "too much") : ERR_OK;
+}
+
+static int append_end(void *state, struct output *o, struct error *e UNUSED)
 {
     const char *text = state;
-    n_processed++;
-    if (strcmp(text, "no-process") == 0)
-        return error_set(e, ERR_LIMIT, "too much");
     struct batch *b = columns(NULL);
     for (uint32_t i = 0; i < o->rows->n_rows; i++) {
         char joined[100];
@@ -101,8 +110,12 @@ static void append_close(void *state)
 }
 
 static const struct pipeline_kind kinds[] = {
-    {.kind = KIND_COUNT, .source = true, .place = PIPELINE_INLINE, .run = run},
-    {.kind = KIND_APPEND, .open = append_open, .process = append_process, .close = append_close},
+    {.kind = KIND_COUNT, .place = PIPELINE_INLINE, .run = run},
+    {.kind = KIND_APPEND,
+     .open = append_open,
+     .process = append_process,
+     .end = append_end,
+     .close = append_close},
 };
 
 static int make(const char *stages, struct pipeline **ret, struct error *e)
@@ -139,7 +152,8 @@ static void stages_follow_one_another(void **state UNUSED)
             fail_msg("%s: %s", cases[i].name, e.detail);
         struct output *o = pipeline_output(p);
         n_processed = 0;
-        pipeline_run(p, SPAN("\x91\xa1x"), o);
+        const struct pipeline_call call = {.items = SPAN("\x91\xa1x")};
+        pipeline_run(p, &call, o);
         assert_int_equal(o->error, cases[i].error);
         assert_int_equal(n_processed, cases[i].n_processed);
         if (cases[i].row)

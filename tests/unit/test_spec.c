@@ -88,6 +88,7 @@ static const struct spec_engine engines[] = {
      .items_max = echo_items_max},
     {.name = "shout",
      .kind = 2,
+     .follows = true,
      .compile = echo_compile,
      .free = echo_free,
      .columns = echo_columns,

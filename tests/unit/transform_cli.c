@@ -3,10 +3,10 @@
  * alone and for measuring it.
  *
  * usage: transform_cli (--sql SQL | --stage JSON) [--format csv|ndjson] [--simd NAME] [--explain]
- *                      [--rejects FILE] [--parts N] [--functions] FILE > out
+ *                      [--rejects FILE] [--parts N [--seed N]] [--functions] FILE > out
  *
  * --stage is the whole stage; --sql stands for one that has only SQL. --parts cuts the file into N
- * ranges, runs each by itself and brings them together. --rejects takes one JSON object for each
+ * ranges, runs each by itself, and loads what they saved in an order drawn from --seed. --rejects takes one JSON object for each
  * rejected row. --functions lists the table of functions. The counts go to standard error.
  */
 #include <errno.h>
@@ -27,6 +27,7 @@ struct cli {
     enum simd simd;
     bool explain;
     size_t parts;
+    unsigned seed;
     FILE *rejects;
 };
 
@@ -113,6 +114,8 @@ static void arguments(struct cli *c, int argc, char **argv)
                 die(value, strerror(errno));
             else if (strcmp(a, "--parts") == 0)
                 c->parts = (size_t)strtoul(value, NULL, 10);
+            else if (strcmp(a, "--seed") == 0)
+                c->seed = (unsigned)strtoul(value, NULL, 10);
         }
     }
     if ((!c->sql && !c->stage) || !c->file || c->parts < 1 || c->parts > PARTS_MAX)
@@ -178,14 +181,67 @@ static size_t cut(const struct cli *c, int fd, struct transform_range *ranges)
     return n;
 }
 
+/* Each range in a run of its own, and what they saved into `all`, in any order. */
+static void run_parts(struct cli *c, const struct transform *t, int fd, const char *const *names,
+                      size_t n_names, const struct transform_range *ranges, size_t n,
+                      struct transform_run *all)
+{
+    struct error e = {0};
+    struct sink nothing = {0}; /* no row comes there before a run ends */
+    struct buf *states = calloc(n, sizeof *states);
+    for (size_t i = 0; states && i < n; i++) {
+        struct transform_run *part = NULL;
+        check(transform_open(t, &nothing, on_reject, c, c->simd, &part, &e), &e);
+        check(transform_file(part, fd, &ranges[i], names, n_names, &e), &e);
+        check(transform_save(part, &states[i], &e), &e);
+        transform_close(part);
+    }
+    for (size_t left = n; states && left > 0; left--) {
+        size_t i = (size_t)rand_r(&c->seed) % left;
+        struct buf state = states[i];
+        states[i] = states[left - 1];
+        check(transform_load(all, buf_span(&state), &e), &e);
+        buf_done(&state);
+    }
+    free(states);
+}
+
+static void run(struct cli *c, const struct transform *t, int fd, const char *const *names,
+                size_t n_names)
+{
+    struct error e = {0};
+    struct write w;
+    struct transform_run *all = NULL;
+    static struct transform_range ranges[PARTS_MAX];
+    const struct plan *p = transform_plan(t);
+    const char **shown = calloc(p->n_shown + 1, sizeof *shown);
+    for (size_t i = 0; shown && i < p->n_shown; i++)
+        shown[i] = p->results[i].name;
+    check(write_init(&w, c->format, shown, p->n_shown, ',', '"', flush, NULL, &e), &e);
+    w.simd = c->simd;
+    check(transform_open(t, &w.sink, on_reject, c, c->simd, &all, &e), &e);
+    size_t n = cut(c, fd, ranges);
+    if (n > 1 && transform_gathers(t))
+        run_parts(c, t, fd, names, n_names, ranges, n, all);
+    else
+        for (size_t i = 0; i < n; i++)
+            check(transform_file(all, fd, &ranges[i], names, n_names, &e), &e);
+    check(transform_end(all, &e), &e);
+    check(write_end(&w, &e), &e);
+    struct run_counts counts = transform_counts(all);
+    fprintf(stderr, "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu}\n",
+            (unsigned long long)counts.rows, (unsigned long long)counts.results,
+            (unsigned long long)counts.rejects);
+    transform_close(all);
+    write_done(&w);
+    free(shown);
+}
+
 int main(int argc, char **argv)
 {
     struct cli c;
     char **names;
     size_t n_names;
-    struct error e = {0};
-    struct write w;
-    static struct transform_range ranges[PARTS_MAX];
     arguments(&c, argc, argv);
     int fd = open(c.file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -197,37 +253,7 @@ int main(int argc, char **argv)
         fwrite(text.data, 1, text.len, stdout);
         buf_done(&text);
     } else {
-        const struct plan *p = transform_plan(t);
-        const char **shown = calloc(p->n_shown + 1, sizeof *shown);
-        for (size_t i = 0; shown && i < p->n_shown; i++)
-            shown[i] = p->results[i].name;
-        check(write_init(&w, c.format, shown, p->n_shown, ',', '"', flush, NULL, &e), &e);
-        struct transform_run *all = NULL;
-        w.simd = c.simd;
-        check(transform_open(t, &w.sink, on_reject, &c, c.simd, &all, &e), &e);
-        size_t n = cut(&c, fd, ranges);
-        for (size_t i = 0; i < n; i++) {
-            struct transform_run *part = NULL;
-            if (!p->grouped || n == 1) {
-                check(transform_file(all, fd, &ranges[i], (const char *const *)names, n_names, &e),
-                      &e);
-                continue;
-            }
-            check(transform_open(t, &w.sink, on_reject, &c, c.simd, &part, &e), &e);
-            check(transform_file(part, fd, &ranges[i], (const char *const *)names, n_names, &e),
-                  &e);
-            check(transform_merge(all, part, &e), &e);
-            transform_close(part);
-        }
-        check(transform_end(all, &e), &e);
-        check(write_end(&w, &e), &e);
-        struct run_counts counts = transform_counts(all);
-        fprintf(stderr, "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu}\n",
-                (unsigned long long)counts.rows, (unsigned long long)counts.results,
-                (unsigned long long)counts.rejects);
-        transform_close(all);
-        write_done(&w);
-        free(shown);
+        run(&c, t, fd, (const char *const *)names, n_names);
     }
     if (c.rejects)
         fclose(c.rejects);

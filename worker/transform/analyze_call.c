@@ -5,6 +5,7 @@
 
 #include "agg.h"
 #include "func.h"
+#include "textcase.h"
 
 /* What the function makes of its constants; a NULL among them makes the call NULL anyway. */
 static bool prepare(struct analyze *c, struct expr *x)
@@ -116,6 +117,30 @@ static struct expr *aggregate_node(struct analyze *c, const struct plan_agg *a, 
     return x && x->name ? x : NULL;
 }
 
+/* string_agg joins what it is given as it comes: each text gets the delimiter in front of it, and
+ * the first one of the result is cut off. */
+static struct expr *with_delimiter(struct analyze *c, const PgQuery__FuncCall *f, struct expr *arg,
+                                   int64_t *ret_length, uint32_t at)
+{
+    struct expr *delimiter = arg ? analyze_expr(c, f->args[1], at) : NULL;
+    delimiter = analyze_coerce(c, delimiter, SQLTYPE_TEXT, "the delimiter of string_agg");
+    arg = delimiter ? analyze_coerce(c, arg, SQLTYPE_TEXT, "what string_agg joins") : NULL;
+    if (!arg)
+        return NULL;
+    if (delimiter->kind != EXPR_CONST)
+        return analyze_refuse(c, delimiter->at, "the delimiter of string_agg must be a constant");
+    *ret_length = delimiter->null ? 0 : (int64_t)textcase_count(delimiter->value.text);
+    return *ret_length == 0 ? arg : analyze_operator(c, "||", delimiter, arg, at);
+}
+
+static struct expr *without_first(struct analyze *c, struct expr *joined, int64_t length,
+                                  uint32_t at)
+{
+    struct expr *from = length > 0 && joined ? analyze_const_int(c, length + 1, at) : NULL;
+    struct expr *args[] = {joined, from};
+    return from ? analyze_call_by_name(c, "substr", false, args, 2, at) : joined;
+}
+
 static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, const char *name,
                               uint32_t at)
 {
@@ -131,11 +156,18 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
                               name);
     if (f->n_agg_order > 0 || f->agg_within_group)
         return analyze_refuse(c, at, "ORDER BY inside an aggregate is not supported");
-    if (f->agg_star ? f->n_args != 0 : f->n_args != 1)
-        return analyze_refuse(c, at, "%s() takes one argument", name);
+    bool joins = strcmp(name, "string_agg") == 0;
+    int64_t delimiter_length = 0;
+    if (f->agg_star ? f->n_args != 0 : f->n_args != (joins ? 2 : 1))
+        return analyze_refuse(c, at,
+                              joins ? "%s() takes a text and a delimiter"
+                                    : "%s() takes one argument",
+                              name);
     c->place = ANALYZE_AGGREGATE;
     if (!f->agg_star)
         arg = analyze_expr(c, f->args[0], at);
+    if (joins)
+        arg = with_delimiter(c, f, arg, &delimiter_length, at);
     bool ok = f->agg_star || arg;
     if (ok && f->agg_filter) {
         struct expr *filter = analyze_expr(c, f->agg_filter, at);
@@ -161,12 +193,12 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
     }
     if (a.distinct && arg && !sqltype_has_order(arg->type))
         return analyze_refuse(c, at, "DISTINCT of json, which has no order: cast it to text");
-    if (a.distinct && !a.agg->distinct)
-        return analyze_refuse(c, at, "DISTINCT is supported in count, min and max");
+    if (a.distinct && a.agg->distinct == AGG_DISTINCT_NO)
+        return analyze_refuse(c, at, "DISTINCT is not supported in %s", name);
     a.arg = arg;
     a.type = arg && arg->type == SQLTYPE_OPEN && a.agg->result == a.agg->arg ? SQLTYPE_OPEN
                                                                              : a.agg->result;
-    return aggregate_node(c, &a, name);
+    return without_first(c, aggregate_node(c, &a, name), delimiter_length, at);
 }
 
 /* Functions and aggregates of PostgreSQL that are missing for a reason that is worth saying. */

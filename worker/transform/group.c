@@ -1,6 +1,7 @@
 #include "group.h"
 
 #include "agg.h"
+#include "groupset.h"
 
 struct group {
     const struct plan *plan;
@@ -10,10 +11,16 @@ struct group {
     struct arena memory;       /* of states */
     struct buf key;            /* a row's key as bytes */
     char **states;             /* of each aggregate, by group */
-    struct keyset *distinct;   /* of each aggregate: (group, value) that were counted */
+    struct groupset *distinct; /* of each aggregate that has one */
+    struct agg_place place;
     uint32_t cap;              /* groups that states have room for */
     uint32_t groups[VEC_ROWS]; /* of the rows of the block */
 };
+
+static bool has_set(const struct plan_agg *a)
+{
+    return a->distinct && a->agg->distinct == AGG_DISTINCT_SET;
+}
 
 static int full(const struct group *g, struct error *e)
 {
@@ -33,12 +40,13 @@ int group_new(const struct plan *p, size_t limit_bytes, struct group **ret, stru
     g->states = calloc(p->n_aggs + 1, sizeof *g->states);
     g->distinct = calloc(p->n_aggs + 1, sizeof *g->distinct);
     int rc = store_init(&g->keys, p->group_types, p->n_keys, limit_bytes);
+    for (size_t i = 0; g->distinct && i < p->n_aggs && rc == ERR_OK; i++)
+        if (has_set(&p->aggs[i]))
+            rc = groupset_init(&g->distinct[i], p->aggs[i].agg, p->aggs[i].arg->type, limit_bytes);
     if (!g->states || !g->distinct || rc) {
         group_free(g);
         return error_set(e, ERR_NOMEM, "groups");
     }
-    for (size_t i = 0; i < p->n_aggs; i++)
-        keyset_init(&g->distinct[i], limit_bytes);
     *ret = g;
     return ERR_OK;
 }
@@ -51,7 +59,7 @@ void group_free(struct group *g)
         if (g->states)
             free(g->states[i]);
         if (g->distinct)
-            keyset_done(&g->distinct[i]);
+            groupset_done(&g->distinct[i]);
     }
     free(g->states);
     free(g->distinct);
@@ -66,7 +74,7 @@ static size_t bytes_used(const struct group *g)
 {
     size_t n = g->set.memory.used_bytes + g->memory.used_bytes + store_bytes(&g->keys);
     for (size_t i = 0; i < g->plan->n_aggs; i++)
-        n += g->distinct[i].memory.used_bytes + (size_t)g->cap * g->plan->aggs[i].agg->state_bytes;
+        n += groupset_bytes(&g->distinct[i]) + (size_t)g->cap * g->plan->aggs[i].agg->state_bytes;
     return n;
 }
 
@@ -140,35 +148,6 @@ static bool find_groups(struct group *g, const struct vec *const *keys, const st
     return true;
 }
 
-/* Notes (group, value bytes) for count(DISTINCT); true in *ret_new when it was not there. */
-static bool note_distinct(struct group *g, size_t agg, uint32_t group, struct span value,
-                          bool *ret_new)
-{
-    g->key.len = 0;
-    buf_append(&g->key, &group, sizeof group);
-    buf_append(&g->key, value.p, value.len);
-    return buf_reserve(&g->key, VEC_PAD) &&
-           keyset_put(&g->distinct[agg], buf_span(&g->key), ret_new) != KEYSET_NONE;
-}
-
-static bool add_distinct(struct group *g, size_t agg, const struct vec *arg, const struct sel *sel,
-                         struct arena *scratch)
-{
-    struct buf value;
-    bool ok = true, is_new;
-    buf_init(&value, 0);
-    SEL_EACH(sel, i)
-    {
-        value.len = 0;
-        keyset_encode(arg, i, scratch, &value);
-        ok = ok && buf_ok(&value) && note_distinct(g, agg, g->groups[i], buf_span(&value), &is_new);
-        if (ok && is_new)
-            ++((int64_t *)(void *)g->states[agg])[g->groups[i]];
-    }
-    buf_done(&value);
-    return ok;
-}
-
 static int add_aggregate(struct group *g, size_t k, struct eval *v, const struct sel *sel,
                          struct error *e)
 {
@@ -182,12 +161,18 @@ static int add_aggregate(struct group *g, size_t k, struct eval *v, const struct
         arg = eval_run(v, a->arg, &rows);
         rows = vec_not_null(arg, &rows, not_null);
     }
-    bool set = a->distinct && a->agg->arg == SQLTYPE_OPEN; /* min and max need none */
-    bool ok = set ? add_distinct(g, k, arg, &rows, &v->scratch)
-                  : a->agg->update(g->states[k], g->groups, arg, &rows, &g->memory);
+    bool ok = has_set(a)
+                  ? groupset_add(&g->distinct[k], g->states[k], g->groups, arg, &rows, &g->memory,
+                                 &v->scratch)
+                  : a->agg->update(g->states[k], g->groups, arg, &rows, g->place, &g->memory);
     return ok ? ERR_OK
               : error_set(e, ERR_LIMIT, "%s: out of range, or no memory for its values",
                           a->agg->name);
+}
+
+void group_place(struct group *g, struct agg_place place)
+{
+    g->place = place;
 }
 
 int group_add(struct group *g, struct eval *v, const struct sel *sel, struct error *e)
@@ -246,34 +231,32 @@ static int map_groups(struct group *g, const struct group *from, struct vec *cel
     return ERR_OK;
 }
 
-static int merge_keys(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+static void free_cells(const struct group *g, struct vec *cells)
 {
-    size_t n = g->plan->n_keys;
-    struct vec *cells = calloc(n + 1, sizeof *cells);
-    int rc = cells ? ERR_OK : ERR_NOMEM;
-    for (size_t c = 0; c < n && rc == ERR_OK; c++)
-        rc = vec_init(&cells[c], g->plan->group_types[c]);
-    rc = rc == ERR_OK ? map_groups(g, from, cells, map, e) : error_set(e, ERR_NOMEM, "groups");
-    for (size_t c = 0; cells && c < n; c++)
+    for (size_t c = 0; cells && c < g->plan->n_keys; c++)
         vec_done(&cells[c]);
     free(cells);
-    return rc;
 }
 
-static bool merge_distinct(struct group *g, const struct group *from, size_t k, const uint32_t *map)
+/* A vector for each key; NULL: no memory. */
+static struct vec *new_cells(const struct group *g)
 {
-    for (uint32_t i = 0; i < from->distinct[k].n; i++) {
-        const struct keyset_entry *entry = &from->distinct[k].entries[i];
-        uint32_t group;
-        bool is_new;
-        memcpy(&group, entry->p, sizeof group);
-        struct span value = {entry->p + sizeof group, entry->len - sizeof group};
-        if (!note_distinct(g, k, map[group], value, &is_new))
-            return false;
-        if (is_new)
-            ++((int64_t *)(void *)g->states[k])[map[group]];
+    struct vec *cells = calloc(g->plan->n_keys + 1, sizeof *cells);
+    for (size_t c = 0; cells && c < g->plan->n_keys; c++) {
+        if (vec_init(&cells[c], g->plan->group_types[c])) {
+            free_cells(g, cells);
+            return NULL;
+        }
     }
-    return true;
+    return cells;
+}
+
+static int merge_keys(struct group *g, const struct group *from, uint32_t *map, struct error *e)
+{
+    struct vec *cells = new_cells(g);
+    int rc = cells ? map_groups(g, from, cells, map, e) : error_set(e, ERR_NOMEM, "groups");
+    free_cells(g, cells);
+    return rc;
 }
 
 int group_merge(struct group *g, const struct group *from, struct error *e)
@@ -289,8 +272,9 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
     for (size_t k = 0; k < p->n_aggs && rc == ERR_OK; k++) {
         const struct agg *a = p->aggs[k].agg;
         bool ok = true;
-        if (p->aggs[k].distinct && a->arg == SQLTYPE_OPEN)
-            ok = merge_distinct(g, from, k, map);
+        if (has_set(&p->aggs[k]))
+            ok = groupset_merge(&g->distinct[k], g->states[k], &from->distinct[k], from->states[k],
+                                map, n, &g->memory);
         else
             for (uint32_t i = 0; i < n && ok; i++)
                 ok = a->merge(g->states[k] + map[i] * a->state_bytes,
@@ -301,6 +285,100 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
     free(map);
     return rc;
 }
+
+/* ---- as bytes ---- */
+
+static void save_group(const struct group *g, uint32_t i, const struct groupset_order *sets,
+                       struct vec *cells, struct buf *out)
+{
+    for (size_t c = 0; c < g->plan->n_keys; c++) {
+        store_load(&g->keys, c, NULL, i, 1, &cells[c]);
+        state_put(out, &cells[c], 0);
+    }
+    for (size_t k = 0; k < g->plan->n_aggs; k++) {
+        const struct agg *a = g->plan->aggs[k].agg;
+        const char *state = g->states[k] + i * a->state_bytes;
+        if (has_set(&g->plan->aggs[k]))
+            groupset_save(&g->distinct[k], &sets[k], i, state, out);
+        else
+            a->save(state, out);
+    }
+}
+
+int group_save(const struct group *g, struct buf *out, struct error *e)
+{
+    const struct plan *p = g->plan;
+    uint32_t n = p->n_keys > 0 ? g->set.n : MIN(g->cap, 1u);
+    struct vec *cells = new_cells(g);
+    struct groupset_order *sets = calloc(p->n_aggs + 1, sizeof *sets);
+    bool ok = cells && sets;
+    for (size_t k = 0; k < p->n_aggs && ok; k++)
+        ok = !has_set(&p->aggs[k]) || groupset_sort(&g->distinct[k], n, &sets[k]);
+    int rc = ok ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
+    for (uint32_t i = 0; i < n && rc == ERR_OK && buf_ok(out); i++)
+        save_group(g, i, sets, cells, out);
+    for (size_t k = 0; sets && k < p->n_aggs; k++) {
+        free(sets[k].first);
+        free(sets[k].entries);
+    }
+    free(sets);
+    free_cells(g, cells);
+    return rc;
+}
+
+/* state: memory for one of any aggregate. */
+static bool take_states(struct group *g, uint32_t group, struct state_in *in, char *state)
+{
+    bool ok = true;
+    for (size_t k = 0; k < g->plan->n_aggs && ok; k++) {
+        const struct agg *a = g->plan->aggs[k].agg;
+        memset(state, 0, a->state_bytes);
+        if (has_set(&g->plan->aggs[k]))
+            ok = groupset_load(&g->distinct[k], g->states[k], group, &in->u, &g->memory);
+        else
+            ok = a->load(state, &in->u, &in->arena) &&
+                 a->merge(g->states[k] + group * a->state_bytes, state, &g->memory);
+    }
+    return ok;
+}
+
+static int take_record(struct group *g, struct state_in *in, struct vec *cells, char *state,
+                       struct error *e)
+{
+    const struct sel one = {NULL, 1};
+    const struct vec *keys[PLAN_COLUMNS_MAX];
+    for (size_t c = 0; c < g->plan->n_keys; c++) {
+        vec_no_nulls(&cells[c]);
+        state_get(in, &cells[c], 0);
+        keys[c] = &cells[c];
+    }
+    int rc = state_in_check(in, e);
+    if (rc)
+        return rc;
+    g->groups[0] = 0;
+    bool ok = g->plan->n_keys > 0 ? find_groups(g, keys, &one, &in->arena) : reserve(g, 1);
+    ok = ok && take_states(g, g->groups[0], in, state);
+    rc = state_in_check(in, e);
+    arena_clear(&in->arena);
+    return rc == ERR_OK && !ok ? full(g, e) : rc;
+}
+
+int group_take(struct group *g, struct state_in *in, struct error *e)
+{
+    size_t state_bytes = 1;
+    for (size_t k = 0; k < g->plan->n_aggs; k++)
+        state_bytes = MAX(state_bytes, g->plan->aggs[k].agg->state_bytes);
+    char *state = malloc(state_bytes);
+    struct vec *cells = new_cells(g);
+    int rc = state && cells ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
+    while (rc == ERR_OK && state_in_more(in))
+        rc = take_record(g, in, cells, state, e);
+    free(state);
+    free_cells(g, cells);
+    return rc;
+}
+
+/* ---- results ---- */
 
 uint32_t group_count(struct group *g)
 {

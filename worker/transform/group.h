@@ -8,9 +8,11 @@
 #ifndef DROVER_TRANSFORM_GROUP_H
 #define DROVER_TRANSFORM_GROUP_H
 
+#include "agg.h"
 #include "eval.h"
 #include "keyset.h"
 #include "plan.h"
+#include "state.h"
 #include "store.h"
 
 struct group;
@@ -20,10 +22,17 @@ int group_new(const struct plan *p, size_t limit_bytes, struct group **ret,
               struct error *e) MUST_CHECK;
 void group_free(struct group *g);
 
+/* Where the rows that come next stand in the input, for what depends on their order. */
+void group_place(struct group *g, struct agg_place place);
 /* The rows of sel, whose columns are loaded. Rows with faults are counted nowhere. */
 int group_add(struct group *g, struct eval *v, const struct sel *sel, struct error *e) MUST_CHECK;
 /* All of the other's groups; both have the same plan. */
 int group_merge(struct group *g, const struct group *from, struct error *e) MUST_CHECK;
+
+/* All groups as records; and such records, merged in. After an error the groups are good for
+ * nothing. */
+int group_save(const struct group *g, struct buf *out, struct error *e) MUST_CHECK;
+int group_take(struct group *g, struct state_in *in, struct error *e) MUST_CHECK;
 
 uint32_t group_count(struct group *g); /* one at least when there are no keys */
 /* Groups first to first + n - 1 into the group columns of v. */

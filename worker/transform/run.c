@@ -117,6 +117,12 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
     return ERR_OK;
 }
 
+void run_place(struct run *r, struct agg_place place)
+{
+    if (r->group)
+        group_place(r->group, place);
+}
+
 /* ---- faults ---- */
 
 static int by_row(const void *a, const void *b)
@@ -282,12 +288,47 @@ int run_batch(struct run *r, const struct batch *b, struct error *e)
     return rc;
 }
 
+static void add_counts(struct run *r, struct run_counts c)
+{
+    r->counts.rows += c.rows;
+    r->counts.rejects += c.rejects;
+    r->counts.results += c.results;
+}
+
 int run_merge(struct run *r, const struct run *from, struct error *e)
 {
-    assert(r->group && from->group && r->plan == from->plan);
-    r->counts.rows += from->counts.rows;
-    r->counts.rejects += from->counts.rejects;
-    return group_merge(r->group, from->group, e);
+    assert(r->plan == from->plan && (r->group || tail_keeps(r->plan)));
+    add_counts(r, from->counts);
+    return r->group ? group_merge(r->group, from->group, e) : tail_merge(&r->tail, &from->tail, e);
+}
+
+int run_save(struct run *r, struct buf *out, struct error *e)
+{
+    const struct state_head head = {.kind = r->group ? STATE_GROUPS : STATE_ROWS,
+                                    .plan = state_plan(r->plan),
+                                    .rows = r->counts.rows,
+                                    .rejects = r->counts.rejects,
+                                    .results = r->counts.results};
+    assert(r->group || tail_keeps(r->plan));
+    state_put_head(out, &head);
+    int rc = r->group ? group_save(r->group, out, e) : tail_save(&r->tail, out, e);
+    if (rc == ERR_OK && !buf_ok(out))
+        rc = error_set(e, ERR_LIMIT, "a partial state of more than %zu bytes", out->len);
+    return rc;
+}
+
+int run_load(struct run *r, struct span from, struct error *e)
+{
+    struct state_in in;
+    int rc = state_in_init(&in, from, r->group ? STATE_GROUPS : STATE_ROWS, state_plan(r->plan), e);
+    if (rc == ERR_OK)
+        rc = r->group ? group_take(r->group, &in, e) : tail_take(&r->tail, &in, e);
+    if (rc == ERR_OK)
+        add_counts(r, (struct run_counts){.rows = in.head.rows,
+                                          .rejects = in.head.rejects,
+                                          .results = in.head.results});
+    state_in_done(&in);
+    return rc;
 }
 
 static int give_groups(struct run *r, struct error *e)

@@ -10,10 +10,12 @@
 #ifndef DROVER_TRANSFORM_RUN_H
 #define DROVER_TRANSFORM_RUN_H
 
+#include "agg.h"
 #include "csv.h"
 #include "load.h"
 #include "plan.h"
 #include "sink.h"
+#include "state.h"
 
 enum { RUN_LIMIT_BYTES = 256 * 1024 * 1024 }; /* of groups, and of kept results */
 
@@ -48,11 +50,18 @@ void run_free(struct run *r);
  * of them is not there. */
 int run_bind(struct run *r, const char *const *names, size_t n, struct error *e) MUST_CHECK;
 
+/* Where the rows that come next stand in the input: see agg.h. */
+void run_place(struct run *r, struct agg_place place);
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
-/* Takes in the groups of another run of the same plan, which has not ended. */
+/* Takes in what another run of the same plan, which has not ended, found. Here and below the plan
+ * has something to gather: groups, or rows that the tail keeps. */
 int run_merge(struct run *r, const struct run *from, struct error *e) MUST_CHECK;
+/* What a run that has not ended found, as bytes (state.h) appended to out, and such bytes into a run.
+ * LIMIT: more than out may hold. After an error of run_load the run is good for nothing. */
+int run_save(struct run *r, struct buf *out, struct error *e) MUST_CHECK;
+int run_load(struct run *r, struct span from, struct error *e) MUST_CHECK;
 /* Gives out groups and sorted rows. */
 int run_end(struct run *r, struct error *e) MUST_CHECK;
 

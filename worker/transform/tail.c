@@ -4,7 +4,7 @@ enum { KEPT_MIN = 4096 }; /* rows before a LIMIT throws the worst away */
 
 static int full(const struct tail *t, struct error *e)
 {
-    return error_set(e, ERR_LIMIT, "DISTINCT or ORDER BY needs more than %zu bytes",
+    return error_set(e, ERR_LIMIT, "DISTINCT, ORDER BY or LIMIT needs more than %zu bytes",
                      t->limit_bytes);
 }
 
@@ -17,6 +17,27 @@ static int new_store(const struct tail *t, struct store *s)
     return store_init(s, types, p->n_results, t->limit_bytes);
 }
 
+bool tail_keeps(const struct plan *p)
+{
+    return p->n_order > 0 ||
+           (!p->grouped && (p->distinct || p->limit != PLAN_LIMIT_NONE || p->offset > 0));
+}
+
+static int make_cells(struct tail *t)
+{
+    const struct plan *p = t->plan;
+    if (t->cells)
+        return ERR_OK;
+    t->cells = calloc(p->n_results + 1, sizeof *t->cells);
+    t->columns = calloc(p->n_results + 1, sizeof *t->columns);
+    int rc = t->cells && t->columns ? ERR_OK : ERR_NOMEM;
+    for (size_t k = 0; k < p->n_results && rc == ERR_OK; k++) {
+        rc = vec_init(&t->cells[k], p->results[k].expr->type);
+        t->columns[k] = &t->cells[k];
+    }
+    return rc;
+}
+
 int tail_init(struct tail *t, const struct plan *p, struct sink *sink, size_t limit_bytes,
               struct error *e)
 {
@@ -24,13 +45,9 @@ int tail_init(struct tail *t, const struct plan *p, struct sink *sink, size_t li
     keyset_init(&t->seen, limit_bytes);
     buf_init(&t->key, 0);
     arena_init(&t->scratch, limit_bytes);
-    t->cells = calloc(p->n_results + 1, sizeof *t->cells);
-    t->columns = calloc(p->n_results + 1, sizeof *t->columns);
-    int rc = t->cells && t->columns ? new_store(t, &t->kept) : ERR_NOMEM;
-    for (size_t k = 0; k < p->n_results && p->n_order > 0 && rc == ERR_OK; k++) {
-        rc = vec_init(&t->cells[k], p->results[k].expr->type);
-        t->columns[k] = &t->cells[k];
-    }
+    int rc = new_store(t, &t->kept);
+    if (rc == ERR_OK && tail_keeps(t->plan))
+        rc = make_cells(t);
     t->full = p->limit == 0;
     if (rc == ERR_OK)
         return ERR_OK;
@@ -144,6 +161,14 @@ static bool prune(struct tail *t, uint32_t want)
     return true;
 }
 
+/* How many of the kept rows can still be results; UINT32_MAX: all. */
+static uint32_t wanted(const struct plan *p)
+{
+    if (p->limit == PLAN_LIMIT_NONE || p->limit > UINT32_MAX / 4 || p->offset > UINT32_MAX / 4)
+        return UINT32_MAX;
+    return (uint32_t)(p->limit + p->offset);
+}
+
 int tail_rows(struct tail *t, const struct vec *const *results, const struct sel *sel,
               struct arena *scratch, struct error *e)
 {
@@ -154,23 +179,73 @@ int tail_rows(struct tail *t, const struct vec *const *results, const struct sel
         return ERR_OK;
     if (p->distinct && !only_new(t, results, &rows, scratch, room))
         return full(t, e);
-    if (p->n_order == 0)
+    if (!tail_keeps(t->plan))
         return pass(t, results, &rows, e);
+    uint32_t want = wanted(p);
+    if (p->n_order == 0) { /* the first ones are as good as any */
+        rows.n = MIN(rows.n, want - t->kept.n);
+        t->full = t->kept.n + rows.n == want;
+    }
     SEL_EACH(&rows, i)
     if (!store_add(&t->kept, results, i))
         return full(t, e);
-    if (p->limit == PLAN_LIMIT_NONE || p->limit > UINT32_MAX / 4 || p->offset > UINT32_MAX / 4)
-        return ERR_OK;
-    uint32_t want = (uint32_t)(p->limit + p->offset);
-    if (t->kept.n > MAX(want * 2, (uint32_t)KEPT_MIN) && !prune(t, want))
+    if (want != UINT32_MAX && t->kept.n > MAX(want * 2, (uint32_t)KEPT_MIN) && !prune(t, want))
         return full(t, e);
     return ERR_OK;
 }
 
+int tail_merge(struct tail *t, const struct tail *from, struct error *e)
+{
+    int rc = make_cells(t) ? error_set(e, ERR_NOMEM, "results") : ERR_OK;
+    for (uint32_t first = 0; first < from->kept.n && rc == ERR_OK; first += VEC_ROWS) {
+        struct sel all = {NULL, MIN((uint32_t)VEC_ROWS, from->kept.n - first)};
+        for (size_t k = 0; k < t->plan->n_results; k++)
+            store_load(&from->kept, k, NULL, first, all.n, &t->cells[k]);
+        rc = tail_rows(t, t->columns, &all, &t->scratch, e);
+        arena_clear(&t->scratch);
+    }
+    return rc;
+}
+
+int tail_save(struct tail *t, struct buf *out, struct error *e)
+{
+    uint32_t want = wanted(t->plan);
+    if (t->kept.n > want && !prune(t, want))
+        return full(t, e);
+    for (uint32_t first = 0; first < t->kept.n && buf_ok(out); first += VEC_ROWS) {
+        uint32_t n = MIN((uint32_t)VEC_ROWS, t->kept.n - first);
+        for (size_t k = 0; k < t->plan->n_results; k++)
+            store_load(&t->kept, k, NULL, first, n, &t->cells[k]);
+        for (uint32_t i = 0; i < n; i++)
+            for (size_t k = 0; k < t->plan->n_results; k++)
+                state_put(out, &t->cells[k], i);
+    }
+    return ERR_OK;
+}
+
+int tail_take(struct tail *t, struct state_in *in, struct error *e)
+{
+    int rc = make_cells(t) ? error_set(e, ERR_NOMEM, "results") : ERR_OK;
+    while (rc == ERR_OK && state_in_more(in)) {
+        struct sel all = {NULL, 0};
+        for (size_t k = 0; k < t->plan->n_results; k++)
+            vec_no_nulls(&t->cells[k]);
+        for (; all.n < VEC_ROWS && state_in_more(in); all.n++)
+            for (size_t k = 0; k < t->plan->n_results; k++)
+                state_get(in, &t->cells[k], all.n);
+        rc = state_in_check(in, e);
+        if (rc == ERR_OK)
+            rc = tail_rows(t, t->columns, &all, &in->arena, e);
+        arena_clear(&in->arena);
+    }
+    return rc;
+}
+
 int tail_end(struct tail *t, struct error *e)
 {
-    if (t->plan->n_order == 0 || t->kept.n == 0)
+    if (t->kept.n == 0)
         return ERR_OK;
+    t->full = false;
     uint32_t *rows = sorted(t);
     int rc = rows ? ERR_OK : full(t, e);
     for (uint32_t first = 0; rows && first < t->kept.n && rc == ERR_OK && !t->full;

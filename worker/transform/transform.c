@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "agg.h"
 #include "options.h"
 #include "write_batch.h"
 
@@ -18,6 +19,8 @@ struct transform_run {
     const struct transform *transform;
     struct run *run;
     enum simd simd;
+    uint64_t file;           /* transform_place */
+    const atomic_bool *stop; /* NULL: never */
 };
 
 const struct transform_range transform_whole_file = {.begin = {0, 1}, .end = UINT64_MAX};
@@ -141,11 +144,36 @@ bool transform_gathers(const struct transform *t)
            p->offset > 0;
 }
 
+static bool adds_up(const struct plan *p, const struct expr *x)
+{
+    static const char *const names[] = {"sum", "count", "min", "max"};
+    if (x->kind != EXPR_COLUMN)
+        return false;
+    if (x->column < p->n_keys)
+        return true;
+    const char *name = p->aggs[x->column - p->n_keys].agg->name;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return !p->aggs[x->column - p->n_keys].distinct;
+    return false;
+}
+
+bool transform_adds_up(const struct transform *t)
+{
+    const struct plan *p = t->plan;
+    bool yes = p->grouped && !p->having && !p->distinct && p->n_order == 0 &&
+               p->limit == PLAN_LIMIT_NONE && p->offset == 0;
+    for (size_t i = 0; i < p->n_shown && yes; i++)
+        yes = adds_up(p, p->results[i].expr);
+    return yes;
+}
+
 /* ---- reading files ---- */
 
 struct file {
     int fd;
     uint64_t at, end;
+    const atomic_bool *stop;
 };
 
 static int read_file(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
@@ -153,6 +181,8 @@ static int read_file(void *user, void *to, size_t n, size_t *ret_n, struct error
     struct file *f = user;
     uint64_t left = f->end - f->at;
     ssize_t got;
+    if (f->stop && atomic_load_explicit(f->stop, memory_order_relaxed))
+        return error_set(e, ERR_STALE, "nobody wants the rows any more");
     if (n > left)
         n = (size_t)left;
     if (n == 0) {
@@ -216,6 +246,40 @@ int transform_names(const struct transform *t, int fd, char ***ret_names, size_t
     return rc;
 }
 
+/* ---- cutting files ---- */
+
+bool transform_can_cut(const struct transform *t UNUSED, int fd UNUSED)
+{
+    return true;
+}
+
+static int read_cut(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
+{
+    struct transform_cut *c = user;
+    struct file file = {.fd = c->fd, .at = c->at, .end = UINT64_MAX, .stop = c->stop};
+    const int rc = read_file(&file, to, n, ret_n, e);
+    c->at = file.at;
+    return rc;
+}
+
+int transform_cut_init(struct transform_cut *c, const struct transform *t, int fd,
+                       const atomic_bool *stop, struct error *e)
+{
+    *c = (struct transform_cut){.fd = fd, .stop = stop};
+    return split_init(&c->split, t->csv.quote, read_cut, c, e);
+}
+
+int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
+                       struct error *e)
+{
+    return split_next(&c->split, offset, ret, e);
+}
+
+void transform_cut_done(struct transform_cut *c)
+{
+    split_done(&c->split);
+}
+
 /* ---- running ---- */
 
 int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *reject, void *user,
@@ -243,20 +307,32 @@ void transform_close(struct transform_run *r)
     free(r);
 }
 
+void transform_stop(struct transform_run *r, const atomic_bool *stop)
+{
+    r->stop = stop;
+}
+
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e)
 {
     const struct transform *t = r->transform;
     struct csv csv;
-    struct file file = {.fd = fd, .at = range->begin.offset, .end = range->end};
+    struct file file = {.fd = fd, .at = range->begin.offset, .end = range->end, .stop = r->stop};
     int rc = run_bind(r->run, names, n_names, e);
     if (rc == ERR_OK)
         rc = csv_init(&csv, &t->csv, r->simd, read_file, &file, range->begin.line, e);
     if (rc)
         return rc;
+    run_place(r->run, (struct agg_place){.file = r->file, .offset = range->begin.offset});
     rc = run_csv(r->run, &csv, t->csv.header && range->begin.offset == 0, e);
     csv_done(&csv);
     return rc;
+}
+
+void transform_place(struct transform_run *r, uint64_t file)
+{
+    r->file = file;
+    run_place(r->run, (struct agg_place){.file = file});
 }
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
@@ -274,6 +350,16 @@ int transform_batch(struct transform_run *r, const struct batch *in, struct erro
 int transform_merge(struct transform_run *r, const struct transform_run *from, struct error *e)
 {
     return run_merge(r->run, from->run, e);
+}
+
+int transform_save(struct transform_run *r, struct buf *out, struct error *e)
+{
+    return run_save(r->run, out, e);
+}
+
+int transform_load(struct transform_run *r, struct span from, struct error *e)
+{
+    return run_load(r->run, from, e);
 }
 
 int transform_end(struct transform_run *r, struct error *e)

@@ -16,6 +16,7 @@
 #define DROVER_TRANSFORM_TRANSFORM_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "run.h"
 #include "split.h"
@@ -36,6 +37,9 @@ void transform_explain(const struct transform *t, struct buf *out);
 const struct plan *transform_plan(const struct transform *t);
 /* The results are groups, or sorted, or limited: parts of an input have to be brought together. */
 bool transform_gathers(const struct transform *t);
+/* The results are groups that a sink can add up by itself, key by key: keys, and sum, count, min and max
+ * of columns, as they are. */
+bool transform_adds_up(const struct transform *t);
 
 /* The names in the first row of a file, as one allocation; without header those of the stage.
  * MALFORMED: there is none. */
@@ -49,18 +53,46 @@ struct transform_range {
 };
 extern const struct transform_range transform_whole_file;
 
+/* Cuts a file into ranges (split.h). */
+struct transform_cut {
+    struct split split;
+    int fd;
+    uint64_t at;
+    const atomic_bool *stop;
+};
+bool transform_can_cut(const struct transform *t, int fd);
+int transform_cut_init(struct transform_cut *c, const struct transform *t, int fd,
+                       const atomic_bool *stop, struct error *e) MUST_CHECK;
+/* As split_next. */
+int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
+                       struct error *e) MUST_CHECK;
+void transform_cut_done(struct transform_cut *c);
+
 struct transform_run;
 
 /* reject: may be NULL. simd: how, SIMD_AVX512 for the best there is is simd_best(). */
 int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *reject, void *user,
                    enum simd simd, struct transform_run **ret, struct error *e) MUST_CHECK;
 void transform_close(struct transform_run *r); /* takes NULL */
+/* When it becomes true, reading a file ends soon, with STALE. */
+void transform_stop(struct transform_run *r, const atomic_bool *stop);
+/* The number of the file, or of the batch of rows, that comes next in the whole input: string_agg
+ * joins in the order of these and of the ranges of a file, whichever run has them. Without it all
+ * files are the first. */
+void transform_place(struct transform_run *r, uint64_t file);
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;
-/* The groups of another run, which has not ended. */
+/* What another run, which has not ended, found. Here and below: for a stage that gathers. */
 int transform_merge(struct transform_run *r, const struct transform_run *from,
                     struct error *e) MUST_CHECK;
+/* What the run found so far, as bytes that are appended to out, instead of transform_end. LIMIT:
+ * more than out may hold. */
+int transform_save(struct transform_run *r, struct buf *out, struct error *e) MUST_CHECK;
+/* Takes such bytes in. Those of all runs may come in any order, each once; a run can also load
+ * some and save what they come to. MALFORMED: they are none of this query (after this or
+ * another error the run is good for nothing). */
+int transform_load(struct transform_run *r, struct span from, struct error *e) MUST_CHECK;
 int transform_end(struct transform_run *r, struct error *e) MUST_CHECK;
 struct run_counts transform_counts(const struct transform_run *r);
 

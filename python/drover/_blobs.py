@@ -1,0 +1,277 @@
+"""Blobs: bytes that travel to workers under the name of their SHA-256, and files cut into slices that
+are blobs. Operations without I/O on the network; local files are read here."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Optional, Protocol, Union
+
+from ._protocol import Operation, Request
+from .errors import DroverError, InvalidArgument
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of a blob in one message."""
+
+IN_FLIGHT = 8
+"""Chunks that are sent before the first is answered."""
+
+PUT_WAIT_S = 30.0
+"""How long a chunk may take on a slow line before it is sent again."""
+
+STUCK_ROUNDS = 20
+"""An upload that does not get on in so many rounds is given up."""
+
+HAVE_MAX = 1000
+"""Names in one question for what is missing."""
+
+BLOB_BYTES_MAX = 2 << 30
+"""Bytes of one blob."""
+
+SLICE_BYTES = 4 << 20
+"""Bytes of a slice, about."""
+
+ROW_BYTES_MAX = 64 << 20
+"""A row that is longer is taken for a quote that does not end."""
+
+Source = Union[bytes, str, "os.PathLike[str]"]
+"""What becomes a blob: the bytes themselves, or the path of a file."""
+
+
+class Blob(Protocol):
+    """Bytes with their name, which can be read again."""
+
+    @property
+    def sha(self) -> str:
+        """The SHA-256 in lower-case hex."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to count of them."""
+
+
+@dataclass(frozen=True)
+class DataBlob:
+    """Bytes in memory."""
+
+    data: bytes = field(repr=False)
+    sha: str
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return self.data[offset:offset + count]
+
+
+@dataclass(frozen=True)
+class FileBlob:
+    """A file. When it changes between hashing and sending, the coordinator refuses it."""
+
+    path: str
+    sha: str
+    size: int
+
+    def read(self, offset: int, count: int) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            return file.read(count)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A run of whole rows of a file, as an item of a job: ``sha`` and ``size`` of the blob, and the
+    number of the line that it begins with."""
+
+    sha: str
+    size: int
+    line: int
+    data: bytes = field(default=b"", repr=False, compare=False)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return self.data[offset:offset + count]
+
+    def item(self) -> str:
+        """The item's text: what stages take, and what rejects name."""
+        return json.dumps({"blob": self.sha, "bytes": self.size, "line": self.line})
+
+
+def blob_of(source: Source) -> Blob:
+    """A blob of bytes or of a file, which is hashed here and read again when it is sent."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        blob: Blob = DataBlob(data, hashlib.sha256(data).hexdigest())
+    else:
+        path = os.fspath(source)
+        name, size = hashlib.sha256(), 0
+        with open(path, "rb") as file:
+            for piece in iter(lambda: file.read(CHUNK_BYTES), b""):
+                name.update(piece)
+                size += len(piece)
+        blob = FileBlob(path, name.hexdigest(), size)
+    if blob.size > BLOB_BYTES_MAX:
+        raise InvalidArgument(f"{source!r:.200} has {blob.size} bytes; the limit of a blob is "
+                              f"{BLOB_BYTES_MAX}")
+    return blob
+
+
+def reference(blob: Blob) -> Dict[str, str]:
+    """How a stage names a blob."""
+    return {"blob": blob.sha}
+
+
+# ---- sending ----
+
+def missing(shas: Iterable[str]) -> Operation[List[str]]:
+    """Those that the coordinator does not have, each once."""
+    names = list(dict.fromkeys(shas))
+    absent: List[str] = []
+    for at in range(0, len(names), HAVE_MAX):
+        value = yield Request("blob.have", {"shas": names[at:at + HAVE_MAX]})
+        absent += value["missing"]
+    return absent
+
+
+def _round(blobs: Iterable[Blob], there: Dict[str, int]) -> List[Request]:
+    """The next chunks, of one blob after the other. A large blob begins with one: what the answer says
+    is there, perhaps from another time, need not be sent."""
+    requests: List[Request] = []
+    for blob in blobs:
+        at = there.get(blob.sha, 0)
+        limit = IN_FLIGHT if blob.sha in there or blob.size <= IN_FLIGHT * CHUNK_BYTES else 1
+        for _ in range(limit):
+            if len(requests) == IN_FLIGHT:
+                return requests
+            requests.append(Request("blob.put", {
+                "sha": blob.sha, "offset": at, "total": blob.size,
+                "data": blob.read(at, CHUNK_BYTES)}, PUT_WAIT_S))
+            at += CHUNK_BYTES
+            if at >= blob.size:
+                break
+    return requests
+
+
+def upload(blobs: Iterable[Blob]) -> Operation[int]:
+    """Sends what the coordinator does not have yet; returns how many blobs that were."""
+    by_name = {blob.sha: blob for blob in blobs}
+    if not by_name:
+        return 0
+    absent = yield from missing(by_name)
+    todo = {sha: by_name[sha] for sha in absent}
+    there: Dict[str, int] = {}
+    stuck = 0
+    while todo:
+        requests = _round(todo.values(), there)
+        before = dict(there)
+        answers = yield requests
+        for request, answer in zip(requests, answers):
+            sha = str(request.args["sha"])
+            there[sha] = int(answer["bytes"])
+            if answer["whole"]:
+                todo.pop(sha, None)
+        stuck = stuck + 1 if there == before else 0
+        if stuck == STUCK_ROUNDS:
+            raise DroverError(f"uploads do not get on: {len(todo)} blobs are not complete")
+    return len(absent)
+
+
+# ---- cutting ----
+
+Reader = Callable[[int], bytes]
+
+
+def _is_gzip(file: BinaryIO) -> bool:
+    head = file.read(2)
+    file.seek(0)
+    return head == b"\x1f\x8b"
+
+
+def _reader(source: Any, stack: ExitStack) -> Reader:
+    """Something that reads up to n bytes, from a path (.gz is decompressed) or a file-like object."""
+    if hasattr(source, "read"):
+        read: Reader = source.read
+        return read
+    file = stack.enter_context(open(os.fspath(source), "rb"))
+    if _is_gzip(file):
+        unpacked = stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb"))
+        return unpacked.read
+    return file.read
+
+
+def _fill(read: Reader, count: int) -> bytes:
+    """Exactly count bytes, or those that are left."""
+    pieces: List[bytes] = []
+    while count > 0:
+        piece = read(count)
+        if not isinstance(piece, bytes):
+            raise InvalidArgument(f"the file gives {type(piece).__name__}: open it in binary mode")
+        if not piece:
+            break
+        pieces.append(piece)
+        count -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _rows_end(data: bytes, quote: bytes) -> int:
+    """Where the last whole row ends; 0: there is none. A newline counts where the quotes before it are
+    even. Quotes are counted, not parsed: the rule of PostgreSQL's COPY, and of the engine."""
+    end = data.rfind(b"\n")
+    if not quote:
+        return end + 1
+    quotes = data.count(quote, 0, end + 1)
+    while end >= 0 and quotes % 2:
+        # Between that quote and the newline all newlines are inside quotes.
+        inside = data.rfind(quote, 0, end)
+        end = data.rfind(b"\n", 0, inside)
+        quotes -= data.count(quote, end + 1, inside + 1)
+    return end + 1
+
+
+def _slice(data: bytes, line: int) -> Slice:
+    return Slice(hashlib.sha256(data).hexdigest(), len(data), line, data)
+
+
+def slices(source: Any, *, quote: Optional[str] = '"',
+           slice_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
+    """Cuts a file of rows into slices of whole rows, reading it once, with a few slices in memory.
+
+    ``source``: a path (gzip is recognised and decompressed) or an object with ``read(n)`` that gives
+    bytes. ``quote``: the character inside which a newline ends no row; None where there is none, as in
+    NDJSON. The header, if the file has one, is in the first slice alone.
+    """
+    if quote is not None and (len(quote) != 1 or ord(quote) > 127):
+        raise InvalidArgument(f"quote {quote!r} is not one ASCII character")
+    if slice_bytes < 1 or slice_bytes > ROW_BYTES_MAX:
+        raise InvalidArgument(f"slice_bytes {slice_bytes} is not between 1 and {ROW_BYTES_MAX}")
+    mark = quote.encode() if quote else b""
+    with ExitStack() as stack:
+        read = _reader(source, stack)
+        rest, line = b"", 1
+        while True:
+            more = _fill(read, slice_bytes - len(rest))
+            data = rest + more
+            at_end = len(data) < slice_bytes
+            cut = len(data) if at_end else _rows_end(data, mark)
+            while cut == 0 and not at_end:
+                if len(data) > ROW_BYTES_MAX:
+                    raise InvalidArgument(f"the row at line {line} has more than {ROW_BYTES_MAX} "
+                                          f"bytes: does a quote not end?")
+                more = _fill(read, len(data))
+                at_end = len(more) < len(data)
+                data += more
+                cut = len(data) if at_end else _rows_end(data, mark)
+            if data:
+                part = data[:cut]
+                yield _slice(part, line)
+                line += part.count(b"\n")
+            if at_end:
+                return
+            rest = data[cut:]

@@ -1,0 +1,388 @@
+#include "engine_transform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/pack.h"
+#include "common/reason.h"
+#include "common/unpack.h"
+#include "worker/inputs.h"
+#include "worker/output.h"
+#include "worker/transform/transform.h"
+#include "worker/transform/write.h"
+#include "worker/transform/write_batch.h"
+
+struct stage {
+    struct transform *transform;
+    uint64_t task_bytes;
+};
+
+/* ---- what spec_parse needs ---- */
+
+static int read_task_bytes(const json_t *stage, uint64_t *ret, struct error *e)
+{
+    const json_t *v = json_object_get(stage, "task_bytes");
+    *ret = TRANSFORM_TASK_BYTES;
+    if (!v)
+        return ERR_OK;
+    const json_int_t n = json_integer_value(v);
+    if (!json_is_integer(v) || n < TRANSFORM_TASK_BYTES_MIN || n > TRANSFORM_TASK_BYTES_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "task_bytes: %d to %d bytes are possible",
+                         TRANSFORM_TASK_BYTES_MIN, TRANSFORM_TASK_BYTES_MAX);
+    *ret = (uint64_t)n;
+    return ERR_OK;
+}
+
+int engine_transform_compile(const json_t *json, const struct batch *input, void **ret,
+                             struct error *e)
+{
+    struct stage *s = calloc(1, sizeof(*s));
+    if (!s)
+        return error_set(e, ERR_NOMEM, "no memory for the job");
+    int rc = read_task_bytes(json, &s->task_bytes, e);
+    if (rc == ERR_OK)
+        rc = transform_compile(json, input, NULL, 0, &s->transform, e);
+    if (rc == ERR_OK)
+        *ret = s;
+    else
+        free(s);
+    return rc;
+}
+
+void engine_transform_free(void *compiled)
+{
+    struct stage *s = compiled;
+    if (s)
+        transform_free(s->transform);
+    free(s);
+}
+
+struct batch *engine_transform_columns(const void *compiled)
+{
+    return transform_columns(((const struct stage *)compiled)->transform);
+}
+
+/* Packed [text, depth], as a page of a crawl; each is a task of its own. */
+int engine_transform_item(const void *compiled UNUSED, struct span text, uint32_t depth,
+                          struct buf *out, uint64_t *ret_key, struct hash128 *ret_unique,
+                          struct error *e)
+{
+    struct input_ref r;
+    const int rc = input_ref_parse(text, &r, e);
+    if (rc != ERR_OK)
+        return rc;
+    pack_array(out, 2);
+    pack_str(out, text);
+    pack_u64(out, depth);
+    *ret_unique = hash_128(text.p, text.len, 0);
+    *ret_key = ret_unique->lo;
+    return ERR_OK;
+}
+
+int engine_transform_blobs(const void *compiled UNUSED, struct span item, spec_blob_fn *fn,
+                           void *user)
+{
+    struct input_ref r;
+    struct unpack u;
+    struct error e = {0};
+    if (!item.p) /* the stage itself names none */
+        return ERR_OK;
+    unpack_init(&u, item.p, item.len);
+    if (unpack_array(&u) < 1)
+        return ERR_MALFORMED;
+    const int rc = input_ref_parse(unpack_str(&u), &r, &e);
+    return rc == ERR_OK && r.kind == INPUT_BLOB ? fn(user, &r.blob) : rc;
+}
+
+void engine_transform_explain(const void *compiled, struct buf *out)
+{
+    transform_explain(((const struct stage *)compiled)->transform, out);
+}
+
+bool engine_transform_gathers(const void *compiled, bool sinks_merge)
+{
+    const struct transform *t = ((const struct stage *)compiled)->transform;
+    return transform_gathers(t) && !(sinks_merge && transform_adds_up(t));
+}
+
+/* ---- a run, and its rejects ---- */
+
+struct state {
+    const struct stage *stage;
+    struct transform_run *run;
+    struct batch *rows;    /* of the results; NULL: they go out as text */
+    struct write_batch to; /* into rows */
+    struct output *o;      /* takes the rejects */
+    struct span file;      /* what is read; empty: rows of the stage before */
+    uint64_t n_rejects;
+};
+
+static void on_reject(void *user, const struct run_reject *r)
+{
+    struct state *s = user;
+    char input[600], detail[400];
+    if (s->n_rejects++ >= TRANSFORM_REJECTS_LISTED) {
+        output_stat(s->o, "rejects_not_listed", 1);
+        return;
+    }
+    if (s->file.len > 0)
+        snprintf(input, sizeof(input), "%.*s:%llu", (int)MIN(s->file.len, (size_t)500), s->file.p,
+                 (unsigned long long)r->line);
+    else
+        snprintf(input, sizeof(input), "row %llu", (unsigned long long)r->row + 1);
+    if (r->column)
+        snprintf(detail, sizeof(detail), "%.100s: \"%.*s\"", r->column,
+                 (int)MIN(r->value.len, (size_t)200), r->value.p ? r->value.p : "");
+    else if (r->character > 0)
+        snprintf(detail, sizeof(detail), "sql, character %u", r->character);
+    else
+        detail[0] = 0;
+    output_reject(s->o, span_str(input), r->reason, detail[0] ? detail : NULL);
+}
+
+static int state_open(const struct stage *stage, struct sink *sink, struct state **ret,
+                      struct error *e)
+{
+    struct state *s = calloc(1, sizeof(*s));
+    if (!s)
+        return error_set(e, ERR_NOMEM, "no memory for the rows");
+    s->stage = stage;
+    if (!sink) {
+        s->rows = transform_columns(stage->transform);
+        sink = &s->to.sink;
+    }
+    int rc = ERR_OK;
+    if (sink == &s->to.sink && !s->rows)
+        rc = error_set(e, ERR_NOMEM, "no memory for the rows");
+    else if (s->rows)
+        write_batch_init(&s->to, s->rows);
+    if (rc == ERR_OK)
+        rc = transform_open(stage->transform, sink, on_reject, s, simd_best(), &s->run, e);
+    if (rc != ERR_OK)
+        engine_transform_close(s);
+    else
+        *ret = s;
+    return rc;
+}
+
+int engine_transform_open(const void *compiled, const struct blobset *blobs UNUSED,
+                          void **ret_state, struct error *e)
+{
+    struct state *s = NULL;
+    const int rc = state_open(compiled, NULL, &s, e);
+    *ret_state = s;
+    return rc;
+}
+
+int engine_transform_process(void *state, struct output *o, struct error *e)
+{
+    struct state *s = state;
+    s->o = o;
+    return transform_batch(s->run, o->rows, e);
+}
+
+int engine_transform_end(void *state, struct output *o, struct error *e)
+{
+    struct state *s = state;
+    s->o = o;
+    const int rc = transform_end(s->run, e);
+    if (rc == ERR_OK && s->rows) {
+        batch_free(o->rows);
+        o->rows = TAKE_PTR(s->rows);
+    }
+    return rc;
+}
+
+void engine_transform_close(void *state)
+{
+    struct state *s = state;
+    if (!s)
+        return;
+    transform_close(s->run);
+    batch_free(s->rows);
+    free(s);
+}
+
+int engine_transform_save(void *state, struct buf *partial, struct error *e)
+{
+    return transform_save(((struct state *)state)->run, partial, e);
+}
+
+int engine_transform_load(void *state, struct span partial, struct error *e)
+{
+    return transform_load(((struct state *)state)->run, partial, e);
+}
+
+/* ---- files ---- */
+
+struct source {
+    const struct stage *stage;
+    const struct pipeline_call *call;
+    struct output *o;
+    struct state *state;
+    uint32_t depth;
+};
+
+static void found_file(void *user, struct span path)
+{
+    const struct source *s = user;
+    output_found(s->o, path, s->depth + 1);
+}
+
+static void found_part(const struct source *s, const struct input_ref *ref,
+                       const struct transform_range *range)
+{
+    struct buf text = {0};
+    const struct input_ref part = {.kind = ref->kind,
+                                   .name = ref->name,
+                                   .part = true,
+                                   .begin = range->begin.offset,
+                                   .end = range->end,
+                                   .line = range->begin.line};
+    input_ref_text(&part, &text);
+    if (buf_ok(&text))
+        output_found(s->o, buf_span(&text), s->depth + 1);
+    else
+        s->o->failed = true;
+    buf_done(&text);
+}
+
+/* Into parts of about the same size. */
+static int cut(const struct source *s, const struct input_ref *ref, int fd, uint64_t bytes,
+               struct error *e)
+{
+    struct transform_cut c;
+    const uint64_t n = bytes / s->stage->task_bytes;
+    struct transform_range range = transform_whole_file;
+    int rc = transform_cut_init(&c, s->stage->transform, fd, s->call->cancelled, e);
+    for (uint64_t i = 1; i <= n && rc == ERR_OK; i++) {
+        struct split_point p = {.offset = bytes};
+        if (i < n)
+            rc = transform_cut_next(&c, bytes / n * i, &p, e);
+        if (rc != ERR_OK || p.offset == range.begin.offset)
+            continue;
+        range.end = p.offset;
+        found_part(s, ref, &range);
+        range = (struct transform_range){.begin = p, .end = UINT64_MAX};
+    }
+    transform_cut_done(&c);
+    return rc;
+}
+
+static int read_file(struct source *s, const struct input_ref *ref, int fd, struct error *e)
+{
+    const struct transform *t = s->stage->transform;
+    char **names = NULL;
+    size_t n_names = 0;
+    const struct transform_range range = {.begin = {ref->begin, ref->line}, .end = ref->end};
+    int rc = transform_names(t, fd, &names, &n_names, e);
+    s->state->file = ref->name;
+    s->state->o = s->o;
+    if (rc == ERR_OK)
+        rc = transform_file(s->state->run, fd, &range, (const char *const *)names, n_names, e);
+    free(names);
+    return rc;
+}
+
+static int read_input(struct source *s, struct span text, struct error *e)
+{
+    struct input_ref ref;
+    struct stat st;
+    int fd = -1;
+    int rc = input_ref_parse(text, &ref, e);
+    if (rc != ERR_OK)
+        return rc;
+    if (input_ref_is_pattern(&ref))
+        return inputs_match(&ref, found_file, s, e);
+    rc = inputs_open(s->call->inputs, s->call->blobs, &ref, &fd, e);
+    if (rc != ERR_OK)
+        return rc;
+    if (fstat(fd, &st) != 0)
+        rc = error_set(e, ERR_IO, "%.*s: %s", (int)text.len, text.p, strerror(errno));
+    else if (ref.kind == INPUT_PATH && !ref.part && !s->call->inputs->whole &&
+             transform_can_cut(s->stage->transform, fd) &&
+             (uint64_t)st.st_size > 2 * s->stage->task_bytes)
+        rc = cut(s, &ref, fd, (uint64_t)st.st_size, e);
+    else
+        rc = read_file(s, &ref, fd, e);
+    close(fd);
+    if (rc != ERR_OK && rc != ERR_STALE) { /* which file it was */
+        struct error inner = *e;
+        error_set(e, (enum err)rc, "%.*s: %.300s", (int)MIN(text.len, (size_t)150), text.p,
+                  inner.detail);
+    }
+    return rc;
+}
+
+static int read_inputs(struct source *s, struct error *e)
+{
+    struct unpack u;
+    unpack_init(&u, s->call->items.p, s->call->items.len);
+    int rc = ERR_OK;
+    for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u) && rc == ERR_OK; n--) {
+        size_t extra;
+        unpack_tuple(&u, 2, &extra);
+        const struct span text = unpack_str(&u);
+        s->depth = (uint32_t)unpack_u64(&u);
+        unpack_skip_n(&u, extra);
+        if (unpack_ok(&u))
+            rc = read_input(s, text, e);
+    }
+    if (rc == ERR_OK && !unpack_ok(&u))
+        return error_set(e, ERR_MALFORMED, "the task's items cannot be read");
+    return rc;
+}
+
+/* ---- rows as text ---- */
+
+static int text_init(const struct stage *stage, const struct pipeline_text *text, struct write *ret,
+                     struct error *e)
+{
+    const struct plan *p = transform_plan(stage->transform);
+    const char **names = calloc(p->n_shown + 1, sizeof(*names));
+    if (!names)
+        return error_set(e, ERR_NOMEM, "no memory for the rows");
+    for (size_t i = 0; i < p->n_shown; i++)
+        names[i] = p->results[i].name;
+    const int rc = write_init(ret, text->csv ? WRITE_CSV : WRITE_NDJSON, names, p->n_shown, ',',
+                              '"', text->put, text->user, e);
+    free(names);
+    if (rc == ERR_OK)
+        buf_clear(&ret->out); /* the header is written once, by who owns the file */
+    return rc;
+}
+
+int engine_transform_run(const void *compiled, const struct pipeline_call *call, struct output *o,
+                         struct error *e)
+{
+    const struct stage *stage = compiled;
+    struct source s = {.stage = stage, .call = call, .o = o};
+    struct write text;
+    int rc = call->text ? text_init(stage, call->text, &text, e) : ERR_OK;
+    if (rc != ERR_OK)
+        return rc;
+    rc = state_open(stage, call->text ? &text.sink : NULL, &s.state, e);
+    if (rc == ERR_OK) {
+        transform_stop(s.state->run, call->cancelled);
+        rc = read_inputs(&s, e);
+    }
+    /* Inputs that were found instead of rows leave nothing to save. */
+    const struct run_counts counts =
+        s.state ? transform_counts(s.state->run) : (struct run_counts){0};
+    if (rc == ERR_OK && call->partial && (o->n_found == 0 || counts.rows > 0))
+        rc = engine_transform_save(s.state, &o->partial, e);
+    else if (rc == ERR_OK && !call->partial)
+        rc = engine_transform_end(s.state, o, e);
+    if (call->text) {
+        if (rc == ERR_OK)
+            rc = write_end(&text, e);
+        o->text_rows = s.state ? transform_counts(s.state->run).results : 0;
+        write_done(&text);
+    }
+    if (rc == ERR_OK && counts.rows > 0)
+        output_stat(o, "input_rows", (int64_t)counts.rows);
+    engine_transform_close(s.state);
+    return rc;
+}
