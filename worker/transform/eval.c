@@ -93,6 +93,11 @@ void eval_block(struct eval *v)
 {
     arena_clear(&v->scratch);
     v->room = v->room_end = NULL;
+    eval_forget_faults(v);
+}
+
+void eval_forget_faults(struct eval *v)
+{
     v->n_faults = 0;
     memset(v->bad, 0, sizeof v->bad);
 }

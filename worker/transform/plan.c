@@ -93,6 +93,10 @@ static bool number_all(struct analyze *c)
     if (!rows.nodes || !groups.nodes)
         return false;
     number(&rows, p->where);
+    for (size_t j = 0; j < p->n_joins; j++)
+        for (size_t k = 0; k < p->joins[j].n_keys; k++)
+            number(&rows, p->joins[j].keys[k]);
+    number(&rows, p->where_joined);
     for (size_t i = 0; i < p->n_keys; i++)
         number(&rows, p->keys[i]);
     for (size_t i = 0; i < p->n_aggs; i++) {
@@ -131,6 +135,9 @@ static bool keep_columns(struct analyze *c)
         p->columns[i].name =
             arena_strndup(&p->arena, c->columns[i].name, strlen(c->columns[i].name));
         p->columns[i].type = c->columns[i].used ? c->columns[i].type : SQLTYPE_OPEN;
+        p->columns[i].join = c->columns[i].join;
+        p->columns[i].field = c->columns[i].field;
+        p->columns[i].bare = c->columns[i].bare;
         if (!p->columns[i].name)
             return false;
     }
@@ -164,6 +171,7 @@ static int begin_columns(struct analyze *c)
         return error_set(c->e, ERR_INVALID_SPEC, "the input has more than %d columns",
                          PLAN_COLUMNS_MAX);
     for (size_t i = 0; o->names && i < o->n_names; i++) {
+        c->columns[c->n_columns].join = PLAN_INPUT;
         c->columns[c->n_columns].name = strdup(o->names[i]);
         if (!c->columns[c->n_columns++].name)
             return error_set(c->e, ERR_NOMEM, "plan");
@@ -176,6 +184,7 @@ static int begin_columns(struct analyze *c)
             return error_set(c->e, ERR_INVALID_SPEC, "columns.%s: the input has no such column",
                              o->typed_names[k]);
         if (i == c->n_columns) {
+            c->columns[i].join = PLAN_INPUT;
             c->columns[i].name = strdup(o->typed_names[k]);
             if (!c->columns[c->n_columns++].name)
                 return error_set(c->e, ERR_NOMEM, "plan");

@@ -13,6 +13,7 @@
 #include "agg.h"
 #include "csv.h"
 #include "load.h"
+#include "lookup.h"
 #include "plan.h"
 #include "sink.h"
 #include "state.h"
@@ -37,7 +38,8 @@ struct run_options {
     enum run_policy policy;
     run_reject_fn *reject; /* may be NULL: rejects are only counted */
     void *user;
-    size_t limit_bytes; /* 0: RUN_LIMIT_BYTES */
+    size_t limit_bytes;                 /* 0: RUN_LIMIT_BYTES */
+    const struct lookup_index *indexes; /* one for each join of the plan */
 };
 
 struct run;

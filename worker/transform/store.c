@@ -122,28 +122,59 @@ static struct interval interval_at(const struct store_column *c, uint32_t row)
     return c->nulls[row] ? zero : *(const struct interval *)(uintptr_t)c->cells[row];
 }
 
+/* One row into row k of a vector. */
+static inline void get(const struct store_column *c, uint32_t row, struct vec *to, uint32_t k)
+{
+    if (sqltype_is_text(c->type))
+        to->text[k] = text_at(c, row);
+    else if (c->type == SQLTYPE_BOOL)
+        to->b8[k] = (uint8_t)c->cells[row];
+    else if (c->type == SQLTYPE_INTERVAL)
+        to->interval[k] = interval_at(c, row);
+    else
+        to->i64[k] = c->cells[row];
+    if (c->type == SQLTYPE_NUMERIC)
+        to->scales[k] = c->scales[row];
+    if (c->nulls[row])
+        vec_set_null(to, k);
+}
+
+static void begin(struct vec *to)
+{
+    vec_no_nulls(to);
+    to->ascii = false;
+    to->scale = to->type == SQLTYPE_NUMERIC ? VEC_MIXED : 0;
+}
+
+void store_gather(const struct store *s, size_t column, const uint32_t *at, const struct sel *sel,
+                  struct vec *to)
+{
+    const struct store_column *c = &s->columns[column];
+    static const char empty[VEC_PAD] = "";
+    begin(to);
+    SEL_EACH(sel, i)
+    {
+        if (at[i] != UINT32_MAX) {
+            get(c, at[i], to, i);
+            continue;
+        }
+        vec_set_null(to, i);
+        if (sqltype_is_text(c->type))
+            to->text[i] = (struct span){empty, 0};
+        else if (c->type == SQLTYPE_NUMERIC)
+            vec_put_num(to, i, num_of(0));
+    }
+    if (c->type == SQLTYPE_NUMERIC)
+        vec_settle_scale(to, sel);
+}
+
 void store_load(const struct store *s, size_t column, const uint32_t *rows, uint32_t first,
                 uint32_t n, struct vec *to)
 {
     const struct store_column *c = &s->columns[column];
-    vec_no_nulls(to);
-    to->ascii = false;
-    to->scale = to->type == SQLTYPE_NUMERIC ? VEC_MIXED : 0;
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t row = rows ? rows[first + k] : first + k;
-        if (sqltype_is_text(c->type))
-            to->text[k] = text_at(c, row);
-        else if (c->type == SQLTYPE_BOOL)
-            to->b8[k] = (uint8_t)c->cells[row];
-        else if (c->type == SQLTYPE_INTERVAL)
-            to->interval[k] = interval_at(c, row);
-        else
-            to->i64[k] = c->cells[row];
-        if (c->type == SQLTYPE_NUMERIC)
-            to->scales[k] = c->scales[row];
-        if (c->nulls[row])
-            vec_set_null(to, k);
-    }
+    begin(to);
+    for (uint32_t k = 0; k < n; k++)
+        get(c, rows ? rows[first + k] : first + k, to, k);
 }
 
 static double double_at(const struct store_column *c, uint32_t row)

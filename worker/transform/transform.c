@@ -5,10 +5,12 @@
 
 #include "agg.h"
 #include "options.h"
+#include "tables.h"
 #include "write_batch.h"
 
 struct transform {
     struct plan *plan;
+    struct tables tables;
     struct csv_options csv;
     enum run_policy policy;
     char **names; /* of the input's columns; NULL: the header of each file says */
@@ -50,7 +52,9 @@ static int compile(struct transform *t, const struct options *o, const char *con
                               .n_names = n,
                               .typed_names = o->typed_names,
                               .types = o->types,
-                              .n_typed = o->n_typed};
+                              .n_typed = o->n_typed,
+                              .tables = t->tables.shapes,
+                              .n_tables = t->tables.n};
     t->csv = o->csv;
     t->policy = o->policy;
     if (o->names) {
@@ -99,11 +103,13 @@ int transform_compile(const json_t *stage, const struct batch *input, const char
     struct transform *t = calloc(1, sizeof *t);
     if (!t)
         rc = error_set(e, ERR_NOMEM, "transform");
-    else if (input)
+    if (rc == ERR_OK)
+        rc = tables_read(&t->tables, json_object_get(stage, "tables"), e);
+    if (rc == ERR_OK && input)
         rc = compile_after(t, &o, input, e);
-    else if (o.names)
+    else if (rc == ERR_OK && o.names)
         rc = compile(t, &o, o.names, o.n_names, e);
-    else
+    else if (rc == ERR_OK)
         rc = compile(t, &o, n_names > 0 ? names : NULL, n_names, e);
     options_done(&o);
     if (rc)
@@ -118,8 +124,29 @@ void transform_free(struct transform *t)
     if (!t)
         return;
     plan_free(t->plan);
+    tables_done(&t->tables);
     free(t->names);
     free(t);
+}
+
+size_t transform_n_tables(const struct transform *t)
+{
+    return t->tables.n;
+}
+
+const char *transform_table_name(const struct transform *t, size_t i)
+{
+    return t->tables.list[i].shape.name;
+}
+
+const struct blob_name *transform_table_blob(const struct transform *t, size_t i)
+{
+    return t->tables.list[i].has_blob ? &t->tables.list[i].blob : NULL;
+}
+
+int transform_table(struct transform *t, const char *name, int fd, struct error *e)
+{
+    return tables_load(&t->tables, t->plan, name, fd, e);
 }
 
 struct batch *transform_columns(const struct transform *t)
@@ -285,13 +312,19 @@ void transform_cut_done(struct transform_cut *c)
 int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *reject, void *user,
                    enum simd simd, struct transform_run **ret, struct error *e)
 {
-    struct run_options o = {.policy = t->policy, .reject = reject, .user = user};
+    struct run_options o = {.policy = t->policy,
+                            .reject = reject,
+                            .user = user,
+                            .indexes = t->tables.indexes};
+    int rc = tables_check(&t->tables, t->plan, e);
+    if (rc)
+        return rc;
     struct transform_run *r = calloc(1, sizeof *r);
     if (!r)
         return error_set(e, ERR_NOMEM, "transform");
     r->transform = t;
     r->simd = simd;
-    int rc = run_new(t->plan, &o, sink, &r->run, e);
+    rc = run_new(t->plan, &o, sink, &r->run, e);
     if (rc)
         transform_close(r);
     else
