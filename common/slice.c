@@ -1,11 +1,13 @@
 #include "slice.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 static int wrong(struct error *e, const char *what)
 {
     return error_set(e, ERR_INVALID_ARGUMENT,
-                     "%s: a slice is {\"blob\": SHA256, \"bytes\": N, \"line\": N}", what);
+                     "%s: a slice is {\"blob\": SHA256, \"bytes\": N, \"line\": N, \"file\": NAME}",
+                     what);
 }
 
 static bool read_count(const json_t *object, const char *key, int64_t min, uint64_t *ret)
@@ -32,6 +34,12 @@ static int read_slice(const json_t *object, struct slice *ret, struct error *e)
         return wrong(e, "line is no number from 1");
     known += json_object_get(object, "bytes") != NULL;
     known += json_object_get(object, "line") != NULL;
+    const json_t *file = json_object_get(object, "file");
+    known += file != NULL;
+    if (file && (!json_is_string(file) || json_string_length(file) >= SLICE_FILE_LEN))
+        return wrong(e, "file is no text, or too long");
+    if (file)
+        snprintf(s.file, sizeof(s.file), "%s", json_string_value(file));
     if (json_object_size(object) != known)
         return wrong(e, "it has a key that is not known");
     int rc = blob_name_parse((struct span){json_string_value(blob), json_string_length(blob)},
@@ -55,7 +63,12 @@ int slice_parse(struct span text, struct slice *ret, struct error *e)
 void slice_write(const struct slice *s, struct buf *out)
 {
     char text[BLOB_TEXT_LEN + 1];
-    buf_printf(out, "{\"blob\": \"%s\", \"bytes\": %llu, \"line\": %llu}",
+    buf_printf(out, "{\"blob\": \"%s\", \"bytes\": %llu, \"line\": %llu",
                blob_name_text(&s->blob, text), (unsigned long long)s->bytes,
                (unsigned long long)s->first_line);
+    if (s->file[0]) {
+        buf_str(out, ", \"file\": ");
+        buf_json_str(out, span_str(s->file));
+    }
+    buf_byte(out, '}');
 }

@@ -45,6 +45,7 @@ enum wire_type {
     WIRE_BREAKER = 14,
     WIRE_SINK = 15,
     WIRE_CALLS = 16,
+    WIRE_BEGUN = 17,
     /* client and coordinator */
     WIRE_REQUEST = 32,
     WIRE_REPLY = 33,
@@ -275,6 +276,12 @@ struct wire_blob_answer {
 void wire_blob_answer_pack(struct buf *out, const struct wire_blob_answer *m);
 int wire_blob_answer_read(struct span body, struct wire_blob_answer *ret,
                           struct error *e) MUST_CHECK;
+
+/* BEGUN, w->c: tasks that may have had to wait for blobs and have begun: their run_timeout_ms counts from
+ * now. Told again in a new session. At most WIRE_TASKS_MAX. */
+void wire_begun_pack(struct buf *out, const struct wire_token *tokens, size_t n);
+int wire_begun_read(struct span body, struct arena *a, struct wire_token **ret, size_t *ret_n,
+                    struct error *e) MUST_CHECK;
 
 void wire_drain_pack(struct buf *out, bool on);
 int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;

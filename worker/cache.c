@@ -407,13 +407,11 @@ const struct blobset *cache_need_set(const struct cache_need *need)
 
 /* ---- the coordinator ---- */
 
-/* Whether the oldest need that waits is waiting for it. */
+/* Whether the oldest need of all needs it. One that is older and has all of its own ends some time, and
+ * gives room. */
 static bool is_first(const struct cache *c, const struct entry *one)
 {
-    struct error e;
     const struct cache_need *need = c->oldest;
-    while (need && cache_need_state(need, &e) != CACHE_WAITING)
-        need = need->next;
     for (size_t i = 0; need && i < need->n; i++)
         if (need->entries[i] == one)
             return true;
@@ -492,14 +490,15 @@ static bool land_flight(struct cache *c, const struct wire_blob_answer *m, struc
 /* A piece that goes on where the others end is written; another one is asked for again. */
 static void take(struct cache *c, struct entry *one, const struct wire_blob_answer *m)
 {
-    if (!one->total_known)
-        set_total(c, one, m->total);
-    const bool end = m->offset + m->data.len == one->bytes;
-    if (m->total != one->bytes || m->total > BLOB_BYTES_MAX || m->data.len > BLOB_CHUNK_BYTES ||
-        (m->data.len == 0 && !end)) {
+    const bool end = m->offset + m->data.len == m->total;
+    if ((one->total_known && m->total != one->bytes) || m->total > BLOB_BYTES_MAX ||
+        m->data.len > BLOB_CHUNK_BYTES || (m->data.len == 0 && !end)) {
+        want(c, one);
         failed_once(c, one, "the coordinator's answer makes no sense");
         return;
     }
+    if (!one->total_known)
+        set_total(c, one, m->total);
     if (m->offset != one->got)
         return;
     struct disk *d = disk_new(one, BLOB_PUT, m->data.len);
@@ -532,8 +531,8 @@ void cache_answer(struct cache *c, uint64_t now_ms, const struct wire_blob_answe
         settle(c, one);
         return;
     }
-    snprintf(detail, sizeof(detail), "%.*s", (int)MIN(m->detail.len, sizeof(detail) - 1),
-             m->detail.p ? m->detail.p : err_text((enum err)m->code));
+    const struct span why = m->detail.len ? m->detail : span_str(err_text((enum err)m->code));
+    snprintf(detail, sizeof(detail), "%.*s", (int)MIN(why.len, sizeof(detail) - 1), why.p);
     if (m->code == ERR_NOT_FOUND)
         fail(one, ERR_NOT_FOUND, "it is gone from the coordinator");
     else if (m->code != ERR_OK)

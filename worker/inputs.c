@@ -52,13 +52,15 @@ static int parse_slice(struct span text, struct input_ref *ret, struct error *e)
 {
     struct slice slice;
     const int rc = slice_parse(text, &slice, e);
-    if (rc == ERR_OK)
-        *ret = (struct input_ref){.kind = INPUT_BLOB,
-                                  .name = text,
-                                  .blob = slice.blob,
-                                  .end = UINT64_MAX,
-                                  .line = slice.first_line};
-    return rc;
+    if (rc != ERR_OK)
+        return rc;
+    *ret = (struct input_ref){.kind = INPUT_BLOB,
+                              .name = text,
+                              .blob = slice.blob,
+                              .end = UINT64_MAX,
+                              .line = slice.first_line};
+    memcpy(ret->file, slice.file, sizeof(ret->file));
+    return ERR_OK;
 }
 
 int input_ref_parse(struct span text, struct input_ref *ret, struct error *e)

@@ -26,6 +26,7 @@ struct input_ref {
     enum input_kind kind;
     struct span name; /* the path, or the text of the slice; borrowed from the text */
     struct blob_name blob;
+    char file[SLICE_FILE_LEN]; /* the name of the slice's file, for people; "": not known */
     bool part;
     uint64_t begin, end; /* bytes; end UINT64_MAX: to the end of the file */
     uint64_t line;       /* where it begins, from 1 */

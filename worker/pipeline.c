@@ -8,6 +8,7 @@
 #include "common/unpack.h"
 #include "common/wire.h"
 #include "worker/blobset.h"
+#include "worker/engine_score.h"
 #include "worker/engine_transform.h"
 #include "worker/engines.h"
 #include "worker/output.h"
@@ -82,6 +83,11 @@ const struct pipeline_kind pipeline_kinds[] = {
      .close = engine_transform_close,
      .save = engine_transform_save,
      .load = engine_transform_load},
+    {.kind = WIRE_KIND_SCORE,
+     .open = engine_score_open,
+     .process = engine_score_process,
+     .end = engine_score_end,
+     .close = engine_score_close},
 };
 const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
 

@@ -16,6 +16,8 @@ struct job_run {
     struct wire_token token;
     struct buf packed;
     struct landings *landings; /* its rows are for sinks, and nothing is packed yet */
+    bool begins;               /* the coordinator counts its time from BEGUN */
+    bool tell_begun;           /* RUNNING: it is still to be told */
     enum wire_outcome outcome;
     uint32_t rows;
     int rc; /* of packing */
@@ -245,6 +247,27 @@ bool workload_done(struct workload *w)
     return !still;
 }
 
+static void tell_begun(struct workload *w, struct job_run *run)
+{
+    if (run->begins)
+        run->tell_begun = w->begun = true;
+}
+
+size_t workload_begun(struct workload *w, struct wire_token *ret, size_t max)
+{
+    size_t n = 0;
+    if (!w->begun)
+        return 0;
+    for (struct held *h = w->held.lists[HELD_RUNNING].last; h && n < max; h = h->prev) {
+        struct job_run *run = h->run;
+        if (run->tell_begun)
+            ret[n++] = run->token;
+        run->tell_begun = false;
+    }
+    w->begun = n == max; /* then there may be more */
+    return n;
+}
+
 void workload_session(struct workload *w)
 {
     catalog_session(&w->catalog);
@@ -253,6 +276,8 @@ void workload_session(struct workload *w)
     workload_no_breakers(w);
     held_resend(&w->held);
     w->sent_bytes = 0;
+    for (struct held *h = w->held.lists[HELD_RUNNING].first; h; h = h->next)
+        tell_begun(w, h->run);
 }
 
 /* Lets go of an entry in whatever state it is. */
@@ -350,6 +375,8 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     /* Now, so that the job's description is kept while the task waits. */
     struct error bad = {0};
     int rc = catalog_get(&w->catalog, t->job, &run->task.pipeline, &bad);
+    if (rc == ERR_OK)
+        run->begins = t->run_timeout_ms > 0 && spec_may_need_blobs(run->task.pipeline->spec);
     if (rc == ERR_OK)
         rc = need_blobs(w, run, &bad);
     if (rc == ERR_OK && pipeline_is_gather(run->task.pipeline, t->input)) {
@@ -460,10 +487,12 @@ static bool start(struct workload *w, struct held *h)
     struct error e = {0};
     const int rc =
         runner_start(w->runner, &run->task, (struct span){run->input, run->input_len}, &e);
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) {
         held_start(&w->held, h);
-    else
+        tell_begun(w, run);
+    } else {
         finished_error(w, run, rc, &e);
+    }
     return true;
 }
 

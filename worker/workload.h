@@ -51,6 +51,7 @@ struct workload {
     uint32_t slots;
     bool returning;     /* draining: what is not started goes back */
     size_t sent_bytes;  /* of SENT results */
+    bool begun;         /* there are RUNNING tasks that the coordinator is to be told of */
     size_t n_abandoned; /* tasks on a loop whose lease is gone */
     size_t landing_budget_bytes;
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
@@ -83,6 +84,9 @@ int workload_sinks_fd(const struct workload *w); /* the same, for rows that have
 /* While on, tasks that are not started are given back. */
 void workload_return(struct workload *w, bool on);
 void workload_cancel_running(struct workload *w); /* they are given back as well */
+
+/* Tasks that have begun and the coordinator waits to hear of, at most max: BEGUN. */
+size_t workload_begun(struct workload *w, struct wire_token *ret, size_t max);
 
 /* Packs the body of a RESULT message; the number of results in it, 0: nothing to send now. When the
  * message cannot be sent, its results go with the next session. */

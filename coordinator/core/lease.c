@@ -36,7 +36,7 @@ static void lease_hold(struct sched *s, struct lease *l, struct session *se)
     struct job *job = l->group->job;
     l->state = LEASE_LEASED;
     lease_move(s, l, se);
-    if (job->run_timeout_ms > 0)
+    if (job->run_timeout_ms > 0 && !job->begins)
         alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
 }
 
@@ -192,6 +192,17 @@ static void lease_ack(struct sched *s, const struct lease *l)
     a->session = l->session_id;
     a->task = l->task.id;
     a->token = l->token;
+}
+
+/* The time of its run counts from now; a worker tells it again in a new session, where it has run on. */
+void lease_begun(struct sched *s, const struct sched_event *ev)
+{
+    struct lease *l = lease_find(s, ev->u.begun.task);
+    if (!l || !token_equal(l->token, ev->u.begun.token) || l->state != LEASE_LEASED)
+        return;
+    const struct job *job = l->group->job;
+    if (job->begins && job->run_timeout_ms > 0)
+        alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
 }
 
 void lease_result(struct sched *s, const struct sched_event *ev)

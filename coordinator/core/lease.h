@@ -58,6 +58,7 @@ void lease_adopt(struct sched *s, struct session *se, struct group *g, struct ta
                  const struct sched_held *held);
 void lease_move(struct sched *s, struct lease *l, struct session *to);
 
+void lease_begun(struct sched *s, const struct sched_event *ev);
 void lease_result(struct sched *s, const struct sched_event *ev);
 void lease_completed(struct sched *s, const struct sched_event *ev);
 void lease_lost(struct sched *s, struct lease *l, bool kill);

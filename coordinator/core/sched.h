@@ -94,6 +94,7 @@ enum sched_event_type {
     SCHED_EV_DRAIN, /* on: gives nothing more to this worker */
     SCHED_EV_CALLS, /* what a worker says of its calls to a downstream (breaker.h) */
     SCHED_EV_BREAKER, /* an administrator's word about a downstream; durable */
+    SCHED_EV_BEGUN,   /* a worker has begun a task of a job that `begins` */
     SCHED_EV_RESULT,
     SCHED_EV_COMPLETED /* the store committed (or refused as a duplicate) a COMPLETE action */
 };
@@ -112,6 +113,8 @@ struct sched_event {
             uint32_t key_delay_ms;          /* between two uses of a key; 0: nothing */
             uint32_t key_use_ms;            /* the longest that one use of a key can take */
             uint32_t run_timeout_ms;        /* of one attempt; 0: nothing */
+            bool begins;                    /* it counts from BEGUN, not from the lease: tasks may
+                                               have to wait on their worker for files */
             uint32_t kinds;                 /* bit set of engine kinds that a worker must have */
             uint32_t retry_percent;         /* retries to 100 first attempts; 0: as many as come */
             const uint64_t *downstreams;    /* sinks that its rows need (downstream_hash) */
@@ -152,6 +155,10 @@ struct sched_event {
         struct {
             uint64_t tasks, bytes;
         } credit; /* totals since the session began */
+        struct {
+            struct task_id task;
+            struct token token;
+        } begun;
         struct {
             struct task_id task;
             struct token token;

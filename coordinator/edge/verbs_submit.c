@@ -135,13 +135,27 @@ static void submit_asked(struct call *c)
     front_store(c, true, submit_run, submit_done);
 }
 
+static int complete(struct call *c, struct error *error)
+{
+    struct buf text = {0};
+    int rc = jobs_complete(c->edge->jobs, c->args.spec, &c->spec, &text, error);
+    if (rc == ERR_OK && text.len > 0) {
+        const char *copy = arena_strndup(&c->arena, (const char *)text.data, text.len);
+        c->args.spec = (struct span){copy, text.len};
+        if (!copy)
+            rc = error_set(error, ERR_NOMEM, "no memory for the request");
+    }
+    buf_done(&text);
+    return rc;
+}
+
 int verbs_job_submit(struct call *c, struct error *error)
 {
     int rc = front_need(c->args.spec.p, "spec", error);
     if (rc == 0)
         rc = edge_admit(c->edge, error);
     if (rc == 0)
-        rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
+        rc = complete(c, error);
     if (rc == 0)
         rc = sinks_check_spec(c->edge->sinks, c->spec, error);
     if (rc == 0)

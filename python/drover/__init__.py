@@ -31,7 +31,8 @@ from .errors import (
     WrongState,
 )
 from .sinks import File, Postgres, Redis, Store
-from .spec import Pipeline, Retry, noop, scrape
+from ._check import export_check
+from .spec import Pipeline, Retry, noop, score, scrape, transform
 
 __version__ = "0.1.0"
 
@@ -40,5 +41,6 @@ __all__ = [
     "File", "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed",
     "JobStatus", "NotFound", "NotReadable", "PayloadTooLarge", "Pipeline", "Postgres",
     "ProtocolMismatch", "QueueFull", "Redis", "Reject", "ResultExpired", "Retry", "Store",
-    "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape",
+    "Unreachable", "WaitTimeout", "WrongState", "export_check", "noop", "score",
+    "scrape", "transform",
 ]

@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Union
 
+from . import _files as files
 from ._blobs import Blob, Source, blob_of, reference
+from .errors import InvalidArgument
 
-__all__ = ["Pipeline", "Retry", "noop", "scrape"]
+__all__ = ["Pipeline", "Retry", "noop", "score", "scrape", "transform"]
 
 Json = Dict[str, Any]
 
@@ -109,6 +111,95 @@ def scrape(
         **options,
     )
     return Pipeline([stage], urls)
+
+
+def transform(
+    source: Any = None,
+    sql: str = "",
+    *,
+    columns: Optional[Mapping[str, str]] = None,
+    on_error: Optional[str] = None,
+    format: Optional[str] = None,
+    delimiter: Optional[str] = None,
+    quote: str = '"',
+    header: bool = True,
+    names: Optional[Sequence[str]] = None,
+    paths: Optional[Mapping[str, str]] = None,
+    tables: Optional[Mapping[str, Any]] = None,
+    **options: Any,
+) -> Pipeline:
+    """Runs a SELECT, with PostgreSQL's answers, over files or over the rows of the stage before.
+
+    ``source``: a local file, a pattern (``"sales-*.csv"``), an object with read(), or several of them:
+    they are sent to the fleet in slices of whole rows, as submit() reads them; gzip is recognised. What
+    workers can read by themselves is written ``file:///data/sales-*.csv``. None: after ``|``. ``sql``:
+    ``SELECT ... FROM input``, see docs/TRANSFORM.md. ``columns``: types by name, where the query's use of a
+    column does not say it. ``on_error``: what becomes of a row with a value that is none of its type:
+    "reject" (default; job.rejects() lists them), "null" (the value), "fail".
+
+    ``format``: "csv", "ndjson" or "pcap"; by default the name of the file says. CSV: ``delimiter``,
+    ``quote``, ``header`` (the first row of each file names the columns) or ``names``. NDJSON: ``paths``,
+    such as ``{"price": "$.offer.price"}``, where a column is no key of the top level. ``tables``: lookup
+    tables for JOIN by name: a local CSV file each, or ``{"file": ..., "columns": {...}}``. Any further
+    option goes into the stage as it is. Raises InvalidArgument for files that are not there or do not
+    fit together.
+    """
+    sources = files.expand(source)
+    remote = [one for one in sources if files.is_remote(one)]
+    if remote and len(remote) < len(sources):
+        raise InvalidArgument(f"{remote[0]} is read by workers, other inputs from here: use two jobs")
+    dialect = files.Dialect(format or files.format_of(sources), delimiter or files.delimiter_of(sources),
+                            quote, header and names is None)
+    if dialect.format not in ("csv", "ndjson", "pcap"):
+        raise InvalidArgument('format is "csv", "ndjson" or "pcap"')
+    items: Iterable[Any] = [files.remote_item(one) for one in remote]
+    if sources and not remote:
+        if dialect.format == "csv" and dialect.header:
+            sources = [files.again(one) for one in sources]
+            names = files.header(sources[0], dialect)
+        items = files.LocalFiles(sources, dialect, names)
+    csv_options: Json = {}
+    if source is not None and dialect.format == "csv":
+        _set(csv_options, delimiter=None if dialect.delimiter == "," else dialect.delimiter,
+             quote=None if quote == '"' else quote, names=None if names is None else list(names))
+    lookup, blobs = files.tables_of(dict(tables or {}), dialect)
+    stage = _set({"kind": "transform", "sql": sql}, columns=dict(columns) if columns else None,
+                 on_error=on_error, csv=csv_options or None, tables=lookup or None,
+                 ndjson={"columns": dict(paths)} if paths else {} if dialect.format == "ndjson" else None,
+                 pcap={} if dialect.format == "pcap" else None, **options)
+    return Pipeline([stage], items, blobs)
+
+
+def score(
+    model: Source,
+    *,
+    inputs: Optional[Mapping[str, Union[str, Sequence[str]]]] = None,
+    outputs: Optional[Sequence[str]] = None,
+    keep: Optional[Sequence[str]] = None,
+    sample: Optional[Source] = None,
+    tolerance: Optional[float] = None,
+    **options: Any,
+) -> Pipeline:
+    """Runs a model in ONNX's format over the rows of the stage before.
+
+    ``model``: the path of the file, or its bytes; it is sent once, and checked when the job is submitted.
+    ``inputs``: for each input of the model the column that it takes, or the columns of a matrix; without,
+    an input takes the column of its name, and a model with one matrix all columns that are not kept, in
+    their order. ``outputs``: the columns of the results that are wanted (``label``,
+    ``probability_<class>``, or the graph's own names); all by default. ``keep``: columns of the stage
+    before that pass through. ``sample``: rows with the outputs that Python gave (export_check()), by
+    which workers prove the model, within ``tolerance`` (1e-5). See docs/SCORE.md.
+    """
+    blob = blob_of(model)
+    blobs = [blob]
+    reference_: Json = dict(reference(blob))
+    if sample is not None:
+        blobs.append(blob_of(sample))
+        reference_["sample"] = reference(blobs[-1])
+    stage = _set({"kind": "score", "model": _set(reference_, tolerance=tolerance)},
+                 inputs=dict(inputs) if inputs else None, outputs=list(outputs) if outputs else None,
+                 keep=list(keep) if keep else None, **options)
+    return Pipeline([stage], (), blobs)
 
 
 def noop(items: Iterable[Any] = (), *, rows: bool = False,

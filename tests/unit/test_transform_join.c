@@ -149,7 +149,7 @@ static void given_once_and_before(void **state)
                      ERR_INVALID_ARGUMENT);
     assert_string_equal(e.detail, "the table regions was not given");
     assert_int_equal(give(t, "regions", "name,code\nx,1\n", &e), 0);
-    assert_int_equal(give(t, "regions", "name,code\nx,1\n", &e), ERR_INVALID_ARGUMENT);
+    assert_int_equal(give(t, "regions", "again", &e), 0);
     /* prices is not joined, and need not be given */
     assert_int_equal(transform_open(t, &nothing, NULL, NULL, simd_best(), &r, &e), 0);
     static const char *const names[] = {"id", "name"}; /* "name" alone means two columns now */

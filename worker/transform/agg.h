@@ -19,11 +19,6 @@ enum agg_distinct {
     AGG_DISTINCT_SET   /* each value once: the set of the values travels instead of the state */
 };
 
-/* Where rows stand in the whole input: of two places the lower one comes first. */
-struct agg_place {
-    uint64_t file, offset;
-};
-
 struct agg {
     const char *name;
     enum sqltype arg; /* OPEN: any type, whose values are not looked at */
@@ -31,9 +26,9 @@ struct agg {
     enum agg_distinct distinct;
     size_t state_bytes;
     /* Rows of sel, none of which is NULL in arg (NULL: count(*)), into states[groups[row]]. False:
-     * no memory, or a sum out of range. */
+     * no memory, or a sum out of range. place: of the rows in the input, the lower the earlier. */
     bool (*update)(char *states, const uint32_t *groups, const struct vec *arg,
-                   const struct sel *sel, struct agg_place place, struct arena *a);
+                   const struct sel *sel, uint64_t place, struct arena *a);
     bool (*merge)(void *to, const void *from, struct arena *a);
     /* The result into row i; false as for update. */
     bool (*finish)(const void *state, struct vec *out, uint32_t i, struct arena *a);

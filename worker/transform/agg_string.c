@@ -7,7 +7,7 @@
 
 struct piece {
     struct piece *next;
-    struct agg_place place;
+    uint64_t place;
     char *p; /* room for cap bytes, in the arena */
     size_t len, cap;
 };
@@ -17,20 +17,13 @@ struct joined {
     struct piece *last; /* that was appended to */
 };
 
-static int compare_places(struct agg_place a, struct agg_place b)
-{
-    if (a.file != b.file)
-        return a.file < b.file ? -1 : 1;
-    return (a.offset > b.offset) - (a.offset < b.offset);
-}
-
 /* The piece of that place; a new one goes behind those of the same place. NULL: no memory. */
-static struct piece *piece_at(struct joined *s, struct agg_place place, bool fresh, struct arena *a)
+static struct piece *piece_at(struct joined *s, uint64_t place, bool fresh, struct arena *a)
 {
     struct piece **at = &s->pieces;
-    if (!fresh && s->last && compare_places(s->last->place, place) == 0)
+    if (!fresh && s->last && s->last->place == place)
         return s->last;
-    while (*at && compare_places((*at)->place, place) <= 0)
+    while (*at && (*at)->place <= place)
         at = &(*at)->next;
     struct piece *new = arena_zalloc(a, sizeof *new);
     if (!new)
@@ -109,8 +102,7 @@ SAVE(joined_save)
         n++;
     pack_array(out, n);
     for (const struct piece *p = s->pieces; p; p = p->next) {
-        pack_u64(out, p->place.file);
-        pack_u64(out, p->place.offset);
+        pack_u64(out, p->place);
         pack_str(out, (struct span){p->p, p->len});
     }
 }
@@ -119,8 +111,7 @@ LOAD(joined_load)
 {
     struct joined *s = state;
     for (size_t n = unpack_array(u); n > 0 && unpack_ok(u); n--) {
-        struct agg_place place = {.file = unpack_u64(u)};
-        place.offset = unpack_u64(u);
+        uint64_t place = unpack_u64(u);
         struct span text = state_get_text(u);
         if (unpack_ok(u) && !append(piece_at(s, place, true, a), text, a))
             return false;

@@ -23,7 +23,7 @@ extern const struct agg_table agg_extreme_table, agg_flags_table, agg_spread_tab
 
 #define UPDATE(name)                                                                               \
     static bool name(char *states, const uint32_t *groups, const struct vec *arg UNUSED,           \
-                     const struct sel *sel, struct agg_place place UNUSED, struct arena *a UNUSED)
+                     const struct sel *sel, uint64_t place UNUSED, struct arena *a UNUSED)
 #define MERGE(name) static bool name(void *to_state, const void *from_state, struct arena *a UNUSED)
 #define FINISH(name)                                                                               \
     static bool name(const void *state, struct vec *out, uint32_t i, struct arena *a UNUSED)

@@ -30,10 +30,10 @@ static void put_text(struct eval *v, const struct expr *call, struct vec *out, u
     }
     if (kind != JSONTEXT_STRING)
         return;
-    if (!memchr(value.p, '\\', value.len)) {
-        out->text[i] = (struct span){value.p + 1, value.len - 2};
+    value = (struct span){value.p + 1, value.len - 2};
+    out->text[i] = value;
+    if (!memchr(value.p, '\\', value.len))
         return;
-    }
     char *to = eval_room(v, v->error ? 0 : value.len);
     if (v->error || !jsontext_unescape(value, to, &n))
         eval_fault(v, i, FAULT_ARGUMENT, call);

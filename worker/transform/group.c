@@ -12,7 +12,7 @@ struct group {
     struct buf key;            /* a row's key as bytes */
     char **states;             /* of each aggregate, by group */
     struct groupset *distinct; /* of each aggregate that has one */
-    struct agg_place place;
+    uint64_t place;
     uint32_t cap;              /* groups that states have room for */
     uint32_t groups[VEC_ROWS]; /* of the rows of the block */
 };
@@ -170,7 +170,7 @@ static int add_aggregate(struct group *g, size_t k, struct eval *v, const struct
                           a->agg->name);
 }
 
-void group_place(struct group *g, struct agg_place place)
+void group_place(struct group *g, uint64_t place)
 {
     g->place = place;
 }

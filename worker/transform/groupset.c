@@ -49,8 +49,7 @@ static bool show_scale(struct groupset *s, char *state, const struct vec *arg, u
     uint16_t rows[] = {(uint16_t)row};
     struct sel one = {rows, 1};
     memset(s->state, 0, s->agg->state_bytes);
-    return s->agg->update(s->state, group, arg, &one, (struct agg_place){0}, a) &&
-           s->agg->raise(state, s->state, a);
+    return s->agg->update(s->state, group, arg, &one, 0, a) && s->agg->raise(state, s->state, a);
 }
 
 bool groupset_add(struct groupset *s, char *states, const uint32_t *groups, const struct vec *arg,
@@ -71,7 +70,7 @@ bool groupset_add(struct groupset *s, char *states, const uint32_t *groups, cons
             !show_scale(s, states + groups[i] * s->agg->state_bytes, arg, i, a))
             return false;
     }
-    return s->agg->update(states, groups, arg, &rows, (struct agg_place){0}, a);
+    return s->agg->update(states, groups, arg, &rows, 0, a);
 }
 
 /* The bytes of a value, as they stand in a set. */
@@ -87,8 +86,7 @@ static bool take(struct groupset *s, char *states, uint32_t group, struct span v
     if (!is_new)
         return true;
     *ret_malformed = !keyset_decode(value, &s->value, 0, a);
-    return !*ret_malformed &&
-           s->agg->update(states, &group, &s->value, &one, (struct agg_place){0}, a);
+    return !*ret_malformed && s->agg->update(states, &group, &s->value, &one, 0, a);
 }
 
 bool groupset_merge(struct groupset *s, char *states, const struct groupset *from,

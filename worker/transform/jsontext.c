@@ -193,7 +193,7 @@ static bool is_key(struct span string, struct span key)
         return span_eq(inner, key);
     char *room = malloc(string.len);
     size_t n;
-    bool same = room && jsontext_unescape(string, room, &n) && span_eq((struct span){room, n}, key);
+    bool same = room && jsontext_unescape(inner, room, &n) && span_eq((struct span){room, n}, key);
     free(room);
     return same;
 }
@@ -261,40 +261,57 @@ bool jsontext_element(struct span doc, int64_t index, struct span *ret)
 static uint32_t hex4(const char *p)
 {
     uint32_t x = 0;
-    for (int i = 0; i < 4; i++)
-        x = x * 16 + (uint32_t)(isdigit((uint8_t)p[i]) ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t c = (uint8_t)p[i];
+        x = x * 16 + (uint32_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    }
     return x;
 }
 
-bool jsontext_unescape(struct span string, char *to, size_t *ret_n)
+/* p: at the backslash of \uXXXX, perhaps with the other half behind it. NULL: no character. */
+static const char *code_point(const char *p, const char *end, uint32_t *ret)
 {
-    static const char letters[] = "bfnrt", bytes[] = "\b\f\n\r\t";
-    const char *p = string.p + 1, *end = string.p + string.len - 1;
-    size_t n = 0;
-    for (; p < end; p++) {
-        if (*p != '\\') {
-            to[n++] = *p;
-            continue;
-        }
-        p++;
-        const char *letter = strchr(letters, *p);
-        if (*p != 'u') {
-            to[n++] = letter ? bytes[letter - letters] : *p;
-            continue;
-        }
-        uint32_t c = hex4(p + 1);
-        p += 4;
-        if (c >= 0xd800 && c < 0xdc00 && end - p > 6 && p[1] == '\\' && p[2] == 'u') {
-            uint32_t low = hex4(p + 3);
-            if (low < 0xdc00 || low > 0xdfff)
-                return false;
-            c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-            p += 6;
-        }
-        if (c == 0 || (c >= 0xd800 && c < 0xe000))
-            return false;
-        n += textcase_write(c, to + n);
+    uint32_t c = hex4(p + 2);
+    p += 6;
+    if (c >= 0xD800 && c < 0xDC00) {
+        if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+            return NULL;
+        uint32_t low = hex4(p + 2);
+        if (low < 0xDC00 || low > 0xDFFF)
+            return NULL;
+        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+        p += 6;
+    } else if (c >= 0xDC00 && c < 0xE000) {
+        return NULL;
     }
-    *ret_n = n;
+    *ret = c;
+    return c > 0 ? p : NULL;
+}
+
+bool jsontext_unescape(struct span raw, char *to, size_t *ret_len)
+{
+    static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
+    char *begin = to;
+    for (const char *p = raw.p, *end = raw.p + raw.len; p < end;) {
+        const char *backslash = memchr(p, '\\', (size_t)(end - p));
+        const size_t n = (size_t)((backslash ? backslash : end) - p);
+        memcpy(to, p, n);
+        to += n;
+        p += n;
+        if (!backslash)
+            break;
+        if (p[1] == 'u') {
+            uint32_t c;
+            p = code_point(p, end, &c);
+            if (!p)
+                return false;
+            to += textcase_write(c, to);
+        } else {
+            const char *name = strchr(names, p[1]);
+            *to++ = name ? values[name - names] : p[1];
+            p += 2;
+        }
+    }
+    *ret_len = (size_t)(to - begin);
     return true;
 }

@@ -36,8 +36,8 @@ bool jsontext_field(struct span doc, struct span key, struct span *ret);
 bool jsontext_element(struct span doc, int64_t index, struct span *ret);
 size_t jsontext_length(struct span array); /* of its elements */
 
-/* What the escapes of a string (with its quotes) stand for, into room for its bytes. False: one of
- * them stands for no character (\u0000, half of a pair). */
-bool jsontext_unescape(struct span string, char *to, size_t *ret_n) MUST_CHECK;
+/* What the escapes of a string stand for. raw: between the quotes. to: room for raw.len bytes. False:
+ * half a surrogate pair by itself, or \u0000, which no text has. */
+bool jsontext_unescape(struct span raw, char *to, size_t *ret_len) MUST_CHECK;
 
 #endif

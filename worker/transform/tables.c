@@ -100,7 +100,7 @@ static int read_shape(struct table *t, const json_t *columns, struct error *e)
 
 static int read_table(struct table *t, const char *name, const json_t *spec, struct error *e)
 {
-    static const char *const keys[] = {"columns", "csv", "blob"};
+    static const char *const keys[] = {"columns", "csv", "ndjson", "blob"};
     const json_t *blob = json_object_get(spec, "blob");
     char path[100];
     t->shape.name = strdup(name);
@@ -194,16 +194,19 @@ int tables_load(struct tables *t, const struct plan *p, const char *name, int fd
     size_t i = 0;
     while (i < t->n && strcmp(t->list[i].shape.name, name) != 0)
         i++;
-    if (i == t->n || t->list[i].loaded)
-        return error_set(e, ERR_INVALID_ARGUMENT, "the table %.60s is %s", name,
-                         i == t->n ? "none of the stage" : "loaded already");
+    if (i == t->n)
+        return error_set(e, ERR_INVALID_ARGUMENT, "the table %.60s is none of the stage", name);
+    if (t->list[i].loaded)
+        return ERR_OK;
     struct table *table = &t->list[i];
     int rc = lookup_init(&table->rows, table->shape.name, table->types, table->shape.n_columns);
     if (rc)
         return error_set(e, ERR_NOMEM, "the table %.60s", name);
     rc = read_rows(table, fd, &own);
-    if (rc)
+    if (rc) {
+        lookup_done(&table->rows); /* it may be given again */
         return error_set(e, (enum err)rc, "the table %.60s: %s", name, own.detail);
+    }
     table->loaded = true;
     return make_indexes(t, p, i, e);
 }

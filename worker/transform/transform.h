@@ -33,8 +33,8 @@ int transform_compile(const json_t *stage, const struct batch *input, const char
                       size_t n_names, struct transform **ret, struct error *e) MUST_CHECK;
 void transform_free(struct transform *t); /* takes NULL */
 
-/* The lookup tables that the SQL can join. Each that it does join must be given as a file, once,
- * before the first transform_open; with that the transform is immutable. The file is read by
+/* The lookup tables that the SQL can join. Each that it does join must be given as a file
+ * before the first transform_open (again is no error); with that the transform is immutable. The file is read by
  * offset, to its end, and may be closed then. LIMIT names the table; a value that is none of its
  * column's type is INVALID_ARGUMENT with its line. */
 size_t transform_n_tables(const struct transform *t);
@@ -87,10 +87,6 @@ int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *
 void transform_close(struct transform_run *r); /* takes NULL */
 /* When it becomes true, reading a file ends soon, with STALE. */
 void transform_stop(struct transform_run *r, const atomic_bool *stop);
-/* The number of the file, or of the batch of rows, that comes next in the whole input: string_agg
- * joins in the order of these and of the ranges of a file, whichever run has them. Without it all
- * files are the first. */
-void transform_place(struct transform_run *r, uint64_t file);
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;

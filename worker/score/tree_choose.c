@@ -1,0 +1,306 @@
+/*
+ * tree_choose.c: picks the kernel for a forest by measuring those that fit on rows made up from the
+ * forest's own thresholds, and feeds rows to the one that was picked.
+ */
+#include "tree.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "common/hash.h"
+#include "tree_quick.h"
+
+enum {
+    TRIAL_BLOCKS = 4,
+    TRIAL_ROUNDS = 3,
+    RUN_BLOCKS = 16,                /* blocks that go through one tree after another */
+    TRIAL_NODES_MAX = 16 * 1048576, /* larger forests are not measured: lockstep wins */
+};
+
+/* ---- slots ---- */
+
+/* A copy of the forest whose features are numbered without gaps, and the list of them. */
+static int compact(const struct forest *f, struct arena *keep, struct arena *tmp,
+                   struct forest *ret, struct tree_kernel *k)
+{
+    *ret = *f;
+    ret->nodes = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *ret->nodes);
+    int32_t *slots = arena_alloc(tmp, ((size_t)f->n_features + 1) * sizeof *slots);
+    k->features = arena_alloc(keep, ((size_t)f->n_features + 1) * sizeof *k->features);
+    if (!ret->nodes || !slots || !k->features)
+        return ERR_NOMEM;
+    if (f->n_nodes)
+        memcpy(ret->nodes, f->nodes, f->n_nodes * sizeof *ret->nodes);
+    for (int32_t i = 0; i < f->n_features; i++)
+        slots[i] = -1;
+    k->n_slots = 0;
+    for (size_t i = 0; i < f->n_nodes; i++) {
+        struct tree_node *n = &ret->nodes[i];
+        if (n->mode == TREE_LEAF)
+            continue;
+        if (slots[n->feature] < 0) {
+            slots[n->feature] = (int32_t)k->n_slots;
+            k->features[k->n_slots++] = (uint32_t)n->feature;
+        }
+        n->feature = slots[n->feature];
+    }
+    ret->n_features = (int32_t)k->n_slots;
+    return ERR_OK;
+}
+
+/* ---- trials ---- */
+
+static float *aligned(struct arena *mem, size_t floats)
+{
+    uintptr_t p = (uintptr_t)arena_zalloc(mem, floats * sizeof(float) + 64);
+    return p ? (float *)((p + 63) & ~(uintptr_t)63) : NULL;
+}
+
+/* Values near the thresholds of each slot, so that rows spread over the leaves. */
+static int made_up_rows(const struct forest *f, struct arena *tmp, struct tree_block *blocks)
+{
+    size_t n_slots = (size_t)f->n_features;
+    uint64_t seed = 1;
+    const struct tree_node **by_slot = arena_zalloc(tmp, (n_slots + 1) * sizeof *by_slot);
+    if (!by_slot)
+        return ERR_NOMEM;
+    for (size_t b = 0; b < TRIAL_BLOCKS; b++) {
+        blocks[b] = (struct tree_block){.x = aligned(tmp, (n_slots + 1) * TREE_BLOCK_ROWS),
+                                        .n = TREE_BLOCK_ROWS};
+        if (!blocks[b].x)
+            return ERR_NOMEM;
+        for (size_t r = 0; r < TREE_BLOCK_ROWS; r++) {
+            for (size_t s = 0; s < n_slots; s++) { /* a few draws until one is of this slot */
+                uint64_t u = hash_mix(seed++);
+                const struct tree_node *n = &f->nodes[u % f->n_nodes];
+                if (n->mode != TREE_LEAF)
+                    by_slot[n->feature] = n;
+            }
+            for (size_t s = 0; s < n_slots; s++) {
+                uint64_t u = hash_mix(seed++);
+                double v = by_slot[s] ? by_slot[s]->value : 0;
+                blocks[b].x[s * TREE_BLOCK_ROWS + r] =
+                    (float)(v + (fabs(v) + 0.1) * ((double)(u >> 40) / 8388608.0 - 1.0));
+            }
+        }
+    }
+    return ERR_OK;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static double trial_ns(const struct tree_kernel *k, const struct tree_block *blocks, float *acc)
+{
+    double best = 0;
+    for (int round = 0; round < TRIAL_ROUNDS; round++) {
+        uint64_t start = now_ns();
+        k->run(k, blocks, TRIAL_BLOCKS, acc);
+        double ns = (double)(now_ns() - start);
+        if (round == 0 || ns < best)
+            best = ns;
+    }
+    return best / (TRIAL_BLOCKS * TREE_BLOCK_ROWS);
+}
+
+/* ---- candidates ---- */
+
+enum { LOCKSTEP = QUICK_LEVELS, WALK, KERNELS };
+
+static const char *const names[KERNELS] = {[QUICK_SCALAR] = "quick-scalar",
+                                           [QUICK_AVX2] = "quick-avx2",
+                                           [QUICK_AVX512] = "quick-avx512",
+                                           [LOCKSTEP] = "lockstep",
+                                           [WALK] = "walk"};
+
+static int best_quick(void)
+{
+    return quick_has(QUICK_AVX512) ? QUICK_AVX512
+           : quick_has(QUICK_AVX2) ? QUICK_AVX2
+                                   : QUICK_SCALAR;
+}
+
+/* Is a kernel asked for, or worth a trial when none is? */
+static bool wanted(int kernel, const char *forced)
+{
+    if (forced)
+        return strcmp(forced, names[kernel]) == 0 ||
+               (kernel == best_quick() && strcmp(forced, "quick") == 0);
+    return kernel == LOCKSTEP || kernel == best_quick();
+}
+
+static int make(int kernel, const struct forest *f, bool simple, struct arena *mem,
+                const struct tree_kernel *base, struct tree_kernel *ret)
+{
+    *ret = *base;
+    if (kernel == WALK)
+        return tree_walk_make(f, mem, ret);
+    if (!simple)
+        return TREE_UNSUPPORTED;
+    return kernel == LOCKSTEP ? tree_lockstep_make(f, mem, ret)
+                              : tree_quick_make(f, kernel, mem, ret);
+}
+
+/* Tries the kernels that fit; the fastest one's number, or -1. text: what was measured. */
+static int try_all(const struct forest *f, bool simple, const char *forced, struct arena *tmp,
+                   const struct tree_kernel *base, int *ret_best, char text[200])
+{
+    struct tree_block blocks[TRIAL_BLOCKS];
+    float *acc = aligned(tmp, (size_t)base->n_combined * TRIAL_BLOCKS);
+    double best_ns = 0;
+    size_t at = 0;
+    text[0] = 0;
+    *ret_best = -1;
+    if (!acc || made_up_rows(f, tmp, blocks))
+        return ERR_NOMEM;
+    for (int kernel = 0; kernel < KERNELS; kernel++) {
+        struct tree_kernel k;
+        /* the plain way is for forests that have no other */
+        if (!wanted(kernel, forced) && !(kernel == WALK && !forced && *ret_best < 0))
+            continue;
+        int rc = make(kernel, f, simple, tmp, base, &k);
+        if (rc == TREE_UNSUPPORTED)
+            continue;
+        if (rc)
+            return rc;
+        double ns = f->n_nodes > TRIAL_NODES_MAX ? (kernel == LOCKSTEP ? 0 : 1e9)
+                                                 : trial_ns(&k, blocks, acc);
+        at += (size_t)snprintf(text + at, 200 - at, "%s%s %.0f ns/row", at ? ", " : "", k.name, ns);
+        if (*ret_best < 0 || ns < best_ns) {
+            *ret_best = kernel;
+            best_ns = ns;
+        }
+    }
+    return ERR_OK;
+}
+
+static int choose(const struct forest *f, const char *forced, struct arena *keep, struct arena *tmp,
+                  struct tree_kernel *ret, const char **ret_note, struct error *e)
+{
+    struct tree_kernel base = {.n_targets = f->n_targets,
+                               .n_trees = f->n_trees,
+                               .units = f->units,
+                               .n_combined = (uint32_t)f->n_targets * TREE_BLOCK_ROWS};
+    struct forest slots, simple;
+    char text[200], note[400];
+    int best;
+    if (compact(f, keep, tmp, &slots, &base))
+        return ERR_NOMEM;
+    simple = slots;
+    simple.nodes = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *simple.nodes);
+    if (!simple.nodes)
+        return ERR_NOMEM;
+    memcpy(simple.nodes, slots.nodes, f->n_nodes * sizeof *simple.nodes);
+    bool is_simple = forest_simplify(&simple);
+    const struct forest *form = is_simple ? &simple : &slots;
+    int rc = try_all(form, is_simple, forced, tmp, &base, &best, text);
+    if (rc)
+        return rc;
+    if (best < 0)
+        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest",
+                         forced);
+    if ((rc = make(best, form, is_simple, keep, &base, ret)))
+        return rc;
+    int n = snprintf(note, sizeof note,
+                     "%zu trees, %zu leaves, depth %u, %d targets: kernel %s (measured: %s)",
+                     f->n_trees, f->n_leaves, f->depth, f->n_targets, ret->name, text);
+    *ret_note = arena_strndup(keep, note, MIN((size_t)n, sizeof note - 1));
+    return *ret_note ? ERR_OK : ERR_NOMEM;
+}
+
+int tree_choose(const struct forest *f, const char *forced, struct arena *keep,
+                struct tree_kernel *ret, const char **ret_note, struct error *e)
+{
+    CLEANUP(arena_done) struct arena tmp;
+    arena_init(&tmp, 0);
+    int rc = choose(f, forced, keep, &tmp, ret, ret_note, e);
+    return rc == ERR_NOMEM ? error_set(e, ERR_NOMEM, "model: no memory left for the trees") : rc;
+}
+
+/* ---- feeding ---- */
+
+static bool has_nan(const float *x, uint32_t n)
+{
+    uint32_t any = 0;
+    for (uint32_t r = 0; r < n; r++)
+        any |= x[r] != x[r];
+    return any != 0;
+}
+
+static void adjust(const struct tree_input *in, uint32_t feature, float *x, uint32_t n)
+{
+    if (in->missing && in->missing[feature] == in->missing[feature])
+        for (uint32_t r = 0; r < n; r++)
+            x[r] = x[r] != x[r] ? in->missing[feature] : x[r];
+    if (in->scale)
+        for (uint32_t r = 0; r < n; r++)
+            x[r] = (x[r] - in->offset[feature]) * in->scale[feature];
+}
+
+static void fill(const struct tree_kernel *k, const struct tree_input *in, const struct tensor *t,
+                 size_t row, uint32_t n, struct tree_block *b)
+{
+    size_t width = (size_t)t->dims[1];
+    b->n = n;
+    b->missing = false;
+    for (uint32_t s = 0; s < k->n_slots; s++) {
+        uint32_t feature = k->features[s];
+        float *x = b->x + (size_t)s * TREE_BLOCK_ROWS;
+        if (t->cols) {
+            memcpy(x, t->cols[feature] + row, n * sizeof *x);
+        } else {
+            const float *from = t->f32 + row * width + feature;
+            for (uint32_t r = 0; r < n; r++)
+                x[r] = from[r * width];
+        }
+        adjust(in, feature, x, n);
+        b->missing |= has_nan(x, n);
+    }
+}
+
+/* Sums of a block, with the base, into rows of the output. */
+static void spill(const struct tree_kernel *k, const float *acc, const float *base, uint32_t n,
+                  float *out)
+{
+    size_t width = (size_t)k->n_targets;
+    for (size_t j = 0; j < width; j++) {
+        const float *sums = acc + j * TREE_BLOCK_ROWS;
+        const tree_count *counts = (const tree_count *)(const void *)sums;
+        double first = base ? (double)base[j] : 0;
+        for (uint32_t r = 0; k->units && r < n; r++)
+            out[r * width + j] = (float)(first + (double)counts[r] * k->units[j]);
+        for (uint32_t r = 0; !k->units && r < n; r++)
+            out[r * width + j] = (float)(first + (double)sums[r]);
+    }
+}
+
+int tree_sums(const struct tree_kernel *k, const struct tree_input *input, const struct tensor *t,
+              const float *base, struct arena *mem, float *out)
+{
+    size_t rows = (size_t)t->dims[0], width = (size_t)k->n_targets;
+    size_t n_blocks = MIN((rows + TREE_BLOCK_ROWS - 1) / TREE_BLOCK_ROWS, (size_t)RUN_BLOCKS);
+    struct tree_block blocks[RUN_BLOCKS];
+    float *acc = aligned(mem, n_blocks * k->n_combined + 16);
+    float *x = aligned(mem, n_blocks * (k->n_slots + 1) * TREE_BLOCK_ROWS);
+    if (!acc || !x)
+        return ERR_NOMEM;
+    for (size_t row = 0; row < rows;) {
+        size_t b = 0, first = row;
+        for (; b < n_blocks && row < rows; b++) {
+            uint32_t n = (uint32_t)MIN(rows - row, (size_t)TREE_BLOCK_ROWS);
+            blocks[b].x = x + b * k->n_slots * TREE_BLOCK_ROWS;
+            fill(k, input, t, row, n, &blocks[b]);
+            row += n;
+        }
+        memset(acc, 0, b * k->n_combined * sizeof *acc);
+        k->run(k, blocks, b, acc);
+        for (size_t i = 0; i < b; i++, first += TREE_BLOCK_ROWS)
+            spill(k, acc + i * k->n_combined, base, blocks[i].n, out + first * width);
+    }
+    return ERR_OK;
+}

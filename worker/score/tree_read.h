@@ -1,0 +1,25 @@
+/*
+ * tree_read.h: reads the attributes of TreeEnsembleRegressor, TreeEnsembleClassifier and TreeEnsemble
+ * into a forest, checking every number.
+ *
+ * Thread rule: used while a model is loaded.
+ */
+#ifndef DROVER_SCORE_TREE_READ_H
+#define DROVER_SCORE_TREE_READ_H
+
+#include "op.h"
+#include "tree.h"
+
+/* prefix: "target" or "class", of the attributes with the weights. n_targets: of the model. */
+int tree_read(struct op_prepare *p, const char *prefix, int32_t n_targets,
+              struct forest *ret) MUST_CHECK;
+
+/* TreeEnsemble of ai.onnx.ml version 5. */
+int tree_read_v5(struct op_prepare *p, int32_t n_targets, struct forest *ret) MUST_CHECK;
+
+/* Values of an attribute that may be floats or a tensor named with "_as_tensor". *ret_n is 0 when
+ * neither is there; *ret lies in mem. */
+int tree_read_values(struct op_prepare *p, struct arena *mem, const char *name, double **ret,
+                     size_t *ret_n) MUST_CHECK;
+
+#endif
