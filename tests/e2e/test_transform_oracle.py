@@ -330,7 +330,7 @@ class Maker:
             f"substring({x} from {self.small()} for {self.small()})", f"left({x}, {self.small()})",
             f"right({x}, {self.small()})", f"lpad({x}, {self.small()} + 4, {part})", f"rpad({x}, {self.small()} + 6)",
             f"replace({x}, {part}, {self.literal('text')})", f"split_part({x}, {part}, {self.small()})",
-            f"repeat({x}, {self.small()})", f"reverse({x})", f"translate({x}, 'abl', 'xé')", f"({self.any(kind, d)})::text",
+            f"repeat({x}, {self.small()})", f"md5({x})", f"reverse({x})", f"translate({x}, 'abl', 'xé')", f"({self.any(kind, d)})::text",
             f"({x})::varchar(3)", f"chr({self.any('integer', d)} % 3000)", self.choice("text", d)])
 
 

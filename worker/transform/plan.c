@@ -1,7 +1,5 @@
 #include "plan.h"
 
-#include <stdio.h>
-
 #include "agg.h"
 #include "analyze.h"
 
@@ -271,85 +269,4 @@ void plan_free(struct plan *p)
     arena_done(&p->arena);
     free((char *)(uintptr_t)p->sql.p);
     free(p);
-}
-
-/* ---- for people ---- */
-
-static void explain_columns(const struct plan *p, bool early, struct buf *out)
-{
-    bool any = false;
-    for (size_t i = 0; i < p->n_columns; i++) {
-        if (p->columns[i].type == SQLTYPE_OPEN || p->columns[i].early != early)
-            continue;
-        buf_printf(out, "%s%s %s",
-                   any     ? ", "
-                   : early ? "read: "
-                           : "read where true: ",
-                   p->columns[i].name, sqltype_name(p->columns[i].type));
-        any = true;
-    }
-    if (any)
-        buf_byte(out, '\n');
-}
-
-static void explain_exprs(const char *title, const struct expr *const *x, size_t n, struct buf *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        buf_str(out, i == 0 ? title : ", ");
-        expr_text(x[i], out);
-    }
-    if (n > 0)
-        buf_byte(out, '\n');
-}
-
-static void explain_groups(const struct plan *p, struct buf *out)
-{
-    explain_exprs("group by: ", p->keys, p->n_keys, out);
-    for (size_t i = 0; i < p->n_aggs; i++) {
-        const struct plan_agg *a = &p->aggs[i];
-        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate (partial states merge exactly): " : ", ",
-                   a->agg->name, a->distinct ? "DISTINCT " : "");
-        if (a->arg)
-            expr_text(a->arg, out);
-        else
-            buf_byte(out, '*');
-        buf_byte(out, ')');
-        if (a->filter) {
-            buf_str(out, " FILTER (WHERE ");
-            expr_text(a->filter, out);
-            buf_byte(out, ')');
-        }
-    }
-    if (p->n_aggs > 0)
-        buf_byte(out, '\n');
-    explain_exprs("having: ", &p->having, p->having ? 1 : 0, out);
-}
-
-void plan_explain(const struct plan *p, struct buf *out)
-{
-    explain_columns(p, true, out);
-    explain_exprs("where: ", &p->where, p->where ? 1 : 0, out);
-    explain_columns(p, false, out);
-    if (p->grouped)
-        explain_groups(p, out);
-    for (size_t i = 0; i < p->n_shown; i++) {
-        buf_printf(out, "result %s %s: ", p->results[i].name,
-                   sqltype_name(p->results[i].expr->type));
-        expr_text(p->results[i].expr, out);
-        buf_byte(out, '\n');
-    }
-    if (p->distinct)
-        buf_str(out, "distinct\n");
-    for (size_t i = 0; i < p->n_order; i++) {
-        buf_str(out, i == 0 ? "order by: " : ", ");
-        expr_text(p->results[p->order[i].result].expr, out);
-        buf_printf(out, "%s%s", p->order[i].descending ? " DESC" : "",
-                   p->order[i].nulls_first ? " NULLS FIRST" : "");
-    }
-    if (p->n_order > 0)
-        buf_byte(out, '\n');
-    if (p->limit != PLAN_LIMIT_NONE)
-        buf_printf(out, "limit: %lld\n", (long long)p->limit);
-    if (p->offset > 0)
-        buf_printf(out, "offset: %lld\n", (long long)p->offset);
 }
