@@ -7,7 +7,7 @@
  *       ^  ^--- pause ----'  '--NOT_FOUND, too many failures--> [FAILED]  |
  *       |                                                                 |
  *       '---------- its file has vanished, or is damaged ------ [FOUND] <-'
- *                                                     (at start: to be hashed when it is wanted)
+ *       '---------- [PART]                              (at start: to be hashed when it is wanted)
  *
  * A task says what it needs (cache_need) and waits until cache_need_state says that all of it is here;
  * cache_need_open gives the files. Several tasks that need the same blob cause one transfer.

@@ -48,11 +48,23 @@ class Pipeline:
         """The description without the input, as ``job.json`` has it."""
         return {"drover": 1, "stages": list(self.stages)}
 
+    def head(self) -> "Pipeline":
+        """The same over the beginning of the input alone: see Client.head."""
+        return Pipeline(self.stages, files.head_of(self.items), self.blobs)
+
     def save(self, path: str, **options: Any) -> None:
-        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``.
+        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``. Local files
+        of transform() are named in it by their paths, and read where the job runs.
 
         ``options`` are further top-level keys, such as ``name`` or ``priority``."""
-        job = {**self.to_json(), **options, "input": {"urls": list(self.items)}}
+        stages = [dict(stage) for stage in self.stages]
+        if isinstance(self.items, files.LocalFiles):
+            items: Sequence[Any] = self.items.local_paths()
+            if self.items.names is not None and self.items.dialect.header:
+                stages[0]["csv"] = {**stages[0].get("csv", {}), "header": True}
+        else:
+            items = list(self.items)
+        job = {**self.to_json(), "stages": stages, **options, "input": {"urls": items}}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(job, file, indent=1)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fake_coordinator import FAIL, RETURNED, FakeCoordinator, Worker
 from fleet import Coordinator, FakeWorker, Front, Process, RemoteError, find_binary, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
@@ -443,6 +444,92 @@ def test_a_worker_that_reads_nothing_costs_bounded_memory(
     assert coordinator.process
     status = Path(f"/proc/{coordinator.process.popen.pid}/status").read_text()
     assert int(status.split("VmHWM:")[1].split()[0]) < 300 * 1024
+
+
+# ---- what workers do ----
+
+
+@pytest.fixture
+def played() -> Iterator[tuple[FakeCoordinator, Worker]]:
+    coordinator = FakeCoordinator()
+    worker = Worker(coordinator.url, "--id", "w1", "--slots", "4")
+    yield coordinator, worker
+    worker.kill()
+    coordinator.close()
+
+
+def described(pipeline: drover.Pipeline) -> str:
+    return json.dumps({**pipeline.to_json(), "sinks": [{"kind": "store"}]})
+
+
+def test_the_time_of_a_task_counts_from_when_it_has_its_blobs(
+        played: tuple[FakeCoordinator, Worker]) -> None:
+    coordinator, _ = played
+    data = b"a,b\n1,2\n"
+    job = drover.transform(io.BytesIO(data), sql="SELECT a FROM input")
+    parts = list(job.items)
+    name = bytes.fromhex(parts[0].sha)
+    coordinator.blobs_wait = True
+    coordinator.wait_session()
+    tokens = coordinator.assign([[[parts[0].item(), 0]]], spec=described(job), run_timeout_ms=5000)
+    coordinator.run_until(lambda: coordinator.blob_asks, "the question")
+    coordinator.heartbeats.clear()
+    coordinator.run_until(lambda: coordinator.heartbeats, "a heartbeat")
+    assert coordinator.heartbeats[0][:2] == [0, 1] and not coordinator.begun, "it waits, and does not run"
+    coordinator.blobs[name] = bytes(parts[0].data)
+    coordinator.blobs_wait = False
+    coordinator.answer_blob(coordinator.blob_asks[0])
+    result = coordinator.wait_results(1)[0]
+    assert (result.token, result.n_rows, result.error) == (tokens[0], 1, None)
+    assert coordinator.begun == tokens
+    coordinator.assign([[[parts[0].item(), 0]]], spec=described(job), first_task=9)
+    coordinator.wait_results(2)
+    assert coordinator.begun == tokens, "without a limit nobody need know"
+
+
+def test_the_question_is_asked_again_in_a_new_session(played: tuple[FakeCoordinator, Worker]) -> None:
+    coordinator, _ = played
+    data = data_of(3 * MIB)
+    name = bytes.fromhex(sha_of(data))
+    coordinator.blobs[name] = data
+    coordinator.blobs_wait = True
+    coordinator.wait_session()
+    tokens = coordinator.assign([["x"]], spec=described(drover.noop(blob=data)))
+    coordinator.run_until(lambda: coordinator.blob_asks, "the first question")
+    coordinator.answer_blob(coordinator.blob_asks[0])
+    coordinator.run_until(lambda: len(coordinator.blob_asks) > 1, "the next one")
+    coordinator.blobs_wait = False
+    coordinator.send(12, ["anew"])  # RESYNC
+    coordinator.wait_session(2)
+    assert coordinator.held() == tokens
+    assert coordinator.wait_results(1)[0].error is None
+    again = [ask[2] for ask in coordinator.blob_asks[2:]]
+    assert 0 not in again, "what is there is not asked for again"
+
+
+def test_a_task_that_waits_for_blobs_is_revoked_and_given_back(
+        played: tuple[FakeCoordinator, Worker]) -> None:
+    coordinator, worker = played
+    coordinator.blobs_wait = True
+    coordinator.wait_session()
+    tokens = coordinator.assign([["a"], ["b"]], spec=described(drover.noop(blob=b"never")))
+    coordinator.run_until(lambda: coordinator.heartbeats and coordinator.heartbeats[-1][1] == 2, "both wait")
+    coordinator.revoke(tokens[:1])
+    coordinator.run_until(lambda: coordinator.heartbeats and coordinator.heartbeats[-1][1] == 1, "one left")
+    worker.signal(15)
+    result = coordinator.wait_results(1)[0]
+    assert (result.token, result.outcome) == (tokens[1], RETURNED)
+    coordinator.run_until(lambda: coordinator.byes, "the goodbye")
+    assert worker.process.wait(10) == 0 and len(coordinator.results) == 1
+
+
+def test_a_blob_that_is_gone_fails_the_task(played: tuple[FakeCoordinator, Worker]) -> None:
+    coordinator, _ = played
+    coordinator.wait_session()
+    coordinator.assign([["a"]], spec=described(drover.noop(blob=b"gone")))
+    result = coordinator.wait_results(1)[0]
+    assert result.outcome == FAIL and result.error
+    assert result.error.startswith("NOT_FOUND: blob " + sha_of(b"gone"))
 
 
 # ---- run ----

@@ -4,12 +4,10 @@
 
 enum { NAMES_MAX = 512 };
 
-static const struct func_table *const tables[] = {&fn_bool_table,      &fn_cast_table,
-                                                  &fn_compare_table,   &fn_date_table,
-                                                  &fn_float_table, &fn_hash_table,     &fn_int_table,
-                                                  &fn_json_table,      &fn_num_table,
-                                                  &fn_regex_table,     &fn_text_table,
-                                                  &fn_text_edit_table, &fn_time_table};
+static const struct func_table *const tables[] = {
+    &fn_bool_table, &fn_cast_table,      &fn_compare_table, &fn_date_table, &fn_float_table,
+    &fn_hash_table, &fn_int_table,       &fn_json_table,    &fn_num_table,  &fn_regex_table,
+    &fn_text_table, &fn_text_edit_table, &fn_time_table};
 
 const struct func *func_at(size_t i)
 {

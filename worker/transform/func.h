@@ -55,8 +55,8 @@ struct func_table {
     size_t n;
 };
 extern const struct func_table fn_bool_table, fn_cast_table, fn_compare_table, fn_date_table,
-    fn_float_table, fn_hash_table, fn_int_table, fn_json_table, fn_num_table, fn_regex_table, fn_text_table,
-    fn_text_edit_table, fn_time_table;
+    fn_float_table, fn_hash_table, fn_int_table, fn_json_table, fn_num_table, fn_regex_table,
+    fn_text_table, fn_text_edit_table, fn_time_table;
 
 /* The i-th of all, or NULL. */
 const struct func *func_at(size_t i);

@@ -136,10 +136,11 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
             k++;
         for (size_t m = k + 1; names && m < n; m++)
             if (strcmp(names[m], c->name) == 0)
-                return error_set(e, ERR_INVALID_SPEC,
-                                 "the input has two columns \"%.100s\" (%zu and %zu), and the query "
-                                 "names it; csv.names can call them otherwise",
-                                 c->name, k + 1, m + 1);
+                return error_set(
+                    e, ERR_INVALID_SPEC,
+                    "the input has two columns \"%.100s\" (%zu and %zu), and the query "
+                    "names it; csv.names can call them otherwise",
+                    c->name, k + 1, m + 1);
         if (!names)
             k = i;
         else if (k == n)
