@@ -76,6 +76,8 @@ struct spec_engine {
     /* The blobs that must be at hand before a task runs: those that the stage itself names (a model,
      * tables) when item.p is NULL, else those of one packed item. NULL: none. */
     int (*blobs)(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
+    /* Lines that say what will be done, for people. NULL: its name says it. */
+    void (*explain)(const void *compiled, struct buf *out);
 };
 
 struct spec_stage {
@@ -133,6 +135,9 @@ int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn,
                     void *user) MUST_CHECK;
 /* Whether its tasks may need some, so that they may have to wait for them on their worker. */
 bool spec_may_need_blobs(const struct spec *s);
+
+/* What each stage will do, what is gathered or merged where, and the columns of the rows; for people. */
+void spec_explain(const struct spec *s, struct buf *out);
 
 /* {"blob": SHA256}, where a stage names a blob. INVALID_SPEC; path: of the value in the stage. For
  * engines. */

@@ -127,6 +127,7 @@ struct wire_task {
     uint32_t grant;              /* concurrent uses of its key; 0: no limit */
     uint32_t run_timeout_ms;     /* 0: none */
     struct span input;           /* packed array of the engine's items */
+    bool whole;                  /* its rows may have landed: all of it again, or nothing */
 };
 /* jobs: those whose description this session has not been sent yet. */
 struct wire_assign {
@@ -143,8 +144,9 @@ enum wire_outcome {
     WIRE_DONE = 0,
     WIRE_RETRY = 1,
     WIRE_FAIL = 2,
-    WIRE_RETURNED = 3
-}; /* = sched_outcome */
+    WIRE_RETURNED = 3,
+    WIRE_LAND = 4 /* its rows are made; asks leave to land them in sinks, and says what they hold */
+};                /* = sched_outcome */
 
 struct wire_stat {
     struct span name;
@@ -174,6 +176,8 @@ struct wire_result {
     struct wire_again *again;
     size_t n_again; /* inputs for a new task with attempt + 1 */
     uint32_t key_delay_ms, key_backoff_ms, retry_after_ms;
+    struct span left; /* LAND: bit i & 7 of byte i / 8: item i of the task has no part in its rows,
+                         since it is a reject or goes into a new task; p == NULL: all have */
 };
 /* RESULT carries several: pack the count with pack_array, then each. A result larger than
  * WIRE_MESSAGE_MAX is never made: the runner fails the task with LIMIT. */
@@ -182,7 +186,11 @@ int wire_results_read(struct span body, struct arena *a, struct wire_result **re
                       struct error *e) MUST_CHECK;
 
 /* RESULT_ACK, REVOKE: [[task, epoch, counter, code, reason|nil], ...] */
-enum wire_ack { WIRE_ACK_STORED = 0, WIRE_ACK_DISCARDED = 1 };
+enum wire_ack {
+    WIRE_ACK_STORED = 0,
+    WIRE_ACK_DISCARDED = 1,
+    WIRE_ACK_LAND = 2 /* what the rows hold is durable: they may land; the result follows */
+};
 struct wire_verdict {
     struct wire_token token;
     uint32_t code;

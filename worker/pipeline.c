@@ -72,7 +72,7 @@ static int noop_run(const void *compiled, const struct pipeline_call *call, stru
 
 /* scrape runs on the loops of the runner. */
 const struct pipeline_kind pipeline_kinds[] = {
-    {.kind = WIRE_KIND_SCRAPE, .place = PIPELINE_LOOP},
+    {.kind = WIRE_KIND_SCRAPE, .place = PIPELINE_LOOP, .parts = true},
     {.kind = WIRE_KIND_NOOP, .place = PIPELINE_INLINE, .run = noop_run},
     {.kind = WIRE_KIND_TRANSFORM,
      .place = PIPELINE_POOL,
@@ -150,6 +150,11 @@ void pipeline_unref(struct pipeline *p)
 enum pipeline_place pipeline_place(const struct pipeline *p)
 {
     return p->kinds[0]->place;
+}
+
+bool pipeline_parts(const struct pipeline *p)
+{
+    return p->kinds[0]->parts;
 }
 
 const void *pipeline_source(const struct pipeline *p)

@@ -168,10 +168,8 @@ static void limit_rows(struct wire_result *r)
 static int on_result(struct incoming *in)
 {
     static const enum sched_outcome outcomes[] = {
-        [WIRE_DONE] = SCHED_DONE,
-        [WIRE_RETRY] = SCHED_RETRY,
-        [WIRE_FAIL] = SCHED_FAIL,
-        [WIRE_RETURNED] = SCHED_RETURNED,
+        [WIRE_DONE] = SCHED_DONE,         [WIRE_RETRY] = SCHED_RETRY, [WIRE_FAIL] = SCHED_FAIL,
+        [WIRE_RETURNED] = SCHED_RETURNED, [WIRE_LAND] = SCHED_LAND,
     };
     struct wire_result *results;
     size_t n;

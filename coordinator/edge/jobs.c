@@ -253,13 +253,15 @@ void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct sto
     struct task_id ids[STEP];
     struct span inputs[STEP];
     for (size_t from = 0; from < n; from += STEP) {
-        size_t m = MIN(n - from, (size_t)STEP);
+        size_t m = MIN(n - from, (size_t)STEP), kept = 0;
         for (size_t i = 0; i < m; i++) {
             sched[i] = tasks[from + i].sched;
-            ids[i] = sched[i].id;
-            inputs[i] = tasks[from + i].input;
+            if (tasks[from + i].whole)
+                continue; /* that it is so comes with its input from the store */
+            ids[kept] = sched[i].id;
+            inputs[kept++] = tasks[from + i].input;
         }
-        inputs_put(j->edge->inputs, ids, inputs, m);
+        inputs_put(j->edge->inputs, ids, inputs, kept);
         tell_tasks(j, id, sched, m);
     }
     job = jobs_get(j, id);

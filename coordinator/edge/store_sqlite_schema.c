@@ -77,6 +77,12 @@ static const char *const migrations[] = {
     "CREATE TABLE blob_use(name BLOB NOT NULL, job INTEGER NOT NULL, PRIMARY KEY(name,job))"
     " WITHOUT ROWID;"
     "CREATE INDEX blob_use_job ON blob_use(job);",
+
+    /* The lease that may land the task's rows; 0: none yet. */
+    "ALTER TABLE task ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE task ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE dead ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE dead ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* The first column of the first row of a query. */

@@ -22,8 +22,8 @@ HELLO, WELCOME, REFUSE, CREDIT, ASSIGN, RESULT, RESULT_ACK = 1, 2, 3, 4, 5, 6, 7
 HEARTBEAT, REVOKE, DRAIN, BYE, RESYNC = 8, 9, 10, 11, 12
 BLOB, BREAKER, SINK, CALLS, BEGUN = 13, 14, 15, 16, 17
 CLOSED, OPEN, PROBE, QUARANTINED = 0, 1, 2, 3
-DONE, RETRY, FAIL, RETURNED = 0, 1, 2, 3
-STORED, DISCARDED = 0, 1
+DONE, RETRY, FAIL, RETURNED, LAND = range(5)
+STORED, DISCARDED, LEAVE = range(3)
 
 WAIT_S = 20.0
 NOOP = '{"drover": 1, "stages": [{"kind": "noop", "rows": true}], "sinks": [{"kind": "store"}]}'
@@ -74,6 +74,11 @@ class Result:
     @property
     def found(self) -> list[list[Any]]:
         return self.raw[10]
+
+    @property
+    def left(self) -> list[int]:
+        """LAND: the places of the items that have no part in the rows."""
+        return [i for i in range(8 * len(self.raw[15] or b"")) if self.raw[15][i // 8] >> i % 8 & 1]
 
 
 @dataclass
@@ -165,7 +170,7 @@ class FakeCoordinator:
             tokens.append((first_task + i, self.epoch, self.counter))
             tasks.append(
                 [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0),
-                 kw.get("run_timeout_ms", 0), items]
+                 kw.get("run_timeout_ms", 0), items, kw.get("whole", False)]
             )
         jobs = [] if job in self.jobs_told else [[job, spec, kw.get("uid", uid_of(job)), 1]]
         self.jobs_told.add(job)
@@ -215,7 +220,8 @@ class FakeCoordinator:
             got = [_result(raw) for raw in body]
             self.results += got
             if self.auto_ack:
-                self.acknowledge(got)
+                for one in got:
+                    self.acknowledge([one], LEAVE if one.outcome == LAND else STORED)
         elif kind == HEARTBEAT:
             self.heartbeats.append(body)
         elif kind == CALLS:
