@@ -53,17 +53,16 @@ class Pipeline:
         return Pipeline(self.stages, files.head_of(self.items), self.blobs)
 
     def save(self, path: str, blobs: Optional[str] = None, **options: Any) -> None:
-        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``.
+        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``. Local files
+        of transform() are named in it by their paths, and read where the job runs.
 
-        ``blobs``: the folder into which the files that the job needs are put under their names, for
-        ``run --blobs``. Without it, local files of transform() are named by their paths, and read where the
-        job runs. ``options`` are further top-level keys, such as ``name`` or ``priority``."""
+        ``blobs``: the folder into which other files that the job needs (slices, lookup tables, models) are
+        put under their names, for ``run --blobs``. ``options`` are further top-level keys, such as ``name``
+        or ``priority``."""
         stages = [dict(stage) for stage in self.stages]
         items: List[Any] = []
-        for blob in self.blobs:
-            keep(blob, blobs)
-        if isinstance(self.items, files.LocalFiles) and blobs is None:
-            items = list(self.items.local_paths())
+        if isinstance(self.items, files.LocalFiles):
+            items += self.items.local_paths()
             if self.items.names is not None and self.items.dialect.header:
                 stages[0]["csv"] = {**stages[0].get("csv", {}), "header": True}
         else:
@@ -71,6 +70,8 @@ class Pipeline:
                 if isinstance(item, Slice):
                     keep(item, blobs)
                 items.append(item.item() if isinstance(item, Slice) else item)
+        for blob in self.blobs:
+            keep(blob, blobs)
         job = {**self.to_json(), "stages": stages, **options, "input": {"urls": items}}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(job, file, indent=1)
