@@ -21,6 +21,7 @@ struct stage {
     uint64_t task_bytes;
     pthread_mutex_t lock; /* of the loading of the lookup tables, which the first run does */
     bool has_tables;
+    int64_t rejects_max; /* -1: no limit */
 };
 
 /* ---- what spec_parse needs ---- */
@@ -47,6 +48,15 @@ static int check_tables(const struct transform *t, struct error *e)
             return error_set(e, ERR_INVALID_SPEC,
                              "tables.%.60s.blob: the SHA-256 of a blob is wanted here",
                              transform_table_name(t, i));
+    return ERR_OK;
+}
+
+static int read_rejects_max(const json_t *stage, int64_t *ret, struct error *e)
+{
+    const json_t *v = json_object_get(stage, "rejects_max");
+    *ret = v ? json_integer_value(v) : -1;
+    if (v && (!json_is_integer(v) || *ret < 0))
+        return error_set(e, ERR_INVALID_SPEC, "rejects_max: a number of rejects is wanted here");
     return ERR_OK;
 }
 
@@ -84,7 +94,7 @@ static int read_header(const json_t *stage, const struct batch *input, const cha
 /* The stage without the keys that are read here; NULL: no memory. */
 static json_t *rest_of(const json_t *stage)
 {
-    static const char *const mine[] = {"task_bytes", "header"};
+    static const char *const mine[] = {"task_bytes", "header", "rejects_max"};
     json_t *rest = json_copy((json_t *)(uintptr_t)stage);
     for (size_t i = 0; rest && i < ARRAY_LEN(mine); i++)
         json_object_del(rest, mine[i]);
@@ -101,6 +111,8 @@ int engine_transform_compile(const json_t *json, const struct batch *input, void
     int rc = s && rest ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the job");
     if (rc == ERR_OK)
         rc = read_task_bytes(json, &s->task_bytes, e);
+    if (rc == ERR_OK)
+        rc = read_rejects_max(json, &s->rejects_max, e);
     if (rc == ERR_OK)
         rc = read_header(json, input, &names, &n_names, e);
     if (rc == ERR_OK)
@@ -206,6 +218,11 @@ void engine_transform_explain(const void *compiled, struct buf *out)
     transform_explain(((const struct stage *)compiled)->transform, out);
 }
 
+int64_t engine_transform_rejects_max(const void *compiled)
+{
+    return ((const struct stage *)compiled)->rejects_max;
+}
+
 bool engine_transform_gathers(const void *compiled, bool sinks_merge)
 {
     const struct transform *t = ((const struct stage *)compiled)->transform;
@@ -229,7 +246,7 @@ static void on_reject(void *user, const struct run_reject *r)
     struct state *s = user;
     char input[600], detail[400];
     if (s->n_rejects++ >= TRANSFORM_REJECTS_LISTED) {
-        output_stat(s->o, "rejects_not_listed", 1);
+        output_stat(s->o, STAT_REJECTS_NOT_LISTED, 1);
         return;
     }
     if (s->file.len > 0)

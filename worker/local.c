@@ -510,6 +510,12 @@ static bool is_over(const struct local *l)
     return l->stopped || (l->feed_done && frontier_count(l->frontier) == 0);
 }
 
+static bool too_many_rejects(const struct local *l)
+{
+    return l->spec->rejects_max >= 0 &&
+           local_stats_rejects(&l->stats) > (uint64_t)l->spec->rejects_max;
+}
+
 static int work(struct local *l, int signal_fd, struct error *e)
 {
     for (;;) {
@@ -520,6 +526,10 @@ static int work(struct local *l, int signal_fd, struct error *e)
             rc = start_all(l, e);
         if (rc != ERR_OK)
             return rc;
+        if (too_many_rejects(l))
+            return error_set(e, ERR_LIMIT, "%llu rejects, and rejects_max allows %lld",
+                             (unsigned long long)local_stats_rejects(&l->stats),
+                             (long long)l->spec->rejects_max);
         if (rowfile_failed(&l->rows.file) || rowfile_failed(&l->rejects))
             return ERR_OK; /* rowfile_close says what it was */
         if (is_over(l))

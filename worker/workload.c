@@ -406,7 +406,7 @@ static bool is_waiting_for_blobs(struct workload *w, struct job_run *run, bool *
     if (state == CACHE_FAILED) {
         *ret_finished = true;
         if (e.code == ERR_NOT_FOUND)
-            finished_error(w, run, e.code, &e);
+            finished_error(w, run, (int)e.code, &e);
         else
             finished_plain(w, run, WIRE_RETURNED, NULL);
     }

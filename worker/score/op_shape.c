@@ -211,7 +211,7 @@ struct copy {
     size_t width;
 };
 
-static void copy_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void copy_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                      void *user)
 {
     const struct copy *c = user;
