@@ -61,7 +61,7 @@ KERNEL(date_to_text)
 {
     SEL_EACH(sel, i)
     {
-        size_t n = timetext_put_date(args[0]->i64[i], eval_room(v, TIMETEXT_MAX));
+        size_t n = timetext_put_date(args[0]->i64[i], eval_room(v, TIMETEXT_ROOM));
         out->text[i] = eval_keep(v, n);
     }
     out->ascii = true;
@@ -72,7 +72,7 @@ KERNEL(time_to_text)
     bool zoned = args[0]->type == SQLTYPE_TIMESTAMPTZ;
     SEL_EACH(sel, i)
     {
-        size_t n = timetext_put_time(args[0]->i64[i], zoned, eval_room(v, TIMETEXT_MAX));
+        size_t n = timetext_put_time(args[0]->i64[i], zoned, eval_room(v, TIMETEXT_ROOM));
         out->text[i] = eval_keep(v, n);
     }
     out->ascii = true;
@@ -82,7 +82,7 @@ KERNEL(interval_to_text)
 {
     SEL_EACH(sel, i)
     {
-        size_t n = timetext_put_interval(args[0]->interval[i], eval_room(v, TIMETEXT_MAX));
+        size_t n = timetext_put_interval(args[0]->interval[i], eval_room(v, TIMETEXT_ROOM));
         out->text[i] = eval_keep(v, n);
     }
     out->ascii = true;
