@@ -1,6 +1,7 @@
 #include "engine_transform.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "common/pack.h"
 #include "common/reason.h"
 #include "common/unpack.h"
+#include "worker/blobset.h"
 #include "worker/inputs.h"
 #include "worker/output.h"
 #include "worker/transform/transform.h"
@@ -17,6 +19,8 @@
 struct stage {
     struct transform *transform;
     uint64_t task_bytes;
+    pthread_mutex_t lock; /* of the loading of the lookup tables, which the first run does */
+    bool has_tables;
     int64_t rejects_max; /* -1: no limit */
 };
 
@@ -33,6 +37,17 @@ static int read_task_bytes(const json_t *stage, uint64_t *ret, struct error *e)
         return error_set(e, ERR_INVALID_SPEC, "task_bytes: %d to %d bytes are possible",
                          TRANSFORM_TASK_BYTES_MIN, TRANSFORM_TASK_BYTES_MAX);
     *ret = (uint64_t)n;
+    return ERR_OK;
+}
+
+/* In a fleet the rows of a lookup table come as a blob. */
+static int check_tables(const struct transform *t, struct error *e)
+{
+    for (size_t i = 0; i < transform_n_tables(t); i++)
+        if (!transform_table_blob(t, i))
+            return error_set(e, ERR_INVALID_SPEC,
+                             "tables.%.60s.blob: the SHA-256 of a blob is wanted here",
+                             transform_table_name(t, i));
     return ERR_OK;
 }
 
@@ -105,10 +120,16 @@ int engine_transform_compile(const json_t *json, const struct batch *input, void
     free(names);
     json_decref(rest);
     if (rc == ERR_OK)
-        *ret = s;
-    else
+        rc = check_tables(s->transform, e);
+    if (rc != ERR_OK) {
+        if (s)
+            transform_free(s->transform);
         free(s);
-    return rc;
+        return rc;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    *ret = s;
+    return ERR_OK;
 }
 
 int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct error *e)
@@ -141,8 +162,10 @@ int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct er
 void engine_transform_free(void *compiled)
 {
     struct stage *s = compiled;
-    if (s)
-        transform_free(s->transform);
+    if (!s)
+        return;
+    transform_free(s->transform);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -168,14 +191,21 @@ int engine_transform_item(const void *compiled UNUSED, struct span text, uint32_
     return ERR_OK;
 }
 
-int engine_transform_blobs(const void *compiled UNUSED, struct span item, spec_blob_fn *fn,
-                           void *user)
+static int table_blobs(const struct transform *t, spec_blob_fn *fn, void *user)
+{
+    int rc = ERR_OK;
+    for (size_t i = 0; i < transform_n_tables(t) && rc == ERR_OK; i++)
+        rc = fn(user, transform_table_blob(t, i));
+    return rc;
+}
+
+int engine_transform_blobs(const void *compiled, struct span item, spec_blob_fn *fn, void *user)
 {
     struct input_ref r;
     struct unpack u;
     struct error e = {0};
-    if (!item.p) /* the stage itself names none */
-        return ERR_OK;
+    if (!item.p) /* the stage itself */
+        return table_blobs(((const struct stage *)compiled)->transform, fn, user);
     unpack_init(&u, item.p, item.len);
     if (unpack_array(&u) < 1)
         return ERR_MALFORMED;
@@ -237,9 +267,32 @@ static void on_reject(void *user, const struct run_reject *r)
     output_reject(s->o, span_str(input), r->reason, detail[0] ? detail : NULL);
 }
 
-static int state_open(const struct stage *stage, struct sink *sink, struct state **ret,
-                      struct error *e)
+/* The lookup tables, once for all tasks of the stage. */
+static int load_tables(const struct stage *stage, const struct blobset *blobs, struct error *e)
 {
+    struct stage *s = (struct stage *)(uintptr_t)stage; /* only under its lock */
+    struct transform *t = s->transform;
+    int rc = ERR_OK;
+    if (transform_n_tables(t) == 0)
+        return ERR_OK;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < transform_n_tables(t) && rc == ERR_OK && !s->has_tables; i++) {
+        const struct blobset_item *item = blobset_find(blobs, transform_table_blob(t, i));
+        const char *name = transform_table_name(t, i);
+        rc = item ? transform_table(t, name, item->fd, e)
+                  : error_set(e, ERR_NOT_FOUND, "the blob of the table %.60s is not there", name);
+    }
+    s->has_tables |= rc == ERR_OK;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+static int state_open(const struct stage *stage, const struct blobset *blobs, struct sink *sink,
+                      struct state **ret, struct error *e)
+{
+    int loaded = load_tables(stage, blobs, e);
+    if (loaded != ERR_OK)
+        return loaded;
     struct state *s = calloc(1, sizeof(*s));
     if (!s)
         return error_set(e, ERR_NOMEM, "no memory for the rows");
@@ -262,11 +315,11 @@ static int state_open(const struct stage *stage, struct sink *sink, struct state
     return rc;
 }
 
-int engine_transform_open(const void *compiled, const struct blobset *blobs UNUSED,
-                          void **ret_state, struct error *e)
+int engine_transform_open(const void *compiled, const struct blobset *blobs, void **ret_state,
+                          struct error *e)
 {
     struct state *s = NULL;
-    const int rc = state_open(compiled, NULL, &s, e);
+    const int rc = state_open(compiled, blobs, NULL, &s, e);
     *ret_state = s;
     return rc;
 }
@@ -459,7 +512,7 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
     int rc = call->text ? text_init(stage, call->text, &text, e) : ERR_OK;
     if (rc != ERR_OK)
         return rc;
-    rc = state_open(stage, call->text ? &text.sink : NULL, &s.state, e);
+    rc = state_open(stage, call->blobs, call->text ? &text.sink : NULL, &s.state, e);
     if (rc == ERR_OK) {
         transform_stop(s.state->run, call->cancelled);
         rc = read_inputs(&s, e);
