@@ -77,6 +77,11 @@ static const char *const migrations[] = {
     "CREATE TABLE blob_use(name BLOB NOT NULL, job INTEGER NOT NULL, PRIMARY KEY(name,job))"
     " WITHOUT ROWID;"
     "CREATE INDEX blob_use_job ON blob_use(job);",
+
+    /* Named models. A version that was removed keeps its number, without its bytes. */
+    "CREATE TABLE model(name TEXT NOT NULL, version INTEGER NOT NULL, removed INTEGER NOT NULL,"
+    " blob BLOB NOT NULL, sample BLOB NOT NULL, tolerance REAL NOT NULL, info BLOB NOT NULL,"
+    " created_ms INTEGER NOT NULL, PRIMARY KEY(name,version)) WITHOUT ROWID;",
 };
 
 /* The first column of the first row of a query. */
