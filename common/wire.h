@@ -45,8 +45,8 @@ enum wire_type {
     WIRE_BREAKER = 14,
     WIRE_SINK = 15,
     WIRE_CALLS = 16,
-    WIRE_PREDICT = 17,
-    WIRE_PREDICTED = 18,
+    WIRE_PREDICT = 18,
+    WIRE_PREDICTED = 19,
     /* client and coordinator */
     WIRE_REQUEST = 32,
     WIRE_REPLY = 33,
