@@ -1,4 +1,4 @@
-/* submit.c: a job from a file, its input in chunks of bounded size, whatever its length. */
+/* submit.c: a job from a file: its input in chunks of bounded size, whatever its length; or only a check. */
 #include "admin/verbs.h"
 
 #include <errno.h>
@@ -276,4 +276,33 @@ int submit_run(struct ctl *ctl, size_t n, const char *const *args, struct error 
         fprintf(stderr, "job %s is open; the same command with %s goes on with its input\n",
                 id ? id : "?", name ? "the same name" : "a name for the job");
     return rc ? rc : finish(&s, sealed, json_is_true(json_object_get(opened, "existing")), e);
+}
+
+/* ---- check ---- */
+
+int submit_check(struct ctl *ctl, size_t n, const char *const *args, struct error *e)
+{
+    CTL_JSON job = NULL;
+    CTL_JSON items = NULL;
+    CTL_JSON answer = NULL;
+    CTL_TEXT text = NULL;
+    (void)n;
+    int rc = read_job(args[0], &job, e);
+    if (rc == ERR_OK)
+        rc = take_input(job, &items, e);
+    if (rc == ERR_OK && !(text = json_dumps(job, JSON_COMPACT)))
+        rc = error_set(e, ERR_NOMEM, "job description");
+    if (rc)
+        return rc;
+    ctl_args(ctl, 1);
+    ctl_arg_str(ctl, "spec", text);
+    rc = ctl_call(ctl, "job.check", CTL_SINKS_WAIT_MS, &answer, e);
+    if (rc)
+        return rc;
+    warn(answer);
+    if (ctl->format == PRINT_JSON || ctl->format == PRINT_JSONL)
+        print_json(answer, ctl->format == PRINT_JSONL);
+    else
+        print_text(span_str(json_string_value(json_object_get(answer, "plan"))));
+    return ERR_OK;
 }

@@ -16,7 +16,7 @@ verb_fn status_show;
 /* job.c */
 verb_fn job_ls, job_show, job_cancel, job_retry, job_pause, job_resume, job_rm;
 /* submit.c */
-verb_fn submit_run;
+verb_fn submit_run, submit_check;
 /* follow.c */
 verb_fn follow_results, follow_wait;
 /* worker.c */

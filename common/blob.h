@@ -11,13 +11,14 @@
 
 #include "err.h"
 
-#define BLOB_BYTES_MAX (UINT64_C(2) << 30) /* of one blob */
-
 enum {
+    BLOB_MAX_MIB = 2048, /* one blob */
     BLOB_NAME_BYTES = 32,
     BLOB_TEXT_LEN = 64,            /* of a name as text, without the NUL */
     BLOB_CHUNK_BYTES = 1024 * 1024 /* of a blob in one message at most */
 };
+
+#define BLOB_BYTES_MAX ((uint64_t)BLOB_MAX_MIB << 20)
 
 struct blob_name {
     uint8_t v[BLOB_NAME_BYTES];

@@ -285,7 +285,12 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     if (index == 0 ? !engine->source : !engine->follows)
         return error_set(e, ERR_INVALID_SPEC, "%s.kind: \"%s\" can%s be the first stage", path,
                          engine->name, engine->source ? " only" : "not");
-    int rc = engine->compile(stage, s->columns, &compiled, &inner);
+    int rc = ERR_OK;
+    s->completed |= s->files && engine->complete;
+    if (s->files && engine->complete)
+        rc = engine->complete((json_t *)(uintptr_t)stage, s->columns, s->files, &inner);
+    if (rc == ERR_OK)
+        rc = engine->compile(stage, s->columns, &compiled, &inner);
     if (rc)
         return error_set(e, (enum err)rc, "%s%s%.450s", path, inner.detail[0] == '[' ? "" : ".",
                          inner.detail);
@@ -444,15 +449,39 @@ static int read_spec(struct spec *s, const struct spec_engine *engines, size_t n
     return rc;
 }
 
+static int dump(const struct spec *s, struct buf *out, struct error *e)
+{
+    json_t *input = json_incref(json_object_get(s->root, "input"));
+    json_object_del(s->root, "input");
+    char *text = json_dumps(s->root, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (input)
+        json_object_set_new(s->root, "input", input);
+    if (text)
+        buf_str(out, text);
+    free(text);
+    return text && buf_ok(out) ? ERR_OK : error_set(e, ERR_NOMEM, "job description");
+}
+
 int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
                bool with_input, struct spec **ret, struct error *e)
+{
+    return spec_complete(text, engines, n_engines, with_input, NULL, ret, NULL, e);
+}
+
+int spec_complete(struct span text, const struct spec_engine *engines, size_t n_engines,
+                  bool with_input, const struct spec_files *files, struct spec **ret,
+                  struct buf *ret_text, struct error *e)
 {
     struct spec *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(e, ERR_NOMEM, "job description");
+    s->files = files;
     int rc = parse_text(text, with_input, &s->root, e);
     if (rc == ERR_OK)
         rc = read_spec(s, engines, n_engines, with_input, e);
+    s->files = NULL;
+    if (rc == ERR_OK && ret_text && s->completed)
+        rc = dump(s, ret_text, e);
     if (rc) {
         spec_free(s);
         return rc;
@@ -511,4 +540,12 @@ int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn, vo
 {
     const struct spec_stage *first = &s->stages[0];
     return first->engine->blobs ? first->engine->blobs(first->compiled, item, fn, user) : ERR_OK;
+}
+
+bool spec_may_need_blobs(const struct spec *s)
+{
+    for (size_t i = 0; i < s->n_stages; i++)
+        if (s->stages[i].engine->blobs)
+            return true;
+    return false;
 }

@@ -35,6 +35,13 @@ enum {
 /* Hears of one blob; what it returns other than OK ends the listing and is returned. */
 typedef int spec_blob_fn(void *user, const struct blob_name *name);
 
+/* The bytes of blobs that a description names, while it is completed. */
+struct spec_files {
+    int (*map)(void *user, const struct blob_name *name, struct span *ret, struct error *e);
+    void (*unmap)(void *user, struct span bytes);
+    void *user;
+};
+
 /* What the rest of drover needs to know of an engine before a worker runs it. */
 struct spec_engine {
     const char *name; /* "scrape": the stage's "kind" */
@@ -46,6 +53,11 @@ struct spec_engine {
      * without a leading dot; spec.c puts "stages[n]." in front. */
     int (*compile)(const json_t *stage, const struct batch *input, void **ret, struct error *e);
     void (*free)(void *compiled);
+    /* Before it is compiled for the first time: writes into the stage what only its blobs tell, such as the
+     * columns that a model makes, so that whoever compiles it later needs none of them. Errors as for
+     * compile. NULL: there is nothing. */
+    int (*complete)(json_t *stage, const struct batch *input, const struct spec_files *files,
+                    struct error *e);
     /* An empty batch with the columns of the rows that the stage makes; NULL: no memory. */
     struct batch *(*columns)(const void *compiled);
     /* One input: text as the client gives it (a URL) into its packed form (appended to out), the key
@@ -64,6 +76,8 @@ struct spec_engine {
     /* The blobs that must be at hand before a task runs: those that the stage itself names (a model,
      * tables) when item.p is NULL, else those of one packed item. NULL: none. */
     int (*blobs)(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
+    /* Lines that say what will be done, for people. NULL: its name says it. */
+    void (*explain)(const void *compiled, struct buf *out);
 };
 
 struct spec_stage {
@@ -95,12 +109,19 @@ struct spec {
     uint32_t retry_percent; /* retries at most so many for each 100 first attempts; default 10 */
     const json_t *input;    /* array of texts, or NULL; only with with_input */
     json_t *root;           /* private: owns input */
+    const struct spec_files *files; /* private: while it is completed */
+    bool completed;                 /* private: some stage was */
 };
 
 /* with_input: the description may hold "input" ({"urls": [...]} or {"items": [...]}) and be up to
  * SPEC_TEXT_INPUT_MAX long; otherwise "input" is an error. */
 int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
                bool with_input, struct spec **ret, struct error *e) MUST_CHECK;
+/* The same for a description that was not seen before: its stages are completed (spec_engine.complete)
+ * as well. *ret_text: the description from now on, without its input; nothing when it stays as it is. */
+int spec_complete(struct span text, const struct spec_engine *engines, size_t n_engines,
+                  bool with_input, const struct spec_files *files, struct spec **ret,
+                  struct buf *ret_text, struct error *e) MUST_CHECK;
 void spec_free(struct spec *s);
 
 /* One input item by the first stage's engine: see spec_engine.item. */
@@ -112,6 +133,11 @@ int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf
 int spec_blobs(const struct spec *s, spec_blob_fn *fn, void *user) MUST_CHECK;
 int spec_item_blobs(const struct spec *s, struct span item, spec_blob_fn *fn,
                     void *user) MUST_CHECK;
+/* Whether its tasks may need some, so that they may have to wait for them on their worker. */
+bool spec_may_need_blobs(const struct spec *s);
+
+/* What each stage will do, what is gathered or merged where, and the columns of the rows; for people. */
+void spec_explain(const struct spec *s, struct buf *out);
 
 /* {"blob": SHA256}, where a stage names a blob. INVALID_SPEC; path: of the value in the stage. For
  * engines. */

@@ -291,7 +291,7 @@ void wire_assign_pack(struct buf *out, const struct wire_assign *m)
     pack_array(out, m->n_tasks);
     for (size_t i = 0; i < m->n_tasks; i++) {
         const struct wire_task *t = &m->tasks[i];
-        pack_array(out, 7);
+        pack_array(out, 8);
         pack_u64(out, t->task);
         pack_u64(out, t->counter);
         pack_u64(out, t->job);
@@ -299,6 +299,7 @@ void wire_assign_pack(struct buf *out, const struct wire_assign *m)
         pack_u64(out, t->grant);
         pack_u64(out, t->run_timeout_ms);
         wire_part_pack_raw(out, t->input);
+        pack_bool(out, t->whole);
     }
 }
 
@@ -314,7 +315,8 @@ static struct wire_task read_task(struct unpack *u)
     t.grant = wire_part_u32(u);
     t.run_timeout_ms = wire_part_u32(u);
     t.input = wire_part_raw(u, UNPACK_ARRAY);
-    unpack_skip_n(u, extra);
+    t.whole = extra > 0 && unpack_bool(u); /* an older coordinator says nothing */
+    unpack_skip_n(u, extra > 0 ? extra - 1 : 0);
     return t;
 }
 
@@ -351,7 +353,7 @@ int wire_assign_read(struct span body, struct arena *a, struct wire_assign *ret,
 
 void wire_result_pack(struct buf *out, const struct wire_result *m)
 {
-    pack_array(out, 15);
+    pack_array(out, 16);
     wire_part_pack_token(out, &m->token);
     pack_u64(out, (uint64_t)m->outcome);
     wire_part_pack_text(out, m->error);
@@ -382,6 +384,10 @@ void wire_result_pack(struct buf *out, const struct wire_result *m)
     pack_u64(out, m->key_delay_ms);
     pack_u64(out, m->key_backoff_ms);
     pack_u64(out, m->retry_after_ms);
+    if (m->left.p)
+        pack_bin(out, m->left);
+    else
+        pack_nil(out);
 }
 
 static void read_found(struct unpack *u, struct arena *a, struct wire_result *m, bool *nomem)
@@ -429,9 +435,9 @@ static void read_result(struct unpack *u, struct arena *a, struct wire_result *m
     unpack_tuple(u, 15, &extra);
     m->token = wire_part_token(u);
     uint64_t outcome = unpack_u64(u);
-    if (outcome > WIRE_RETURNED)
+    if (outcome > WIRE_LAND)
         u->failed = true;
-    m->outcome = (enum wire_outcome)(outcome & 3);
+    m->outcome = u->failed ? WIRE_FAIL : (enum wire_outcome)outcome;
     m->error = wire_part_text_or_nil(u);
     if (unpack_peek(u) == UNPACK_NIL) {
         unpack_skip(u);
@@ -447,7 +453,8 @@ static void read_result(struct unpack *u, struct arena *a, struct wire_result *m
     m->key_delay_ms = wire_part_u32(u);
     m->key_backoff_ms = wire_part_u32(u);
     m->retry_after_ms = wire_part_u32(u);
-    unpack_skip_n(u, extra);
+    m->left = extra > 0 ? unpack_bin(u) : (struct span){NULL, 0};
+    unpack_skip_n(u, extra > 0 ? extra - 1 : 0);
 }
 
 int wire_results_read(struct span body, struct arena *a, struct wire_result **ret, size_t *ret_n,

@@ -45,6 +45,7 @@ enum wire_type {
     WIRE_BREAKER = 14,
     WIRE_SINK = 15,
     WIRE_CALLS = 16,
+    WIRE_BEGUN = 17,
     WIRE_PREDICT = 18,
     WIRE_PREDICTED = 19,
     /* client and coordinator */
@@ -128,6 +129,7 @@ struct wire_task {
     uint32_t grant;              /* concurrent uses of its key; 0: no limit */
     uint32_t run_timeout_ms;     /* 0: none */
     struct span input;           /* packed array of the engine's items */
+    bool whole;                  /* its rows may have landed: all of it again, or nothing */
 };
 /* jobs: those whose description this session has not been sent yet. */
 struct wire_assign {
@@ -144,8 +146,9 @@ enum wire_outcome {
     WIRE_DONE = 0,
     WIRE_RETRY = 1,
     WIRE_FAIL = 2,
-    WIRE_RETURNED = 3
-}; /* = sched_outcome */
+    WIRE_RETURNED = 3,
+    WIRE_LAND = 4 /* its rows are made; asks leave to land them in sinks, and says what they hold */
+};                /* = sched_outcome */
 
 struct wire_stat {
     struct span name;
@@ -175,6 +178,8 @@ struct wire_result {
     struct wire_again *again;
     size_t n_again; /* inputs for a new task with attempt + 1 */
     uint32_t key_delay_ms, key_backoff_ms, retry_after_ms;
+    struct span left; /* LAND: bit i & 7 of byte i / 8: item i of the task has no part in its rows,
+                         since it is a reject or goes into a new task; p == NULL: all have */
 };
 /* RESULT carries several: pack the count with pack_array, then each. A result larger than
  * WIRE_MESSAGE_MAX is never made: the runner fails the task with LIMIT. */
@@ -183,7 +188,11 @@ int wire_results_read(struct span body, struct arena *a, struct wire_result **re
                       struct error *e) MUST_CHECK;
 
 /* RESULT_ACK, REVOKE: [[task, epoch, counter, code, reason|nil], ...] */
-enum wire_ack { WIRE_ACK_STORED = 0, WIRE_ACK_DISCARDED = 1 };
+enum wire_ack {
+    WIRE_ACK_STORED = 0,
+    WIRE_ACK_DISCARDED = 1,
+    WIRE_ACK_LAND = 2 /* what the rows hold is durable: they may land; the result follows */
+};
 struct wire_verdict {
     struct wire_token token;
     uint32_t code;
@@ -277,6 +286,12 @@ struct wire_blob_answer {
 void wire_blob_answer_pack(struct buf *out, const struct wire_blob_answer *m);
 int wire_blob_answer_read(struct span body, struct wire_blob_answer *ret,
                           struct error *e) MUST_CHECK;
+
+/* BEGUN, w->c: tasks that may have had to wait for blobs and have begun: their run_timeout_ms counts from
+ * now. Told again in a new session. At most WIRE_TASKS_MAX. */
+void wire_begun_pack(struct buf *out, const struct wire_token *tokens, size_t n);
+int wire_begun_read(struct span body, struct arena *a, struct wire_token **ret, size_t *ret_n,
+                    struct error *e) MUST_CHECK;
 
 /* PREDICT, c->w: rows for a model, to be answered now, and w->c PREDICTED: what it makes of them. Nobody
  * keeps either: a message that is lost is a request that is made again, or fails. */

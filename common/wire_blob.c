@@ -1,4 +1,4 @@
-/* wire_blob.c: BLOB, in both directions. */
+/* wire_blob.c: BLOB in both directions, and BEGUN, since tasks wait for blobs. */
 #include "pack.h"
 #include "unpack.h"
 #include "wire.h"
@@ -71,5 +71,36 @@ int wire_blob_answer_read(struct span body, struct wire_blob_answer *ret, struct
     int rc = wire_part_end(&u, false, "BLOB", e);
     if (rc == ERR_OK)
         *ret = m;
+    return rc;
+}
+
+void wire_begun_pack(struct buf *out, const struct wire_token *tokens, size_t n)
+{
+    pack_array(out, n);
+    for (size_t i = 0; i < n; i++) {
+        pack_array(out, 3);
+        wire_part_pack_token(out, &tokens[i]);
+    }
+}
+
+int wire_begun_read(struct span body, struct arena *a, struct wire_token **ret, size_t *ret_n,
+                    struct error *e)
+{
+    struct unpack u;
+    size_t extra;
+    bool nomem = false;
+    unpack_init(&u, body.p, body.len);
+    size_t n = wire_part_count(&u, 4, WIRE_TASKS_MAX);
+    struct wire_token *tokens = wire_part_room(&u, a, n, sizeof *tokens, &nomem);
+    for (size_t i = 0; i < n && unpack_ok(&u); i++) {
+        unpack_tuple(&u, 3, &extra);
+        tokens[i] = wire_part_token(&u);
+        unpack_skip_n(&u, extra);
+    }
+    int rc = wire_part_end(&u, nomem, "BEGUN", e);
+    if (rc == ERR_OK) {
+        *ret = tokens;
+        *ret_n = n;
+    }
     return rc;
 }

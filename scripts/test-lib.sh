@@ -43,6 +43,9 @@ test_meson() {
     meson test -C "$dir" --no-rebuild --num-processes "$JOBS" --print-errorlogs "$@"
 }
 
+# Most of these tests wait most of the time: more processes than cores. A file's tests stay together.
+TEST_PROCESSES=$((JOBS + 1))
+
 # test_pytest DIST REPORT [PYTEST_ARGUMENT...]: tests of the programs in DIST and of the Python
 # client. REPORT is written as JUnit XML.
 test_pytest() {
@@ -58,6 +61,7 @@ test_pytest() {
         cd "$DROVER_ROOT"
         export DROVER_DIST=$dist PYTHONPATH=$DROVER_ROOT/python
         "$PYTHON" -m pytest -q -p no:cacheprovider --basetemp="$TEST_TMP/pytest" \
+            -n "$TEST_PROCESSES" --dist loadfile \
             --junitxml="$report" "${folders[@]}" "$@"
     ) || status=$?
     # 5: no test was selected, which -k may do.

@@ -175,6 +175,19 @@ static void send_calls(struct agent *a)
     a->calls_wait = workload_is_calling(&a->work);
 }
 
+/* Tasks whose time counts from now. */
+static void send_begun(struct agent *a)
+{
+    struct wire_token tokens[WIRE_TASKS_MAX];
+    size_t n;
+    while (a->uplink.state == UPLINK_UP &&
+           (n = workload_begun(&a->work, tokens, ARRAY_LEN(tokens))) > 0) {
+        wire_begun_pack(begin_message(a, WIRE_BEGUN), tokens, n);
+        if (!send_message(a, WIRE_BEGUN))
+            return;
+    }
+}
+
 /* Questions for blobs and parts that tasks wait for, as many as may be open. */
 static void send_blob_asks(struct agent *a)
 {
@@ -573,6 +586,7 @@ static void turn(struct agent *a)
     send_predictions(a);
     workload_collect(&a->work);
     workload_pump(&a->work, may_start, a);
+    send_begun(a);
     send_results(a);
     send_blob_asks(a);
     uplink_timers(a);

@@ -7,13 +7,13 @@
  *       ^  ^--- pause ----'  '--NOT_FOUND, too many failures--> [FAILED]  |
  *       |                                                                 |
  *       '---------- its file has vanished, or is damaged ------ [FOUND] <-'
- *                                                     (at start: to be hashed when it is wanted)
+ *       '---------- [PART]                              (at start: to be hashed when it is wanted)
  *
  * A task says what it needs (cache_need) and waits until cache_need_state says that all of it is here;
  * cache_need_open gives the files. Several tasks that need the same blob cause one transfer.
  *
- * Blobs come in the order in which tasks asked. Beyond bytes_max only the oldest waiting task's come:
- * so the bound is passed by one task's blobs at most, and nobody waits for ever. What is asked of the
+ * Blobs come in the order in which tasks asked. Beyond bytes_max only those of the oldest task come: so
+ * the bound is passed by one task's blobs at most, and nobody waits for ever. What is asked of the
  * coordinator at a time begins small and grows while answers come quickly (CACHE_QUICK_MS), so that
  * on a slow line heartbeats and leases do not stand behind blobs.
  *

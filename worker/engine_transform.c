@@ -35,19 +35,94 @@ static int read_task_bytes(const json_t *stage, uint64_t *ret, struct error *e)
     return ERR_OK;
 }
 
+/* "header": pointers to the texts in the stage, which the caller frees. */
+static int read_header(const json_t *stage, const struct batch *input, const char ***ret,
+                       size_t *ret_n, struct error *e)
+{
+    const json_t *list = json_object_get(stage, "header");
+    const size_t n = json_array_size(list);
+    *ret = NULL;
+    *ret_n = 0;
+    if (!list)
+        return ERR_OK;
+    if (input)
+        return error_set(e, ERR_INVALID_SPEC,
+                         "header: the stage before says what the columns are called");
+    if (!json_is_array(list) || n == 0 || n > PLAN_COLUMNS_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "header: a list of 1 to %d names is wanted here",
+                         PLAN_COLUMNS_MAX);
+    const char **names = calloc(n, sizeof(*names));
+    if (!names)
+        return error_set(e, ERR_NOMEM, "no memory for the job");
+    for (size_t i = 0; i < n; i++) {
+        names[i] = json_string_value(json_array_get(list, i));
+        if (!names[i]) {
+            free(names);
+            return error_set(e, ERR_INVALID_SPEC, "header[%zu]: a text is wanted here", i);
+        }
+    }
+    *ret = names;
+    *ret_n = n;
+    return ERR_OK;
+}
+
+/* The stage without the keys that are read here; NULL: no memory. */
+static json_t *rest_of(const json_t *stage)
+{
+    static const char *const mine[] = {"task_bytes", "header"};
+    json_t *rest = json_copy((json_t *)(uintptr_t)stage);
+    for (size_t i = 0; rest && i < ARRAY_LEN(mine); i++)
+        json_object_del(rest, mine[i]);
+    return rest;
+}
+
 int engine_transform_compile(const json_t *json, const struct batch *input, void **ret,
                              struct error *e)
 {
     struct stage *s = calloc(1, sizeof(*s));
-    if (!s)
-        return error_set(e, ERR_NOMEM, "no memory for the job");
-    int rc = read_task_bytes(json, &s->task_bytes, e);
+    json_t *rest = rest_of(json);
+    const char **names = NULL;
+    size_t n_names = 0;
+    int rc = s && rest ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the job");
     if (rc == ERR_OK)
-        rc = transform_compile(json, input, NULL, 0, &s->transform, e);
+        rc = read_task_bytes(json, &s->task_bytes, e);
+    if (rc == ERR_OK)
+        rc = read_header(json, input, &names, &n_names, e);
+    if (rc == ERR_OK)
+        rc = transform_compile(rest, input, names, n_names, &s->transform, e);
+    free(names);
+    json_decref(rest);
     if (rc == ERR_OK)
         *ret = s;
     else
         free(s);
+    return rc;
+}
+
+int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct error *e)
+{
+    struct transform *probe = NULL;
+    char **names = NULL;
+    size_t n = 0;
+    json_t *rest = rest_of(stage), *list = json_array();
+    int rc = rest && list && !json_object_set_new(rest, "sql", json_string("SELECT 1 FROM input"))
+                 ? ERR_OK
+                 : error_set(e, ERR_NOMEM, "no memory for the columns");
+    json_object_del(rest, "columns");
+    if (rc == ERR_OK)
+        rc = transform_compile(rest, NULL, NULL, 0, &probe, e);
+    if (rc == ERR_OK)
+        rc = transform_names(probe, fd, &names, &n, e);
+    for (size_t i = 0; i < n && rc == ERR_OK; i++)
+        if (json_array_append_new(list, json_string(names[i])))
+            rc = error_set(e, ERR_MALFORMED, "the name of column %zu is not UTF-8", i + 1);
+    free(names);
+    transform_free(probe);
+    json_decref(rest);
+    if (rc == ERR_OK)
+        *ret = list;
+    else
+        json_decref(list);
     return rc;
 }
 
@@ -137,6 +212,9 @@ static void on_reject(void *user, const struct run_reject *r)
                  (int)MIN(r->value.len, (size_t)200), r->value.p ? r->value.p : "");
     else if (r->character > 0)
         snprintf(detail, sizeof(detail), "sql, character %u", r->character);
+    else if (r->value.len > 0) /* the row itself, or how it begins */
+        snprintf(detail, sizeof(detail), "\"%.*s\"", (int)MIN(r->value.len, (size_t)200),
+                 r->value.p);
     else
         detail[0] = 0;
     output_reject(s->o, span_str(input), r->reason, detail[0] ? detail : NULL);
@@ -231,7 +309,7 @@ static void found_file(void *user, struct span path)
     output_found(s->o, path, s->depth + 1);
 }
 
-static void found_part(const struct source *s, const struct input_ref *ref,
+static void found_part(const struct source *s, const struct input_ref *ref, const char *version,
                        const struct transform_range *range)
 {
     struct buf text = {0};
@@ -240,7 +318,8 @@ static void found_part(const struct source *s, const struct input_ref *ref,
                                    .part = true,
                                    .begin = range->begin.offset,
                                    .end = range->end,
-                                   .line = range->begin.line};
+                                   .line = range->begin.line,
+                                   .version = span_str(version)};
     input_ref_text(&part, &text);
     if (buf_ok(&text))
         output_found(s->o, buf_span(&text), s->depth + 1);
@@ -250,13 +329,13 @@ static void found_part(const struct source *s, const struct input_ref *ref,
 }
 
 /* Into parts of about the same size. */
-static int cut(const struct source *s, const struct input_ref *ref, int fd, uint64_t bytes,
-               struct error *e)
+static int cut(const struct source *s, const struct input_ref *ref, const struct input_file *file,
+               uint64_t bytes, struct error *e)
 {
     struct transform_cut c;
     const uint64_t n = bytes / s->stage->task_bytes;
     struct transform_range range = transform_whole_file;
-    int rc = transform_cut_init(&c, s->stage->transform, fd, s->call->cancelled, e);
+    int rc = transform_cut_init(&c, s->stage->transform, file->fd, s->call->cancelled, e);
     for (uint64_t i = 1; i <= n && rc == ERR_OK; i++) {
         struct split_point p = {.offset = bytes};
         if (i < n)
@@ -264,7 +343,7 @@ static int cut(const struct source *s, const struct input_ref *ref, int fd, uint
         if (rc != ERR_OK || p.offset == range.begin.offset)
             continue;
         range.end = p.offset;
-        found_part(s, ref, &range);
+        found_part(s, ref, file->version, &range);
         range = (struct transform_range){.begin = p, .end = UINT64_MAX};
     }
     transform_cut_done(&c);
@@ -289,25 +368,25 @@ static int read_file(struct source *s, const struct input_ref *ref, int fd, stru
 static int read_input(struct source *s, struct span text, struct error *e)
 {
     struct input_ref ref;
+    struct input_file file;
     struct stat st;
-    int fd = -1;
     int rc = input_ref_parse(text, &ref, e);
     if (rc != ERR_OK)
         return rc;
     if (input_ref_is_pattern(&ref))
         return inputs_match(&ref, found_file, s, e);
-    rc = inputs_open(s->call->inputs, s->call->blobs, &ref, &fd, e);
+    rc = inputs_open(s->call->inputs, s->call->blobs, &ref, s->call->cancelled, &file, e);
     if (rc != ERR_OK)
         return rc;
-    if (fstat(fd, &st) != 0)
+    if (fstat(file.fd, &st) != 0)
         rc = error_set(e, ERR_IO, "%.*s: %s", (int)text.len, text.p, strerror(errno));
-    else if (ref.kind == INPUT_PATH && !ref.part && !s->call->inputs->whole &&
-             transform_can_cut(s->stage->transform, fd) &&
+    else if (file.parts && !s->call->inputs->whole &&
+             transform_can_cut(s->stage->transform, file.fd) &&
              (uint64_t)st.st_size > 2 * s->stage->task_bytes)
-        rc = cut(s, &ref, fd, (uint64_t)st.st_size, e);
+        rc = cut(s, &ref, &file, (uint64_t)st.st_size, e);
     else
-        rc = read_file(s, &ref, fd, e);
-    close(fd);
+        rc = read_file(s, &ref, file.fd, e);
+    close(file.fd);
     if (rc != ERR_OK && rc != ERR_STALE) { /* which file it was */
         struct error inner = *e;
         error_set(e, (enum err)rc, "%.*s: %.300s", (int)MIN(text.len, (size_t)150), text.p,
@@ -383,6 +462,8 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
     }
     if (rc == ERR_OK && counts.rows > 0)
         output_stat(o, "input_rows", (int64_t)counts.rows);
+    if (rc == ERR_OK && counts.skipped > 0)
+        output_stat(o, "packets_of_no_flow", (int64_t)counts.skipped);
     engine_transform_close(s.state);
     return rc;
 }

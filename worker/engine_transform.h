@@ -30,7 +30,10 @@ int engine_transform_item(const void *compiled, struct span text, uint32_t depth
 int engine_transform_blobs(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
 bool engine_transform_gathers(const void *compiled, bool sinks_merge);
 
-/* What was compiled, in words for people (columns, kernels, what is gathered). */
+/* The columns that the header of a file names, as a list of texts, for the stage's key "header". MALFORMED:
+ * there is none. */
+int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct error *e) MUST_CHECK;
+/* What was compiled, in words for people (columns, kernels). */
 void engine_transform_explain(const void *compiled, struct buf *out);
 
 /* The functions of struct pipeline_kind. */

@@ -6,6 +6,7 @@
 #include "common/slice.h"
 #include "common/unpack.h"
 #include "common/wire.h"
+#include "worker/engine_score.h"
 #include "worker/engine_transform.h"
 #include "worker/scrape/scrape.h"
 
@@ -201,7 +202,16 @@ const struct spec_engine engines_table[] = {
      .columns = engine_transform_columns,
      .item = engine_transform_item,
      .gathers = engine_transform_gathers,
-     .blobs = engine_transform_blobs},
+     .blobs = engine_transform_blobs,
+     .explain = engine_transform_explain},
+    {.name = "score",
+     .kind = WIRE_KIND_SCORE,
+     .follows = true,
+     .complete = engine_score_complete,
+     .compile = engine_score_compile,
+     .free = engine_score_free,
+     .columns = engine_score_columns,
+     .blobs = engine_score_blobs},
 };
 const size_t engines_count = ARRAY_LEN(engines_table);
 

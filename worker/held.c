@@ -90,8 +90,8 @@ static void move(struct held_table *t, struct held *h, enum held_state to)
         [HELD_WAITING] = {[HELD_RUNNING] = true, [HELD_LANDING] = true, [HELD_READY] = true},
         [HELD_RUNNING] = {[HELD_LANDING] = true, [HELD_READY] = true},
         [HELD_LANDING] = {[HELD_READY] = true},
-        [HELD_READY] = {[HELD_SENT] = true},
-        [HELD_SENT] = {[HELD_READY] = true},
+        [HELD_READY] = {[HELD_SENT] = true, [HELD_LANDING] = true},
+        [HELD_SENT] = {[HELD_READY] = true, [HELD_LANDING] = true},
     };
     assert(allowed[h->state][to]);
     list_remove(&t->lists[h->state], h);
@@ -137,6 +137,8 @@ void held_start(struct held_table *t, struct held *h)
 void held_land(struct held_table *t, struct held *h)
 {
     account(t, h, false);
+    free(TAKE_PTR(h->result));
+    h->result_bytes = 0;
     move(t, h, HELD_LANDING);
 }
 

@@ -5,11 +5,13 @@
  *
  *             held_start           held_finish         held_next (sent)
  *    [WAITING] --------> [RUNNING] -----------> [READY] <---------------> [SENT]
- *        |                   | held_land           ^     held_resend         |
- *        |                   '------> [LANDING] ---' held_finish             |
+ *        |                   | held_land         |   ^   held_resend      |  |
+ *        |                   '------> [LANDING] -+---' held_finish        |  |
+ *        |                                ^------' held_land -------------'  |
  *        '------- held_forget (acknowledged, revoked) from any state --------'
  *
- * LANDING: it has run, and its rows are on their way into sinks.
+ * LANDING: it has run, and its rows are on their way into sinks. One that must ask first is READY and
+ * SENT twice: with its question, and with its result.
  *
  * A state is a list: the state of an entry is the list that it is on. It starts nothing and sends
  * nothing. Two leases of one task are never held at once.
@@ -30,7 +32,7 @@ struct held {
     uint32_t input_bytes;
     uint32_t rows;   /* READY, SENT: of the result */
     bool failed;     /* READY, SENT: the outcome is not DONE */
-    void *run;       /* the owner's, until READY */
+    void *run;       /* the owner's, until its result is READY */
     uint8_t *result; /* READY, SENT: one packed wire_result; owned */
     size_t result_bytes;
     struct held *prev, *next; /* in its list */
@@ -59,7 +61,8 @@ struct held *held_add(struct held_table *t, struct wire_token token, uint64_t jo
 struct held *held_find(const struct held_table *t, uint64_t task);
 
 void held_start(struct held_table *t, struct held *h);
-void held_land(struct held_table *t, struct held *h); /* of WAITING and RUNNING */
+/* Of WAITING and RUNNING, or of READY and SENT, whose bytes (a question) are freed. */
+void held_land(struct held_table *t, struct held *h);
 /* Takes the bytes (malloc); of an entry that is not READY or SENT. */
 void held_finish(struct held_table *t, struct held *h, uint8_t *result_take, size_t bytes);
 /* The oldest READY entry becomes SENT; NULL when there is none. */

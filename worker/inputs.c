@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "blobset.h"
+#include "scrape/scrape.h"
 
 static const struct span part_mark = {"#bytes=", 7};
 
@@ -36,7 +37,7 @@ static bool literal(const char **p, const char *end, const char *text)
     return true;
 }
 
-/* bytes=BEGIN-END,line=LINE, where END may be missing */
+/* bytes=BEGIN-END,line=LINE, where END may be missing; behind that, for a URL, its version */
 static bool part(const char *p, const char *end, struct input_ref *r)
 {
     r->end = UINT64_MAX;
@@ -44,8 +45,17 @@ static bool part(const char *p, const char *end, struct input_ref *r)
         return false;
     if (p < end && *p != ',' && !number(&p, end, &r->end))
         return false;
-    return literal(&p, end, ",line=") && number(&p, end, &r->line) && p == end && r->line > 0 &&
-           r->begin <= r->end;
+    if (!literal(&p, end, ",line=") || !number(&p, end, &r->line))
+        return false;
+    if (r->kind == INPUT_URL) {
+        if (!literal(&p, end, ","))
+            return false;
+        r->version = (struct span){p, (size_t)(end - p)};
+        p = end;
+        if (!download_version_ok(r->version))
+            return false;
+    }
+    return p == end && r->line > 0 && r->begin <= r->end;
 }
 
 static int parse_slice(struct span text, struct input_ref *ret, struct error *e)
@@ -63,12 +73,32 @@ static int parse_slice(struct span text, struct input_ref *ret, struct error *e)
     return ERR_OK;
 }
 
+static bool is_url(struct span text)
+{
+    return (text.len > 7 && memcmp(text.p, "http://", 7) == 0) ||
+           (text.len > 8 && memcmp(text.p, "https://", 8) == 0);
+}
+
+static int check_url(struct span name, struct error *e)
+{
+    struct buf canonical;
+    struct error why = {0};
+    size_t key_len;
+    buf_init(&canonical, 0);
+    const int rc = scrape_url_canonical(name, &canonical, &key_len, &why);
+    buf_done(&canonical);
+    return rc == ERR_OK ? ERR_OK
+                        : error_set(e, (enum err)rc, "\"%.*s\": %.200s",
+                                    (int)MIN(name.len, (size_t)250), name.p, why.detail);
+}
+
 int input_ref_parse(struct span text, struct input_ref *ret, struct error *e)
 {
     struct input_ref r = {.name = text, .end = UINT64_MAX, .line = 1};
     const char *mark = text.len ? memmem(text.p, text.len, part_mark.p, part_mark.len) : NULL;
     if (text.len > 0 && text.p[0] == '{')
         return parse_slice(text, ret, e);
+    r.kind = is_url(text) ? INPUT_URL : INPUT_PATH;
     if (mark) {
         r.part = true;
         r.name.len = (size_t)(mark - text.p);
@@ -77,11 +107,17 @@ int input_ref_parse(struct span text, struct input_ref *ret, struct error *e)
                              "\"%.*s\": a part is #bytes=BEGIN-END,line=LINE",
                              (int)MIN(text.len, (size_t)300), text.p);
     }
+    if (r.kind == INPUT_URL) {
+        const int rc = check_url(r.name, e);
+        if (rc == ERR_OK)
+            *ret = r;
+        return rc;
+    }
     if (r.name.len == 0 || r.name.p[0] != '/' || memchr(r.name.p, 0, r.name.len) ||
         r.name.len >= PATH_MAX)
         return error_set(e, ERR_INVALID_ARGUMENT,
                          "\"%.*s\": an input is the absolute path of a file (or a pattern such as "
-                         "/data/*.csv), or {\"blob\": SHA256}",
+                         "/data/*.csv), an http(s) URL, or {\"blob\": SHA256}",
                          (int)MIN(text.len, (size_t)300), text.p);
     *ret = r;
     return ERR_OK;
@@ -96,6 +132,10 @@ void input_ref_text(const struct input_ref *r, struct buf *out)
     if (r->end != UINT64_MAX)
         buf_printf(out, "%llu", (unsigned long long)r->end);
     buf_printf(out, ",line=%llu", (unsigned long long)r->line);
+    if (r->version.len > 0) {
+        buf_byte(out, ',');
+        buf_append(out, r->version.p, r->version.len);
+    }
 }
 
 bool input_ref_is_pattern(const struct input_ref *r)
@@ -166,14 +206,37 @@ static int open_blob(const struct blobset *blobs, const struct blob_name *name, 
                : error_set(e, ERR_IO, "blob %s: %s", blob_name_text(name, text), strerror(errno));
 }
 
+static int open_url(const struct inputs *in, const struct input_ref *r,
+                    const atomic_bool *cancelled, struct input_file *ret, struct error *e)
+{
+    struct download got;
+    const struct download_part part = {r->begin, r->end, r->version};
+    char *url = strndup(r->name.p, r->name.len);
+    if (!url)
+        return error_set(e, ERR_NOMEM, "no memory for a URL");
+    int rc = in->get ? in->get(in->downloads, url, r->part ? &part : NULL, cancelled, &got, e)
+                     : error_set(e, ERR_AUTH, "%s: nothing is downloaded here", url);
+    free(url);
+    if (rc != ERR_OK)
+        return rc;
+    ret->fd = got.fd;
+    ret->parts = !r->part && got.version[0];
+    memcpy(ret->version, got.version, sizeof(ret->version));
+    return ERR_OK;
+}
+
 int inputs_open(const struct inputs *in, const struct blobset *blobs, const struct input_ref *r,
-                int *ret_fd, struct error *e)
+                const atomic_bool *cancelled, struct input_file *ret, struct error *e)
 {
     char name[PATH_MAX];
+    *ret = (struct input_file){.fd = -1};
     if (r->kind == INPUT_BLOB)
-        return open_blob(blobs, &r->blob, ret_fd, e);
+        return open_blob(blobs, &r->blob, &ret->fd, e);
+    if (r->kind == INPUT_URL)
+        return open_url(in, r, cancelled, ret, e);
     snprintf(name, sizeof(name), "%.*s", (int)r->name.len, r->name.p);
-    return open_path(in, name, ret_fd, e);
+    ret->parts = !r->part;
+    return open_path(in, name, &ret->fd, e);
 }
 
 int inputs_match(const struct input_ref *r, inputs_file_fn *fn, void *user, struct error *e)

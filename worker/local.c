@@ -15,6 +15,7 @@
 #include "worker/feed.h"
 #include "worker/frontier.h"
 #include "worker/local_blobs.h"
+#include "worker/local_job.h"
 #include "worker/output.h"
 #include "worker/local_output.h"
 #include "worker/local_stats.h"
@@ -52,13 +53,14 @@ struct local {
     struct pipeline_gather *gather; /* NULL: no stage gathers */
     pthread_mutex_t gather_lock;    /* of it, and of the next */
     struct error gather_error;
+    struct error lost; /* why the first input came to nothing */
     bool gathered;
     struct local_sinks sinks;
     struct local_blobs blobs;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
     size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
-    struct buf items, item, line;
+    struct buf items, item, line, path;
     struct local_stats stats;
     size_t item_rows_bytes; /* of one item's rows, as of late; 0: not known yet */
     uint64_t next_timeout_check_ms;
@@ -87,6 +89,21 @@ static void reject(struct local *l, struct span input, const char *reason, const
     rowfile_append(&l->rejects, buf_span(&l->line));
 }
 
+/* A whole input, and not a row of it. */
+static void lose(struct local *l, struct span input, const char *reason, const char *detail)
+{
+    if (l->stats.n_lost++ == 0)
+        error_set(&l->lost, ERR_JOB_FAILED, "%.*s: %s: %.300s", (int)MIN(input.len, (size_t)150),
+                  input.p, reason, detail ? detail : "");
+    reject(l, input, reason, detail);
+}
+
+/* Whether an answer without some input would be wrong: it is one over all rows, or rows of files. */
+static bool wants_all(const struct local *l)
+{
+    return l->gather || pipeline_place(l->config->pipeline) == PIPELINE_POOL;
+}
+
 /* ---- the plan ---- */
 
 /* Full jitter over base * 2^(attempt - 2), as the coordinator does. attempt: the coming one, from 2. */
@@ -108,13 +125,13 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     struct hash128 unique;
     struct error e = {0};
     if (attempt > l->spec->attempts) {
-        reject(l, text, reason, detail);
+        lose(l, text, reason, detail);
         return;
     }
     buf_clear(&l->item);
     int rc = spec_item(l->spec, text, depth, &l->item, &key, &unique, &e);
     if (rc != ERR_OK) {
-        reject(l, text, REASON_INVALID_INPUT, e.detail);
+        lose(l, text, REASON_INVALID_INPUT, e.detail);
         return;
     }
     bool is_new = true;
@@ -132,8 +149,8 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     if (rc == ERR_OK)
         rc = frontier_add(l->frontier, key, buf_span(&l->item), attempt, due_ms);
     if (rc != ERR_OK)
-        reject(l, text, REASON_FRONTIER_FULL,
-               "the limit of the frontier (--frontier-max) is reached");
+        lose(l, text, REASON_FRONTIER_FULL,
+             "the limit of the frontier (--frontier-max) is reached");
     else if (!known)
         l->stats.n_inputs++;
     else if (reason)
@@ -155,6 +172,8 @@ static int feed(struct local *l, struct error *e)
         const int rc = feed_next(&l->feed, &text, e);
         if (rc != ERR_OK)
             return rc;
+        if (text.p && pipeline_place(l->config->pipeline) == PIPELINE_POOL)
+            text = local_job_input(text, &l->path);
         if (text.p)
             plan(l, text, 0, 1, false, NULL, NULL);
         else
@@ -404,7 +423,7 @@ static int gather(struct local *l, struct error *e)
     l->gathered = true;
     if (l->gather_error.code != ERR_OK)
         return error_set(e, l->gather_error.code, "%s", l->gather_error.detail);
-    if (l->stats.n_failed > 0) /* an answer over a part of the input would be wrong */
+    if (l->stats.n_lost > 0) /* an answer over a part of the input would be wrong */
         return ERR_OK;
     buf_clear(&l->item);
     pack_array(&l->item, 2);
@@ -538,8 +557,11 @@ static int open_all(struct local *l, struct error *e)
     const struct pipeline_text *text = local_output_text(&l->rows);
     const struct runner_config runner = {.loops = config->loops,
                                          .scrape = config->scrape,
-                                         /* rows that need no memory may come from a whole file */
-                                         .inputs = {.whole = text && config->loops == 1},
+                                         /* nobody could take a part, and nothing piles up */
+                                         .inputs = {.whole =
+                                                        config->loops == 1 && (text || l->gather),
+                                                    .download_bytes_max =
+                                                        config->download_bytes_max},
                                          .text = text,
                                          .finish = finish,
                                          .user = l};
@@ -574,6 +596,7 @@ static void free_all(struct local *l, bool sinks_ended)
     buf_done(&l->items);
     buf_done(&l->item);
     buf_done(&l->line);
+    buf_done(&l->path);
     local_stats_done(&l->stats);
 }
 
@@ -605,10 +628,18 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
         rc = local_sinks_end(&l.sinks, l.stats.n_failed > 0, e);
     const bool sinks_ended = local_sinks_close(&l.sinks);
     close(signal_fd);
+    static const char *const names[] = {"done", "stopped", "failed"};
+    const enum local_end end = l.stopped                             ? LOCAL_STOPPED
+                               : wants_all(&l) && l.stats.n_lost > 0 ? LOCAL_FAILED
+                                                                     : LOCAL_DONE;
     if (rc == ERR_OK)
-        rc = local_stats_json(&l.stats, l.stopped ? "stopped" : "done",
-                              (double)(clock_us() - started_us) / 1e6, ret_stats, e);
-    *ret_end = l.stopped ? LOCAL_STOPPED : LOCAL_DONE;
+        rc = local_stats_json(&l.stats, names[end], (double)(clock_us() - started_us) / 1e6,
+                              ret_stats, e);
+    if (rc == ERR_OK && end == LOCAL_FAILED)
+        error_set(e, ERR_JOB_FAILED,
+                  "the rows are not the answer; inputs that came to nothing: %llu, the first: %s",
+                  (unsigned long long)l.stats.n_lost, l.lost.detail);
+    *ret_end = end;
     free_all(&l, sinks_ended);
     return rc;
 }

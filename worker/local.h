@@ -36,16 +36,22 @@ struct local_config {
     const char *rejects; /* NDJSON; NULL: rejects are only counted */
     const char *blobs;   /* folder of files that are named by their SHA-256; NULL: none */
     size_t loops;
+    uint64_t download_bytes_max; /* of a file of a web server */
     struct scrape_config scrape;
     size_t frontier_max_bytes;
     struct local_sinks_config sinks;
 };
 
 /* How it ended. */
-enum local_end { LOCAL_DONE, LOCAL_STOPPED /* by a signal */ };
+enum local_end {
+    LOCAL_DONE,
+    LOCAL_STOPPED, /* by a signal */
+    LOCAL_FAILED   /* a transform has not seen all of its input: its answer would be wrong */
+};
 
 /* Runs to the end. SIGINT and SIGTERM (which agent_block_signals has blocked) end it early, with what
- * there is. *ret_stats: the statistics as one object, which the caller decrefs. */
+ * there is. *ret_stats: the statistics as one object, which the caller decrefs. LOCAL_FAILED: e says
+ * what was the first. */
 int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
               struct error *e) MUST_CHECK;
 

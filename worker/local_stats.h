@@ -13,6 +13,7 @@ struct local_stats {
     struct tally stats, reasons;
     uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
     uint64_t n_failed; /* tasks that failed as a whole, for good */
+    uint64_t n_lost; /* inputs that came to nothing, because their tasks failed or they cannot be */
 };
 
 /* As one object, which the caller decrefs. */

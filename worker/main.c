@@ -8,6 +8,7 @@
 #include "worker/check.h"
 #include "worker/engines.h"
 #include "worker/local.h"
+#include "worker/local_job.h"
 #include "worker/settings.h"
 
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_STOPPED = 130 };
@@ -48,7 +49,10 @@ static int serve(const struct config *c)
         .loops = o.loops,
         .slots = o.slots,
         .scrape = o.scrape,
-        .inputs = o.inputs,
+        .inputs = {.roots = o.inputs.roots,
+                   .n_roots = o.inputs.n_roots,
+                   .temporary = o.cache_dir,
+                   .download_bytes_max = o.inputs.download_bytes_max},
         .sink_connections = o.sink_connections,
         .result_budget_bytes = o.result_budget_bytes,
         .cache = {.dir = o.cache_dir, .bytes_max = o.cache_bytes_max},
@@ -66,38 +70,6 @@ static int serve(const struct config *c)
 
 /* ---- running one job alone ---- */
 
-static int read_file(const char *path, struct buf *out, struct error *e)
-{
-    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!f)
-        return error_set(e, ERR_IO, "cannot read %s: %m", path);
-    size_t n = 1;
-    while (n > 0 && buf_ok(out)) {
-        uint8_t *room = buf_reserve(out, 65536);
-        n = room ? fread(room, 1, 65536, f) : 0;
-        out->len += n;
-    }
-    const bool failed = ferror(f);
-    if (f != stdin)
-        fclose(f);
-    if (failed)
-        return error_set(e, ERR_IO, "cannot read %s", path);
-    if (!buf_ok(out))
-        return error_set(e, ERR_LIMIT, "%s is larger than %d bytes", path, SPEC_TEXT_INPUT_MAX);
-    return ERR_OK;
-}
-
-static int load_job(const char *path, struct pipeline **ret, struct error *e)
-{
-    struct buf text;
-    buf_init(&text, SPEC_TEXT_INPUT_MAX);
-    int rc = read_file(path, &text, e);
-    if (rc == ERR_OK)
-        rc = pipeline_parse(buf_span(&text), true, ret, e);
-    buf_done(&text);
-    return rc;
-}
-
 /* To standard output, or to standard error when rows are there. */
 static void print_stats(json_t *stats, const char *output)
 {
@@ -108,18 +80,40 @@ static void print_stats(json_t *stats, const char *output)
     json_decref(stats);
 }
 
+static bool read_format(const struct config *c, enum local_format *ret)
+{
+    const char *name = config_flag(c, "format");
+    if (!name)
+        return true;
+    *ret = strcmp(name, "csv") == 0 ? LOCAL_FORMAT_CSV : LOCAL_FORMAT_NDJSON;
+    if (strcmp(name, "csv") == 0 || strcmp(name, "ndjson") == 0)
+        return true;
+    fprintf(stderr, "drover-worker: --format: \"%s\" is none of csv, ndjson\n", name);
+    return false;
+}
+
+static int explain(const struct pipeline *pipeline)
+{
+    struct buf text = {0};
+    spec_explain(pipeline->spec, &text);
+    fwrite(text.data, 1, text.len, stdout);
+    buf_done(&text);
+    return EXIT_OK;
+}
+
 static int run_job(const struct config *c, const struct settings *o, struct pipeline *pipeline)
 {
     struct error e = {0};
     json_t *stats = NULL;
     enum local_end end = LOCAL_DONE;
-    const struct local_config local = {
+    struct local_config local = {
         .pipeline = pipeline,
         .input = config_flag(c, "input"),
         .output = config_flag(c, "output"),
         .rejects = config_flag(c, "rejects"),
         .blobs = config_flag(c, "blobs"),
         .loops = o->loops,
+        .download_bytes_max = o->inputs.download_bytes_max,
         .scrape = o->scrape,
         .frontier_max_bytes = o->frontier_max_bytes,
         .sinks = {.options = c,
@@ -127,6 +121,12 @@ static int run_job(const struct config *c, const struct settings *o, struct pipe
                   .connections = o->sink_connections,
                   .budget_bytes = o->result_budget_bytes},
     };
+    if (config_flag(c, "sql") && !local.output) /* who asks wants to see the answer */
+        local.output = "-";
+    if (config_flag(c, "sql") && strcmp(local.output, "-") == 0)
+        local.format = LOCAL_FORMAT_CSV;
+    if (!read_format(c, &local.format))
+        return EXIT_USAGE;
     agent_block_signals();
     settings_raise_files();
     int rc = scrape_init(&e);
@@ -137,24 +137,34 @@ static int run_job(const struct config *c, const struct settings *o, struct pipe
     if (rc != ERR_OK)
         return complain(&e);
     print_stats(stats, local.output);
+    if (end == LOCAL_FAILED) {
+        complain(&e);
+        return EXIT_ERROR;
+    }
     return end == LOCAL_STOPPED ? EXIT_STOPPED : EXIT_OK;
 }
 
-static int run(const struct config *c)
+static int run(const struct config *c, const char *const *files, size_t n_files)
 {
     struct error e = {0};
     struct settings o;
     struct pipeline *pipeline = NULL;
-    const char *job = config_flag(c, "job");
-    if (!job) {
-        fprintf(stderr, "drover-worker: run needs --job FILE (see --help)\n");
+    const struct local_job job = {.job = config_flag(c, "job"),
+                                  .sql = config_flag(c, "sql"),
+                                  .files = files,
+                                  .n_files = n_files};
+    if (job.job ? job.sql || n_files > 0 : !job.sql || n_files == 0) {
+        fprintf(stderr,
+                "drover-worker: run needs --job FILE, or --sql QUERY and files (see --help)\n");
         return EXIT_USAGE;
     }
     if (settings_common(c, &o, &e) != ERR_OK)
         return complain(&e);
     int status;
-    if (load_job(job, &pipeline, &e) != ERR_OK) {
+    if (local_job_load(&job, &pipeline, &e) != ERR_OK) {
         status = complain(&e);
+    } else if (config_flag(c, "explain")) {
+        status = explain(pipeline);
     } else if (!pipeline->spec->input && !config_flag(c, "input")) {
         fprintf(stderr,
                 "drover-worker: nothing to do: the job has no \"input\"; give --input FILE\n");
@@ -175,10 +185,9 @@ static int dispatch(const struct config *c)
         return check_run(c) ? EXIT_OK : EXIT_ERROR;
     if (n == 0)
         return serve(c);
-    if (n == 1 && strcmp(args[0], "run") == 0)
-        return run(c);
-    fprintf(stderr, "drover-worker: \"%s\" is not understood (see --help)\n",
-            args[n > 1 && strcmp(args[0], "run") == 0 ? 1 : 0]);
+    if (strcmp(args[0], "run") == 0)
+        return run(c, args + 1, n - 1);
+    fprintf(stderr, "drover-worker: \"%s\" is not understood (see --help)\n", args[0]);
     return EXIT_USAGE;
 }
 

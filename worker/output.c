@@ -40,6 +40,7 @@ void output_free(struct output *o)
     free(o->found);
     free(o->stats);
     free(o->marked);
+    free(o->left);
     free(o);
 }
 
@@ -98,6 +99,36 @@ void output_found(struct output *o, struct span url, uint32_t depth)
         return;
     o->found = items;
     items[o->n_found++] = (struct output_found){copied(o, url), depth};
+}
+
+void output_leave(struct output *o, size_t i)
+{
+    if (i / 8 >= o->left_bytes) {
+        const size_t bytes = MAX(i / 8 + 1, 2 * o->left_bytes);
+        uint8_t *more = realloc(o->left, bytes);
+        if (!more) {
+            o->failed = true;
+            return;
+        }
+        memset(more + o->left_bytes, 0, bytes - o->left_bytes);
+        o->left = more;
+        o->left_bytes = bytes;
+    }
+    o->left[i / 8] |= (uint8_t)(1u << (i & 7));
+}
+
+void output_told(struct output *o)
+{
+    for (size_t i = 0; i < o->n_input_rejects; i++) {
+        free(o->rejects[i].input);
+        free(o->rejects[i].detail);
+    }
+    o->n_rejects -= o->n_input_rejects;
+    if (o->n_rejects > 0)
+        memmove(o->rejects, o->rejects + o->n_input_rejects, o->n_rejects * sizeof *o->rejects);
+    o->n_input_rejects = 0;
+    lists_truncate(o, o->n_rejects, 0, 0);
+    o->key_delay_ms = o->key_backoff_ms = 0;
 }
 
 void output_stat(struct output *o, const char *name, int64_t add)

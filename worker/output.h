@@ -1,7 +1,9 @@
 /*
  * output.h: what running one task came to, as an engine hands it to the runner: rows, counts, what
  * was found, what was rejected and why, what should be tried again. Every input of the task is
- * accounted for by a row, a reject, a retry or a count in stats: nothing is dropped in silence.
+ * accounted for by a row, a reject, a retry or a count in stats: nothing is dropped in silence. What
+ * has a part in the rows and what is left out of them is told apart (`left`), since rows that land in
+ * sinks land once, and what they hold must be known before (docs/SINKS.md).
  *
  * Thread rule: one owner at a time; ownership moves from the engine to the runner.
  */
@@ -43,7 +45,9 @@ struct output {
     uint64_t text_rows; /* rows that went out as text at once (pipeline_text) */
     struct buf partial; /* what the task of a stage that gathers came to; then there are no rows */
     struct output_reject *rejects;
-    size_t n_rejects;
+    size_t n_rejects,
+        n_input_rejects; /* the first of them are inputs of the task; those that follow
+                                          are of rows: of later stages, of sinks */
     struct output_retry *retries;
     size_t n_retries;
     struct output_found *found;
@@ -60,6 +64,8 @@ struct output {
     size_t text_bytes;        /* of rejects, retries and found */
     int64_t *marked;          /* values of the stats at the mark */
     size_t marked_cap;
+    uint8_t *left; /* bit i & 7 of byte i / 8: input i has no part in the rows; NULL: all have */
+    size_t left_bytes;
 };
 
 /* A point to go back to. Stats that are new since stay, with the value 0. */
@@ -74,6 +80,10 @@ void output_reject(struct output *o, struct span input, const char *reason, cons
 void output_retry(struct output *o, struct span input, uint32_t depth, const char *reason,
                   const char *detail);
 void output_found(struct output *o, struct span url, uint32_t depth);
+/* Input i of the task has no part in the rows: it is a reject or a retry. */
+void output_leave(struct output *o, size_t i);
+/* Rejects of inputs, retries and what was found were told apart from the rest, and are forgotten. */
+void output_told(struct output *o);
 /* Adds to the entry of that name. */
 void output_stat(struct output *o, const char *name, int64_t add);
 

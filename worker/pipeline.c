@@ -8,6 +8,7 @@
 #include "common/unpack.h"
 #include "common/wire.h"
 #include "worker/blobset.h"
+#include "worker/engine_score.h"
 #include "worker/engine_transform.h"
 #include "worker/engines.h"
 #include "worker/output.h"
@@ -71,7 +72,7 @@ static int noop_run(const void *compiled, const struct pipeline_call *call, stru
 
 /* scrape runs on the loops of the runner. */
 const struct pipeline_kind pipeline_kinds[] = {
-    {.kind = WIRE_KIND_SCRAPE, .place = PIPELINE_LOOP},
+    {.kind = WIRE_KIND_SCRAPE, .place = PIPELINE_LOOP, .parts = true},
     {.kind = WIRE_KIND_NOOP, .place = PIPELINE_INLINE, .run = noop_run},
     {.kind = WIRE_KIND_TRANSFORM,
      .place = PIPELINE_POOL,
@@ -82,6 +83,11 @@ const struct pipeline_kind pipeline_kinds[] = {
      .close = engine_transform_close,
      .save = engine_transform_save,
      .load = engine_transform_load},
+    {.kind = WIRE_KIND_SCORE,
+     .open = engine_score_open,
+     .process = engine_score_process,
+     .end = engine_score_end,
+     .close = engine_score_close},
 };
 const size_t pipeline_n_kinds = ARRAY_LEN(pipeline_kinds);
 
@@ -144,6 +150,11 @@ void pipeline_unref(struct pipeline *p)
 enum pipeline_place pipeline_place(const struct pipeline *p)
 {
     return p->kinds[0]->place;
+}
+
+bool pipeline_parts(const struct pipeline *p)
+{
+    return p->kinds[0]->parts;
 }
 
 const void *pipeline_source(const struct pipeline *p)

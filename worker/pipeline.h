@@ -60,6 +60,7 @@ struct pipeline_kind {
 
     /* ---- as the first stage ---- */
     enum pipeline_place place;
+    bool parts; /* what a task comes to may be other at another attempt, or only a part of it */
     /* INLINE, POOL: runs the task. NULL: it cannot be the first, unless its place is LOOP. */
     int (*run)(const void *compiled, const struct pipeline_call *call, struct output *o,
                struct error *e);
@@ -102,6 +103,7 @@ struct pipeline *pipeline_ref(struct pipeline *p);
 void pipeline_unref(struct pipeline *p); /* takes NULL */
 
 enum pipeline_place pipeline_place(const struct pipeline *p);
+bool pipeline_parts(const struct pipeline *p);         /* of the source */
 const void *pipeline_source(const struct pipeline *p); /* the first stage, compiled */
 
 /* Whether tasks come to partial states, which have to be brought together. */

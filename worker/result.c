@@ -24,10 +24,11 @@ int result_pack_plain(const struct wire_token *token, enum wire_outcome outcome,
     return buf_ok(out) ? ERR_OK : ERR_NOMEM;
 }
 
-static void pack_rejects(const struct output *o, struct buf *out)
+/* The first n. */
+static void pack_rejects(const struct output *o, size_t n, struct buf *out)
 {
-    pack_array(out, o->n_rejects);
-    for (size_t i = 0; i < o->n_rejects; i++) {
+    pack_array(out, n);
+    for (size_t i = 0; i < n; i++) {
         pack_array(out, 3);
         pack_cstr(out, o->rejects[i].input);
         pack_cstr(out, o->rejects[i].reason);
@@ -51,7 +52,7 @@ static struct span again_error(const struct output_retry *r, struct arena *a)
 /* The arrays of the message, from those of the output. False: no memory. */
 static bool fill_lists(const struct output *o, struct arena *a, struct wire_result *m)
 {
-    m->n_stats = o->n_stats;
+    m->n_stats = m->outcome == WIRE_LAND ? 0 : o->n_stats;
     m->n_found = o->n_found;
     m->n_again = o->n_retries;
     m->stats = arena_alloc(a, m->n_stats * sizeof(*m->stats));
@@ -69,27 +70,32 @@ static bool fill_lists(const struct output *o, struct arena *a, struct wire_resu
     return true;
 }
 
-static int pack_full(const struct wire_token *token, const struct output *o, bool with_rows,
-                     struct arena *a, struct buf *rows, struct buf *rejects, struct buf *out)
+/* DONE or LAND; the latter tells of inputs, and the former then of rows. */
+static int pack_full(const struct wire_token *token, const struct output *o,
+                     enum wire_outcome outcome, bool with_rows, struct arena *a, struct buf *rows,
+                     struct buf *rejects, struct buf *out)
 {
+    const size_t n_rejects = outcome == WIRE_LAND ? o->n_input_rejects : o->n_rejects;
     struct wire_result m = {.token = *token,
-                            .outcome = WIRE_DONE,
-                            .n_rows = o->rows->n_rows,
-                            .n_rejects = (uint32_t)o->n_rejects,
+                            .outcome = outcome,
+                            .n_rows = outcome == WIRE_LAND ? 0 : o->rows->n_rows,
+                            .n_rejects = (uint32_t)n_rejects,
                             .key_delay_ms = o->key_delay_ms,
                             .key_backoff_ms = o->key_backoff_ms};
+    if (outcome == WIRE_LAND)
+        m.left = (struct span){(const char *)o->left, o->left_bytes};
     if (!fill_lists(o, a, &m))
         return ERR_NOMEM;
     if (o->rows->n_rows > 0 && with_rows) {
         batch_pack(o->rows, rows);
         m.rows = buf_span(rows);
-    } else if (o->partial.len > 0) {
+    } else if (o->partial.len > 0 && outcome == WIRE_DONE) {
         pack_array(rows, 1);
         pack_bin(rows, buf_span(&o->partial));
         m.rows = buf_span(rows);
     }
-    if (o->n_rejects > 0) {
-        pack_rejects(o, rejects);
+    if (n_rejects > 0) {
+        pack_rejects(o, n_rejects, rejects);
         m.rejects = buf_span(rejects);
     }
     if (buf_ok(rows) && buf_ok(rejects))
@@ -141,15 +147,10 @@ static int pack_error(const struct wire_token *token, const struct output *o,
     return buf_ok(out) ? ERR_OK : ERR_NOMEM;
 }
 
-int result_pack(const struct wire_token *token, const struct output *o, bool with_rows,
-                struct buf *out, enum wire_outcome *ret_outcome)
+/* DONE or LAND, or FAIL when it is too large. */
+static int pack_within(const struct wire_token *token, const struct output *o, bool with_rows,
+                       struct buf *out, enum wire_outcome *ret_outcome)
 {
-    *ret_outcome = outcome_of(o);
-    if (*ret_outcome != WIRE_DONE)
-        return pack_error(token, o, *ret_outcome, out);
-    if (o->rows->n_rows == 0 && o->partial.len == 0 && !o->n_stats && !o->n_found &&
-        !o->n_retries && !o->n_rejects && !o->key_delay_ms && !o->key_backoff_ms)
-        return result_pack_plain(token, WIRE_DONE, NULL, out);
     const size_t least = bytes_at_least(o, with_rows), begin = out->len;
     if (least <= RESULT_BYTES_MAX) {
         struct arena a;
@@ -157,7 +158,7 @@ int result_pack(const struct wire_token *token, const struct output *o, bool wit
         arena_init(&a, 0);
         buf_init(&rows, 0);
         buf_init(&rejects, 0);
-        const int rc = pack_full(token, o, with_rows, &a, &rows, &rejects, out);
+        const int rc = pack_full(token, o, *ret_outcome, with_rows, &a, &rows, &rejects, out);
         const bool ok = rc == ERR_OK && buf_ok(&rows) && buf_ok(&rejects) && buf_ok(out);
         arena_done(&a);
         buf_done(&rows);
@@ -171,4 +172,23 @@ int result_pack(const struct wire_token *token, const struct output *o, bool wit
     out->len = begin;
     *ret_outcome = WIRE_FAIL;
     return pack_too_large(token, bytes, out);
+}
+
+int result_pack(const struct wire_token *token, const struct output *o, bool with_rows,
+                struct buf *out, enum wire_outcome *ret_outcome)
+{
+    *ret_outcome = outcome_of(o);
+    if (*ret_outcome != WIRE_DONE)
+        return pack_error(token, o, *ret_outcome, out);
+    if (o->rows->n_rows == 0 && o->partial.len == 0 && !o->n_stats && !o->n_found &&
+        !o->n_retries && !o->n_rejects && !o->key_delay_ms && !o->key_backoff_ms)
+        return result_pack_plain(token, WIRE_DONE, NULL, out);
+    return pack_within(token, o, with_rows, out, ret_outcome);
+}
+
+int result_pack_land(const struct wire_token *token, const struct output *o, struct buf *out,
+                     enum wire_outcome *ret_outcome)
+{
+    *ret_outcome = WIRE_LAND;
+    return pack_within(token, o, false, out, ret_outcome);
 }

@@ -26,6 +26,12 @@ enum {
 int result_pack(const struct wire_token *token, const struct output *o, bool with_rows,
                 struct buf *out, enum wire_outcome *ret_outcome) MUST_CHECK;
 
+/* What a task's rows hold, and all else that it came to, before its rows land (WIRE_LAND): which inputs
+ * are left out of them, with the rejects and retries that became of those, and what was found. Too
+ * large: a FAIL, as above; then nothing may land. */
+int result_pack_land(const struct wire_token *token, const struct output *o, struct buf *out,
+                     enum wire_outcome *ret_outcome) MUST_CHECK;
+
 /* A result without an output: a task that was not run. reason: may be NULL. */
 int result_pack_plain(const struct wire_token *token, enum wire_outcome outcome, const char *reason,
                       struct buf *out) MUST_CHECK;

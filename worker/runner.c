@@ -58,6 +58,20 @@ static int start_loop(struct runner *r, struct runner_loop *l, struct error *e)
     return ERR_OK;
 }
 
+/* Tasks of the pool may read files of web servers. */
+static int add_downloads(struct runner *r, struct error *e)
+{
+    struct inputs *in = &r->config.inputs;
+    const struct downloads_config config = {.allow_nets = r->config.scrape.allow_nets,
+                                            .ca_file = r->config.scrape.ca_file,
+                                            .proxy = r->config.scrape.proxy,
+                                            .user_agent = r->config.scrape.user_agent,
+                                            .dir = in->temporary,
+                                            .bytes_max = in->download_bytes_max};
+    in->get = downloads_get;
+    return downloads_new(&config, &in->downloads, e);
+}
+
 int runner_new(const struct runner_config *config, struct runner **ret, struct error *e)
 {
     assert(config->loops > 0);
@@ -77,6 +91,8 @@ int runner_new(const struct runner_config *config, struct runner **ret, struct e
         rc = error_set(e, ERR_NOMEM, "no memory for %zu loops", config->loops);
     else if (r->fd < 0)
         rc = error_set(e, ERR_UNAVAILABLE, "eventfd: %s", strerror(errno));
+    if (rc == ERR_OK)
+        rc = add_downloads(r, e);
     for (size_t i = 0; i < config->loops && rc == ERR_OK; i++)
         rc = start_loop(r, &r->loops[i], e);
     if (rc != ERR_OK) {
@@ -114,6 +130,7 @@ void runner_free(struct runner *r)
         close(r->fd);
     pthread_mutex_destroy(&r->lock);
     calls_free(r->calls);
+    downloads_free(r->config.inputs.downloads);
     free(r->loops);
     free(r);
 }
@@ -279,6 +296,7 @@ int runner_start(struct runner *r, struct runner_task *task, struct span items, 
     task->scrape.job_id = task->job;
     task->scrape.attempt = task->attempt;
     task->scrape.grant = task->grant ? task->grant : limit;
+    task->scrape.whole = task->whole;
     task->scrape.user = task;
     task->scrape.done = scrape_finished;
     task->loop = loop_of(r, task->scrape.urls[0].url);

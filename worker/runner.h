@@ -29,6 +29,7 @@ struct runner_task {
     uint32_t attempt;            /* from 1 */
     const struct blobset *blobs; /* what it needs; NULL: nothing; borrowed, as the pipeline */
     uint32_t grant;              /* concurrent requests to its host; 0: no limit but the stage's */
+    bool whole;                  /* all of its items or nothing */
     void *user;
     bool gather; /* it brings together the parts: packed arrays of one binary each; borrowed */
     struct span parts;

@@ -51,6 +51,9 @@ static const struct config_option table[] = {
     {"input_roots", CONFIG_LIST, NULL, 0, 0,
      "Folders whose files transform jobs may read on this machine, such as /data. A service without "
      "them reads only what clients send; `run` reads anything."},
+    {"input_bytes_max", CONFIG_BYTES, "16GiB", 1024, INT64_C(1) << 50,
+     "Bytes of a file that a transform job reads from a web server. It is kept in cache_dir (for `run`: in "
+     "TMPDIR) while its task runs."},
     {"sink_connections", CONFIG_INT, "2", 1, BATCHER_CONNECTIONS_MAX,
      "Connections to each sink (PostgreSQL, Redis) that this worker has at most."},
     {"sink.*.url", CONFIG_STR, NULL, 0, 0,
@@ -71,17 +74,24 @@ static const struct config_option table[] = {
      "text, json, or auto: text on a terminal, JSON otherwise."},
 };
 
-static const char *const extra_flags[] = {"check",    "job=|j",  "input=|i", "output=|o",
-                                          "rejects=", "run-id=", "blobs=",   NULL};
+static const char *const extra_flags[] = {"check",     "job=|j",   "sql=",    "input=|i",
+                                          "output=|o", "rejects=", "run-id=", "blobs=",
+                                          "format=",   "explain",  NULL};
 
 const struct config_program settings_program = {
     .name = "drover-worker",
-    .usage = "[OPTION]...\n"
-             "       drover-worker --check [OPTION]...\n"
-             "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
-             "                         [--run-id ID] [--blobs DIR] [OPTION]...",
-    .about = "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
-             "--check says what is wrong on this machine and how to mend it.",
+    .usage =
+        "[OPTION]...\n"
+        "       drover-worker --check [OPTION]...\n"
+        "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
+        "                         [--format csv|ndjson] [--run-id ID] [--blobs DIR] [--explain]\n"
+        "                         [OPTION]...\n"
+        "       drover-worker run --sql QUERY [--output FILE] [--format csv|ndjson] [--explain]\n"
+        "                         [OPTION]... FILE...",
+    .about =
+        "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
+        "run --sql prints the rows of a SELECT ... FROM input over files; --explain, what it would do.\n"
+        "--check says what is wrong on this machine and how to mend it.",
     .file = "/etc/drover/worker.conf",
     .options = table,
     .n_options = ARRAY_LEN(table),
@@ -140,6 +150,7 @@ int settings_common(const struct config *c, struct settings *ret, struct error *
         .memory_max_bytes = o.memory_max_bytes / 4 / o.loops,
     };
     static const char *const none[] = {NULL};
+    o.inputs.download_bytes_max = (uint64_t)config_int(c, "input_bytes_max");
     o.inputs.n_roots = config_list(c, "input_roots", &o.inputs.roots);
     if (o.inputs.n_roots == 0)
         o.inputs.roots = none;

@@ -5,95 +5,18 @@
 #include "common/downstream.h"
 #include "common/pack.h"
 #include "common/reason.h"
+#include "worker/job_run.h"
 #include "worker/landings.h"
 #include "worker/output.h"
 #include "worker/result.h"
 
-/* A task before its result: with its input until it is started, then on a loop of the runner. */
-struct job_run {
-    struct runner_task task;
-    struct held *held; /* NULL: abandoned, its lease is gone */
-    struct wire_token token;
-    struct buf packed;
-    struct landings *landings; /* its rows are for sinks, and nothing is packed yet */
-    enum wire_outcome outcome;
-    uint32_t rows;
-    int rc; /* of packing */
-    struct wire_stat counters[WORKLOAD_COUNTERS_MAX];
-    size_t n_counters;
-    struct cache_need *need; /* the blobs that it needs, until its rows are made; NULL: none */
-    struct parts *parts;     /* what it brings together; NULL: it is a task as the others */
-    struct parts_list *parts_of;
-    char *input; /* until its rows are made */
-    size_t input_len;
-};
-
-/* ---- counters for heartbeats ---- */
-
-/* Those statistics of tasks that are worth a metric of the worker: what its name begins with. */
-static bool is_counter(const char *name)
+/* On the loop's thread: the result is packed there, in parallel. */
+static void finish(void *user UNUSED, struct runner_task *task, struct output *output_take)
 {
-    static const char *const prefixes[] = {"pages",    "bytes",   "body_bytes", "status_",
-                                           "requests", "robots_", "rows."};
-    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
-        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    return false;
-}
-
-static void count(struct wire_stat *all, size_t *n, struct span name, int64_t value)
-{
-    for (size_t i = 0; i < *n; i++)
-        if (span_eq(all[i].name, name)) {
-            all[i].value += value;
-            return;
-        }
-    if (*n < WORKLOAD_COUNTERS_MAX)
-        all[(*n)++] = (struct wire_stat){name, value};
+    job_run_finish(task->user, output_take);
 }
 
 /* ---- finishing ---- */
-
-static void pack(struct job_run *run, const struct output *o)
-{
-    run->rc = result_pack(&run->token, o, landings_store_too(run->task.pipeline), &run->packed,
-                          &run->outcome);
-    run->rows = run->outcome == WIRE_DONE ? o->rows->n_rows : 0;
-    for (size_t i = 0; i < o->n_stats; i++)
-        if (is_counter(o->stats[i].name))
-            count(run->counters, &run->n_counters, span_str(o->stats[i].name), o->stats[i].value);
-}
-
-/* On the loop's thread: the result is packed there, in parallel; unless its rows must land first. */
-static void finish(void *user UNUSED, struct runner_task *task, struct output *output_take)
-{
-    struct job_run *run = task->user;
-    const bool good =
-        output_take->error == ERR_OK && !output_take->failed && batch_ok(output_take->rows);
-    if (good && output_take->partial.len == 0 && landings_needed(task->pipeline)) {
-        run->landings = landings_new(task->pipeline, task->job, run->token.task, &output_take);
-        if (run->landings) {
-            run->landings->user = run;
-            return;
-        }
-        output_take->failed = true;
-    }
-    pack(run, output_take);
-    output_free(output_take);
-}
-
-static void run_free(struct job_run *run)
-{
-    if (!run)
-        return;
-    landings_free(run->landings);
-    cache_need_free(run->need);
-    parts_free(run->parts_of, run->parts);
-    pipeline_unref(run->task.pipeline);
-    buf_done(&run->packed);
-    free(run->input);
-    free(run);
-}
 
 /* The bytes of a buf as exactly as much memory, since results may wait long. */
 static uint8_t *exact_bytes(struct buf *b, size_t *ret_len)
@@ -132,8 +55,8 @@ static void finished(struct workload *w, struct job_run *run)
     w->tasks_returned += run->outcome == WIRE_RETURNED;
     w->rows += run->rows;
     for (size_t i = 0; i < run->n_counters; i++)
-        count(w->counters, &w->n_counters, run->counters[i].name, run->counters[i].value);
-    run_free(run);
+        job_run_count(w->counters, &w->n_counters, run->counters[i].name, run->counters[i].value);
+    job_run_free(run);
 }
 
 /* A task that was not run, or not to its end, without an output. */
@@ -160,30 +83,50 @@ static void finished_error(struct workload *w, struct job_run *run, int rc, cons
 static void landed(struct workload *w, struct job_run *run)
 {
     if (!run->held) { /* its lease is gone; that its rows are there does no harm: the ledger has it */
-        run_free(run);
+        job_run_free(run);
         return;
     }
-    landings_settle(run->landings);
-    pack(run, run->landings->output);
-    landings_free(TAKE_PTR(run->landings));
+    job_run_landed(run);
     finished(w, run);
 }
 
-/* The pipeline is done with it. A lease in doubt keeps no rows from landing: should another worker have
- * the task by now, the ledger takes the rows of one of them. */
-static void ran(struct workload *w, struct job_run *run)
+/* A lease in doubt keeps no rows from landing: should another worker have the task by now, the ledger
+ * takes the rows of one of them, and both hold the same. */
+static void land(struct workload *w, struct job_run *run)
 {
-    if (!run->landings) {
-        finished(w, run);
-        return;
-    }
     held_land(&w->held, run->held);
-    free(TAKE_PTR(run->input));
-    run->task.blobs = NULL;
-    cache_need_free(TAKE_PTR(run->need));
-    parts_free(run->parts_of, TAKE_PTR(run->parts));
     if (landings_put(run->landings, w->batcher))
         landed(w, run);
+}
+
+/* Its rows wait until the coordinator has noted what they hold. */
+static void ask(struct workload *w, struct job_run *run)
+{
+    size_t len;
+    uint8_t *bytes = exact_bytes(&run->packed, &len);
+    buf_init(&run->packed, 0);
+    w->asking_bytes += run->asking_bytes;
+    held_finish(&w->held, run->held, bytes, len);
+}
+
+/* It asks no more, whatever the answer was. */
+static void asked(struct workload *w, struct job_run *run)
+{
+    w->asking_bytes -= run->asking_bytes;
+    run->asking_bytes = 0;
+    run->asks = false;
+}
+
+/* The pipeline is done with it. */
+static void ran(struct workload *w, struct job_run *run)
+{
+    job_run_made(run);
+    if (!run->landings)
+        finished(w, run);
+    else if (run->asks)
+        ask(w, run);
+    else
+        land(w, run);
 }
 
 static void collect_landed(struct workload *w)
@@ -234,8 +177,10 @@ bool workload_done(struct workload *w)
     const bool still = !batcher_stop(w->batcher);
     if (!still)
         collect_landed(w);
-    for (struct held *h = w->held.lists[HELD_WAITING].first; h; h = h->next)
-        run_free(TAKE_PTR(h->run));
+    static const enum held_state with_run[] = {HELD_WAITING, HELD_READY, HELD_SENT};
+    for (size_t i = 0; i < ARRAY_LEN(with_run); i++)
+        for (struct held *h = w->held.lists[with_run[i]].first; h; h = h->next)
+            job_run_free(TAKE_PTR(h->run));
     if (!still)
         batcher_free(w->batcher);
     runner_free(w->runner);
@@ -243,6 +188,27 @@ bool workload_done(struct workload *w)
     cache_free(w->cache);
     held_done(&w->held);
     return !still;
+}
+
+static void tell_begun(struct workload *w, struct job_run *run)
+{
+    if (run->begins)
+        run->tell_begun = w->begun = true;
+}
+
+size_t workload_begun(struct workload *w, struct wire_token *ret, size_t max)
+{
+    size_t n = 0;
+    if (!w->begun)
+        return 0;
+    for (struct held *h = w->held.lists[HELD_RUNNING].last; h && n < max; h = h->prev) {
+        struct job_run *run = h->run;
+        if (run->tell_begun)
+            ret[n++] = run->token;
+        run->tell_begun = false;
+    }
+    w->begun = n == max; /* then there may be more */
+    return n;
 }
 
 void workload_session(struct workload *w)
@@ -253,6 +219,8 @@ void workload_session(struct workload *w)
     workload_no_breakers(w);
     held_resend(&w->held);
     w->sent_bytes = 0;
+    for (struct held *h = w->held.lists[HELD_RUNNING].first; h; h = h->next)
+        tell_begun(w, h->run);
 }
 
 /* Lets go of an entry in whatever state it is. */
@@ -270,8 +238,9 @@ static void release(struct workload *w, struct held *h)
         landings_withdraw(run->landings, w->batcher);
         if (run->landings->left == 0)
             landed(w, run);
-    } else {
-        run_free(run);
+    } else if (run) {
+        asked(w, run);
+        job_run_free(run);
     }
     if (h->state == HELD_SENT)
         w->sent_bytes -= h->result_bytes;
@@ -328,28 +297,20 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     struct held *h = held_find(&w->held, t->task);
     if (h) /* an older lease of the same task */
         release(w, h);
-    struct job_run *run = calloc(1, sizeof(*run));
-    if (run)
-        run->input = malloc(MAX(t->input.len, (size_t)1));
     const struct wire_token token = {t->task, epoch, t->counter};
-    h = run && run->input ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
+    struct job_run *run = job_run_new(t, token);
+    h = run ? held_add(&w->held, token, t->job, (uint32_t)t->input.len) : NULL;
     if (!h) {
-        run_free(run);
+        job_run_free(run);
         return error_set(e, ERR_NOMEM, "no memory for a task");
     }
-    buf_init(&run->packed, 0);
-    run->task.job = t->job;
-    run->task.attempt = t->attempt;
-    run->task.grant = t->grant;
-    run->task.user = run;
     run->held = h;
-    run->token = token;
-    run->input_len = t->input.len;
-    memcpy(run->input, t->input.p, t->input.len);
     h->run = run;
     /* Now, so that the job's description is kept while the task waits. */
     struct error bad = {0};
     int rc = catalog_get(&w->catalog, t->job, &run->task.pipeline, &bad);
+    if (rc == ERR_OK)
+        run->begins = t->run_timeout_ms > 0 && spec_may_need_blobs(run->task.pipeline->spec);
     if (rc == ERR_OK)
         rc = need_blobs(w, run, &bad);
     if (rc == ERR_OK && pipeline_is_gather(run->task.pipeline, t->input)) {
@@ -374,12 +335,28 @@ int workload_assign(struct workload *w, uint64_t epoch, const struct wire_assign
     return rc;
 }
 
+/* A second leave, after the first, says nothing new. */
+static void may_land(struct workload *w, struct held *h)
+{
+    struct job_run *run = h->run;
+    if (!run || !run->asks)
+        return;
+    if (h->state == HELD_SENT)
+        w->sent_bytes -= h->result_bytes;
+    asked(w, run);
+    land(w, run);
+}
+
 void workload_settle(struct workload *w, const struct wire_verdict *verdicts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct wire_token *token = &verdicts[i].token;
         struct held *h = held_find(&w->held, token->task);
-        if (h && h->token.epoch == token->epoch && h->token.counter == token->counter)
+        if (!h || h->token.epoch != token->epoch || h->token.counter != token->counter)
+            continue;
+        if (verdicts[i].code == WIRE_ACK_LAND)
+            may_land(w, h);
+        else
             release(w, h);
     }
 }
@@ -405,7 +382,7 @@ static bool is_held_back(const struct workload *w, const struct job_run *run)
     if (w->returning || !landings_needed(run->task.pipeline))
         return false;
     batcher_stats(w->batcher, &sinks);
-    return sinks.bytes >= w->landing_budget_bytes;
+    return sinks.bytes + w->asking_bytes >= w->landing_budget_bytes;
 }
 
 /* The same for the parts that a task brings together. */
@@ -460,10 +437,12 @@ static bool start(struct workload *w, struct held *h)
     struct error e = {0};
     const int rc =
         runner_start(w->runner, &run->task, (struct span){run->input, run->input_len}, &e);
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) {
         held_start(&w->held, h);
-    else
+        tell_begun(w, run);
+    } else {
         finished_error(w, run, rc, &e);
+    }
     return true;
 }
 
@@ -490,7 +469,7 @@ void workload_collect(struct workload *w)
             ran(w, run);
         } else {
             w->n_abandoned--;
-            run_free(run);
+            job_run_free(run);
         }
     }
     collect_landed(w);
@@ -609,7 +588,7 @@ void workload_state(const struct workload *w, struct credit_state *ret)
         .results = held_count(&w->held, HELD_READY) + held_count(&w->held, HELD_SENT) +
                    held_count(&w->held, HELD_LANDING),
         .result_bytes = w->held.result_bytes,
-        .landing_bytes = sinks.bytes,
+        .landing_bytes = sinks.bytes + w->asking_bytes,
         .finished = w->tasks_done + w->tasks_failed + w->tasks_returned,
     };
 }
@@ -628,7 +607,7 @@ void workload_heartbeat(struct workload *w, struct wire_heartbeat *ret)
     *ret = (struct wire_heartbeat){
         .busy = (uint32_t)(held_count(&w->held, HELD_RUNNING) + w->n_abandoned),
         .queued = (uint32_t)held_count(&w->held, HELD_WAITING),
-        .buffered_bytes = w->held.result_bytes + sinks.bytes,
+        .buffered_bytes = w->held.result_bytes + sinks.bytes + w->asking_bytes,
         .tasks_done = w->tasks_done,
         .tasks_failed = w->tasks_failed,
         .rows = w->rows,

@@ -17,6 +17,7 @@
 #include "catalog.h"
 #include "credit.h"
 #include "held.h"
+#include "job_run.h"
 #include "parts.h"
 #include "runner.h"
 #include "worker/sinks/batcher.h"
@@ -25,9 +26,8 @@ enum {
     WORKLOAD_MESSAGE_BYTES =
         1024 * 1024, /* of results in one message, unless one alone is larger */
     WORKLOAD_IN_FLIGHT_BYTES = 8 * 1024 * 1024, /* of results sent and not acknowledged */
-    WORKLOAD_COUNTERS_MAX = 32,
-    WORKLOAD_TASK_BLOBS_MAX = 1024, /* blobs that one task may need */
-    WORKLOAD_HOST_CALLS = 64        /* hosts in one CALLS; the others come in the next */
+    WORKLOAD_TASK_BLOBS_MAX = 1024,             /* blobs that one task may need */
+    WORKLOAD_HOST_CALLS = 64 /* hosts in one CALLS; the others come in the next */
 };
 
 struct workload_config {
@@ -51,13 +51,14 @@ struct workload {
     uint32_t slots;
     bool returning;     /* draining: what is not started goes back */
     size_t sent_bytes;  /* of SENT results */
+    bool begun;         /* there are RUNNING tasks that the coordinator is to be told of */
     size_t n_abandoned; /* tasks on a loop whose lease is gone */
     size_t landing_budget_bytes;
     uint64_t tasks_done, tasks_failed, tasks_returned, rows;
-    struct wire_stat counters[WORKLOAD_COUNTERS_MAX]; /* for heartbeats; names are static */
+    size_t asking_bytes;                             /* of rows that have no leave to land yet */
+    struct wire_stat counters[JOB_RUN_COUNTERS_MAX]; /* for heartbeats; names are static */
     size_t n_counters;
-    struct wire_stat
-        beat[WORKLOAD_COUNTERS_MAX + BATCHER_SINKS_MAX + 2]; /* of the last heartbeat */
+    struct wire_stat beat[JOB_RUN_COUNTERS_MAX + BATCHER_SINKS_MAX + 2]; /* of the last heartbeat */
 };
 
 int workload_init(struct workload *w, const struct workload_config *config,
@@ -71,7 +72,7 @@ void workload_session(
 /* NOMEM: the session must end, since a lease would be lost from sight. */
 int workload_assign(struct workload *w, uint64_t epoch, const struct wire_assign *m,
                     struct error *e) MUST_CHECK;
-/* RESULT_ACK or REVOKE: forgets. A verdict on another token than the one that is held is ignored. */
+/* RESULT_ACK or REVOKE: forgets, or lands what asked for leave. A verdict on another token than the one that is held is ignored. */
 void workload_settle(struct workload *w, const struct wire_verdict *verdicts, size_t n);
 
 /* Starts what waits, as far as there are slots, while `may_start(user)` says so before each task. */
@@ -83,6 +84,9 @@ int workload_sinks_fd(const struct workload *w); /* the same, for rows that have
 /* While on, tasks that are not started are given back. */
 void workload_return(struct workload *w, bool on);
 void workload_cancel_running(struct workload *w); /* they are given back as well */
+
+/* Tasks that have begun and the coordinator waits to hear of, at most max: BEGUN. */
+size_t workload_begun(struct workload *w, struct wire_token *ret, size_t max);
 
 /* Packs the body of a RESULT message; the number of results in it, 0: nothing to send now. When the
  * message cannot be sent, its results go with the next session. */

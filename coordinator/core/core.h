@@ -81,7 +81,12 @@ struct sched_action *core_emit(struct sched *s, enum sched_action_type type);
  *  10  held tasks are forgotten when a breaker moves
  *  11  the wait for a sink counts as run time
  *  12  workers are not told when a breaker opens
- *  13  after an outage everything begins at once */
+ *  13  after an outage everything begins at once
+ *  14  rows may land before it is durable what they hold
+ *  15  a task is given out again while the store notes what its rows hold
+ * And in the workers of tests/sim:
+ *  16  rows land before the coordinator knows what they hold, which is told with the result
+ *  17  a task whose rows may have landed lands a part of its inputs */
 #ifdef DROVER_PLANTED_BUG
 #define CORE_BUG(n) (DROVER_PLANTED_BUG == (n))
 #else

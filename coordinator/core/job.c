@@ -38,6 +38,7 @@ static struct job *job_new(struct sched *s, const struct sched_event *ev)
     if (job->key_limit == 0 && job->key_delay_ms > 0)
         job->key_limit = 1; /* a delay leaves one use at a time */
     job->run_timeout_ms = ev->u.open.run_timeout_ms;
+    job->begins = ev->u.open.begins;
     job->hosts = ev->u.open.hosts;
     job->retry_percent = ev->u.open.retry_percent;
     job->retry_tokens = JOB_RETRIES_FIRST * 1000;

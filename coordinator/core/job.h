@@ -46,6 +46,7 @@ struct job {
     uint32_t attempts_max; /* 1 to TASK_COUNT_MAX - 1 */
     uint32_t backoff_ms, backoff_max_ms, key_limit, key_delay_ms, key_use_ms;
     uint32_t run_timeout_ms;
+    bool begins;               /* run_timeout_ms counts from BEGUN */
     struct fleet_class *kinds; /* which workers may run it: engines and sinks (breaker.bit) */
     struct breaker *sinks[SCHED_DOWNSTREAMS_MAX];
     size_t n_sinks;

@@ -31,13 +31,19 @@ static void lease_free(struct sched *s, struct lease *l)
     mem_pool_put(&s->lease_pool, l);
 }
 
-static void lease_hold(struct sched *s, struct lease *l, struct session *se)
+static void lease_start_clock(struct sched *s, struct lease *l)
 {
-    struct job *job = l->group->job;
-    l->state = LEASE_LEASED;
-    lease_move(s, l, se);
+    const struct job *job = l->group->job;
     if (job->run_timeout_ms > 0)
         alarm_set(&s->run_alarms, &l->run, core_listened_ms(s) + job->run_timeout_ms);
+}
+
+static void lease_hold(struct sched *s, struct lease *l, struct session *se)
+{
+    l->state = LEASE_LEASED;
+    lease_move(s, l, se);
+    if (!l->group->job->begins)
+        lease_start_clock(s, l);
 }
 
 /* From LEASED: gives back the place in the session and the slots of the key, which stay in use for a
@@ -132,12 +138,9 @@ void lease_revoke(struct sched *s, struct session_id session, struct job_id job,
     a->u.revoke.reason = reason;
 }
 
-/* Asks the store for the outcome. error: the core's own reason, or NULL. */
-static void lease_commit(struct sched *s, struct lease *l, enum sched_write write,
-                         const char *error, void *payload)
+static void lease_write(struct sched *s, const struct lease *l, enum sched_write write,
+                        const char *error, void *payload)
 {
-    l->state = LEASE_COMMITTING;
-    l->write = write;
     struct sched_action *a = core_emit(s, SCHED_ACT_COMPLETE);
     a->job = l->group->job->id;
     a->session = l->session_id;
@@ -146,10 +149,20 @@ static void lease_commit(struct sched *s, struct lease *l, enum sched_write writ
     a->u.complete.write = write;
     a->u.complete.attempt = l->task.attempt;
     a->u.complete.kills = l->task.kills;
-    a->u.complete.ran_ms =
-        l->given_ms == SCHED_MS_UNKNOWN ? SCHED_MS_UNKNOWN : s->now_ms - l->given_ms;
+    a->u.complete.ran_ms = l->given_ms == SCHED_MS_UNKNOWN || write == SCHED_WRITE_LANDING
+                               ? SCHED_MS_UNKNOWN
+                               : s->now_ms - l->given_ms;
     a->u.complete.error = error;
     a->u.complete.payload = payload;
+}
+
+/* Asks the store for the outcome. error: the core's own reason, or NULL. */
+static void lease_commit(struct sched *s, struct lease *l, enum sched_write write,
+                         const char *error, void *payload)
+{
+    l->state = LEASE_COMMITTING;
+    l->write = write;
+    lease_write(s, l, write, error, payload);
 }
 
 /* The attempt is over without success: the next one, or the dead letter. */
@@ -194,6 +207,51 @@ static void lease_ack(struct sched *s, const struct lease *l)
     a->token = l->token;
 }
 
+static void lease_give_leave(struct sched *s, const struct lease *l)
+{
+    struct sched_action *a = core_emit(s, SCHED_ACT_LAND);
+    a->job = l->group->job->id;
+    a->session = l->session_id;
+    a->task = l->task.id;
+    a->token = l->token;
+}
+
+/* Its pages are had, its rows are not in the sinks yet. */
+static void lease_ask(struct sched *s, struct lease *l, const struct sched_event *ev)
+{
+    key_learn(s, l->group->key, true, ev->u.result.key_delay_ms, ev->u.result.key_backoff_ms);
+    if (l->may_land) { /* the leave did not reach the worker */
+        lease_discard(s, ev, (struct session_id){0});
+        lease_give_leave(s, l);
+        return;
+    }
+    l->asking = true;
+    alarm_stop(&s->run_alarms, &l->run);
+    lease_write(s, l, SCHED_WRITE_LANDING, NULL, ev->u.result.payload);
+    if (CORE_BUG(14))
+        lease_give_leave(s, l);
+}
+
+/* The lease is over and the store's answer to come: it waits for that, as nobody's. */
+static void lease_lost_asking(struct sched *s, struct lease *l)
+{
+    l->token = (struct token){0}; /* what is still sent is stale */
+    l->session_id.v = 0;
+    l->state = LEASE_COMMITTING;
+    l->write = SCHED_WRITE_LANDING;
+    job_count_move(s, l->group->job, SCHED_LEASED, SCHED_COMMITTING, 1);
+}
+
+/* The time of its run counts from now; a worker tells it again in a new session, where it has run on. */
+void lease_begun(struct sched *s, const struct sched_event *ev)
+{
+    struct lease *l = lease_find(s, ev->u.begun.task);
+    if (!l || !token_equal(l->token, ev->u.begun.token) || l->state != LEASE_LEASED || l->asking)
+        return;
+    if (l->group->job->begins)
+        lease_start_clock(s, l);
+}
+
 void lease_result(struct sched *s, const struct sched_event *ev)
 {
     struct lease *l = lease_find(s, ev->u.result.task);
@@ -207,10 +265,21 @@ void lease_result(struct sched *s, const struct sched_event *ev)
             l->session_id = ev->session;
         return;
     }
+    if (l->asking && ev->u.result.outcome != SCHED_RETURNED) {
+        lease_discard(s, ev, (struct session_id){0}); /* a copy of the question */
+        return;
+    }
     if (ev->u.result.outcome == SCHED_RETURNED) {
         lease_discard(s, ev, ev->session);
         lease_let_go(s, l);
-        lease_ready_again(s, l);
+        if (l->asking)
+            lease_lost_asking(s, l);
+        else
+            lease_ready_again(s, l);
+        return;
+    }
+    if (ev->u.result.outcome == SCHED_LAND) {
+        lease_ask(s, l, ev);
         return;
     }
     key_learn(s, l->group->key, ev->u.result.outcome == SCHED_DONE, ev->u.result.key_delay_ms,
@@ -237,11 +306,68 @@ static bool completed_lists(const struct sched_event *ev, struct task_id id)
     return false;
 }
 
+/* The core ends it and the worker may still be at work. */
+static void lease_recall(struct sched *s, struct lease *l, const char *reason)
+{
+    bool limited = l->grant > 0;
+    lease_revoke(s, l->session->id, l->group->job->id, l->task.id, l->token, reason);
+    lease_let_go(s, l);
+    if (limited)
+        key_rest(s, l->group->key, KEY_REVOKE_REST_MS);
+}
+
+static void lease_add_tasks(struct sched *s, struct job *job, const struct sched_event *ev)
+{
+    for (size_t i = 0; i < ev->u.completed.n; i++)
+        job_add_task(s, job, &ev->u.completed.tasks[i]);
+}
+
+/* The store has noted what the rows of a lease hold, or has found the note of another. */
+static void lease_noted(struct sched *s, struct lease *l, const struct sched_event *ev)
+{
+    struct job *job = l->group->job;
+    l->asking = false;
+    if (ev->u.completed.refused) {
+        lease_recall(s, l, "stale");
+        lease_ready_again(s, l);
+        return;
+    }
+    l->may_land = true;
+    lease_start_clock(s, l);
+    if (!CORE_BUG(14))
+        lease_give_leave(s, l);
+    lease_add_tasks(s, job, ev);
+}
+
+/* The same for a lease that is over: the task goes to another worker. */
+static void lease_noted_late(struct sched *s, struct lease *l, const struct sched_event *ev)
+{
+    struct group *g = l->group;
+    struct job *job = g->job;
+    struct task t = l->task;
+    lease_free(s, l);
+    if (job->state == JOB_CANCELLING) {
+        job_count_move(s, job, SCHED_COMMITTING, TASK_NONE, 1);
+    } else if (s->config.kills_max > 0 && t.kills >= s->config.kills_max) {
+        lease_dead_on_arrival(s, g, t, REASON_WORKER_LOST);
+    } else {
+        job_count_move(s, job, SCHED_COMMITTING, SCHED_READY, 1);
+        group_push(s, g, t, true);
+    }
+    lease_add_tasks(s, job, ev);
+    group_release_unused(s, g);
+    job_check_end(s, job);
+}
+
 void lease_completed(struct sched *s, const struct sched_event *ev)
 {
     struct lease *l = lease_find(s, ev->u.completed.task);
+    if (l && l->asking && l->state == LEASE_LEASED)
+        return lease_noted(s, l, ev);
     if (!l || l->state != LEASE_COMMITTING)
         return;
+    if (l->write == SCHED_WRITE_LANDING)
+        return lease_noted_late(s, l, ev);
     struct group *g = l->group;
     struct job *job = g->job;
     struct task t = l->task;
@@ -261,8 +387,7 @@ void lease_completed(struct sched *s, const struct sched_event *ev)
         job_admit(s, g, SCHED_COMMITTING, t, floor_ms);
     else
         job_count_move(s, job, SCHED_COMMITTING, TASK_NONE, 1);
-    for (size_t i = 0; i < ev->u.completed.n; i++)
-        job_add_task(s, job, &ev->u.completed.tasks[i]);
+    lease_add_tasks(s, job, ev);
     group_release_unused(s, g);
     job_check_end(s, job);
 }
@@ -272,6 +397,10 @@ void lease_lost(struct sched *s, struct lease *l, bool kill)
     if (kill && l->task.kills < TASK_COUNT_MAX && !CORE_BUG(6))
         l->task.kills++;
     lease_let_go(s, l);
+    if (l->asking && !CORE_BUG(15)) {
+        lease_lost_asking(s, l);
+        return;
+    }
     if (kill && s->config.kills_max > 0 && l->task.kills >= s->config.kills_max) {
         l->token = (struct token){0};
         l->session_id.v = 0;
@@ -285,16 +414,6 @@ void lease_lost(struct sched *s, struct lease *l, bool kill)
         return;
     }
     lease_ready_again(s, l);
-}
-
-/* The core ends it and the worker may still be at work. */
-static void lease_recall(struct sched *s, struct lease *l, const char *reason)
-{
-    bool limited = l->grant > 0;
-    lease_revoke(s, l->session->id, l->group->job->id, l->task.id, l->token, reason);
-    lease_let_go(s, l);
-    if (limited)
-        key_rest(s, l->group->key, KEY_REVOKE_REST_MS);
 }
 
 void lease_timeout_due(struct sched *s)

@@ -10,6 +10,11 @@
  *
  * The slots of the key and the place in the session are free as soon as it is no longer LEASED.
  *
+ * Rows that land in sinks must hold what the store says that they hold. A worker that has made them asks
+ * (RESULT, outcome LAND); the lease stays LEASED while the store notes it, then LAND gives leave. A lease
+ * that ends meanwhile is COMMITTING until the store has answered, so that nobody runs the task with
+ * inputs that are about to become those of another.
+ *
  * Thread rule: one thread.
  */
 #ifndef DROVER_CORE_LEASE_H
@@ -32,6 +37,8 @@ struct lease {
     struct session_id session_id; /* who gets the ACK */
     enum lease_state state;
     enum sched_write write; /* COMMITTING: what was asked of the store */
+    bool asking;            /* LEASED: the store notes what its rows hold */
+    bool may_land;          /* LEASED: that is durable */
     uint32_t grant;         /* slots of the key; 0: not limited */
     uint32_t retry_after_ms;
     uint64_t given_ms; /* when it was assigned; SCHED_MS_UNKNOWN: adopted, or never leased */
@@ -58,6 +65,7 @@ void lease_adopt(struct sched *s, struct session *se, struct group *g, struct ta
                  const struct sched_held *held);
 void lease_move(struct sched *s, struct lease *l, struct session *to);
 
+void lease_begun(struct sched *s, const struct sched_event *ev);
 void lease_result(struct sched *s, const struct sched_event *ev);
 void lease_completed(struct sched *s, const struct sched_event *ev);
 void lease_lost(struct sched *s, struct lease *l, bool kill);

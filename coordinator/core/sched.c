@@ -195,6 +195,11 @@ static void sched_dispatch(struct sched *s, const struct sched_event *ev)
     case SCHED_EV_DRAIN:
         sched_session_event(s, ev);
         break;
+    case SCHED_EV_BEGUN:
+        if (session_find(s, ev->session))
+            session_heard(s, session_find(s, ev->session));
+        lease_begun(s, ev);
+        break;
     case SCHED_EV_RESULT:
         if (session_find(s, ev->session))
             session_heard(s, session_find(s, ev->session));

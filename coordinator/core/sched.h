@@ -42,10 +42,11 @@ struct sched_config {
 };
 
 enum sched_outcome {
-    SCHED_DONE,    /* the rows are complete */
-    SCHED_RETRY,   /* the attempt failed for a reason that may pass */
-    SCHED_FAIL,    /* it failed for good: dead letter at once */
-    SCHED_RETURNED /* given back unstarted or cut short by a drain: the attempt does not count */
+    SCHED_DONE,     /* the rows are complete */
+    SCHED_RETRY,    /* the attempt failed for a reason that may pass */
+    SCHED_FAIL,     /* it failed for good: dead letter at once */
+    SCHED_RETURNED, /* given back unstarted or cut short by a drain: the attempt does not count */
+    SCHED_LAND      /* no end: its rows are made, and ask for leave to land in sinks (lease.h) */
 };
 
 struct sched_task {
@@ -94,6 +95,7 @@ enum sched_event_type {
     SCHED_EV_DRAIN, /* on: gives nothing more to this worker */
     SCHED_EV_CALLS, /* what a worker says of its calls to a downstream (breaker.h) */
     SCHED_EV_BREAKER, /* an administrator's word about a downstream; durable */
+    SCHED_EV_BEGUN,   /* a worker has begun a task of a job that `begins` */
     SCHED_EV_RESULT,
     SCHED_EV_COMPLETED /* the store committed (or refused as a duplicate) a COMPLETE action */
 };
@@ -112,6 +114,8 @@ struct sched_event {
             uint32_t key_delay_ms;          /* between two uses of a key; 0: nothing */
             uint32_t key_use_ms;            /* the longest that one use of a key can take */
             uint32_t run_timeout_ms;        /* of one attempt; 0: nothing */
+            bool begins;                    /* it counts from BEGUN, not from the lease: tasks may
+                                               have to wait on their worker for files */
             uint32_t kinds;                 /* bit set of engine kinds that a worker must have */
             uint32_t retry_percent;         /* retries to 100 first attempts; 0: as many as come */
             const uint64_t *downstreams;    /* sinks that its rows need (downstream_hash) */
@@ -155,6 +159,10 @@ struct sched_event {
         struct {
             struct task_id task;
             struct token token;
+        } begun;
+        struct {
+            struct task_id task;
+            struct token token;
             enum sched_outcome outcome;
             uint32_t key_delay_ms, key_backoff_ms, retry_after_ms;
             void *payload; /* passed through to COMPLETE or DISCARD */
@@ -165,6 +173,7 @@ struct sched_event {
                                                WRITE_ATTEMPT the core goes on with the task by
                                                itself, unless it is in this list */
             size_t n;
+            bool refused; /* WRITE_LANDING: what another lease's rows hold was noted before */
         } completed;
     } u;
 };
@@ -179,13 +188,21 @@ enum sched_action_type {
     SCHED_ACT_DISCARD,  /* a stale result: free the payload, acknowledge it so that it is dropped;
                             session 0: free it only, the ACK follows when the first copy is durable */
     SCHED_ACT_ACK,      /* after COMPLETED: tell the session that this result is durable */
+    SCHED_ACT_LAND,     /* after COMPLETED of WRITE_LANDING: the session may land the rows */
     SCHED_ACT_SESSION_END, /* the session is over: forget it; tell the peer if it still lives */
     SCHED_ACT_JOB_END,     /* the job reached its end: persist it and tell those who wait */
     SCHED_ACT_BREAKER,     /* tell the session what it may do with a downstream */
     SCHED_ACT_TRACE,       /* a breaker moved: a line for the log */
 };
 
-enum sched_write { SCHED_WRITE_DONE, SCHED_WRITE_ATTEMPT, SCHED_WRITE_DEAD, SCHED_WRITE_CANCELLED };
+enum sched_write {
+    SCHED_WRITE_DONE,
+    SCHED_WRITE_ATTEMPT,
+    SCHED_WRITE_DEAD,
+    SCHED_WRITE_CANCELLED,
+    SCHED_WRITE_LANDING /* the task stays: note which of its inputs have rows, and make new tasks of the
+                           others. From then on it is done with all of those or not at all */
+};
 enum sched_job_end { SCHED_JOB_DONE, SCHED_JOB_FAILED /* has dead letters */, SCHED_JOB_CANCELLED };
 
 struct sched_action {

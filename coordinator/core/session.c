@@ -147,11 +147,13 @@ static void session_hold(struct sched *s, struct session *se, const struct sched
             lease_move(s, l, se);
             return;
         }
-    } else if (l && l->state == LEASE_LEASED && s->recovery.state == RECOVERY_WAITING &&
-               held->token.epoch < s->config.epoch && token_newer(held->token, l->token)) {
+    } else if (l && l->state == LEASE_LEASED && !l->asking &&
+               s->recovery.state == RECOVERY_WAITING && held->token.epoch < s->config.epoch &&
+               token_newer(held->token, l->token)) {
         /* Two claim a task from before the restart: the later lease was the true one. */
         lease_revoke(s, l->session->id, l->group->job->id, l->task.id, l->token, "stale");
         l->token = held->token;
+        l->may_land = false; /* that was the other's */
         lease_move(s, l, se);
         return;
     } else if (!l && held->token.epoch < s->config.epoch && recovery_claim(s, held->task, &g, &t)) {

@@ -169,10 +169,8 @@ static void limit_rows(struct wire_result *r)
 static int on_result(struct incoming *in)
 {
     static const enum sched_outcome outcomes[] = {
-        [WIRE_DONE] = SCHED_DONE,
-        [WIRE_RETRY] = SCHED_RETRY,
-        [WIRE_FAIL] = SCHED_FAIL,
-        [WIRE_RETURNED] = SCHED_RETURNED,
+        [WIRE_DONE] = SCHED_DONE,         [WIRE_RETRY] = SCHED_RETRY, [WIRE_FAIL] = SCHED_FAIL,
+        [WIRE_RETURNED] = SCHED_RETURNED, [WIRE_LAND] = SCHED_LAND,
     };
     struct wire_result *results;
     size_t n;
@@ -253,6 +251,20 @@ static int on_predicted(struct incoming *in)
     return rc;
 }
 
+static int on_begun(struct incoming *in)
+{
+    struct wire_token *tokens;
+    size_t n;
+    int rc = wire_begun_read(in->frame.body, &in->inbox->arena, &tokens, &n, &in->error);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct sched_event ev = {.type = SCHED_EV_BEGUN, .session = {in->session->id}};
+        ev.u.begun.task.v = tokens[i].task;
+        ev.u.begun.token = (struct token){tokens[i].epoch, tokens[i].counter};
+        edge_event(in->e, &ev);
+    }
+    return rc;
+}
+
 static int on_bye(struct incoming *in)
 {
     struct span reason;
@@ -324,7 +336,7 @@ static void dispatch(struct incoming *in)
     static int (*const handlers[])(struct incoming *) = {
         [WIRE_CREDIT] = on_credit, [WIRE_RESULT] = on_result, [WIRE_HEARTBEAT] = on_heartbeat,
         [WIRE_BYE] = on_bye,       [WIRE_RESYNC] = on_resync, [WIRE_CALLS] = on_calls,
-        [WIRE_BLOB] = on_blob,     [WIRE_PREDICTED] = on_predicted,
+        [WIRE_BLOB] = on_blob,     [WIRE_BEGUN] = on_begun,   [WIRE_PREDICTED] = on_predicted,
     };
     struct edge *e = in->e;
     int rc = wire_frame_read(in->inbox->message.data, &in->frame, &in->error);

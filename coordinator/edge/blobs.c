@@ -1,6 +1,9 @@
 #include "blobs.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "coordinator/edge/map64.h"
@@ -333,6 +336,30 @@ static int admit(const struct blobs *b, const struct blob *one, uint64_t total, 
         return error_set(error, ERR_STORE_FULL, "there are %d blobs; more are not kept",
                          (int)BLOBS_MAX);
     return ERR_OK;
+}
+
+int blobs_map(struct blobs *b, const struct blob_name *name, struct span *ret, struct error *error)
+{
+    uint64_t bytes = 0;
+    int fd = -1;
+    int rc = blobs_need(b, name, error);
+    if (rc == ERR_OK && blobs_has(b, name, &bytes))
+        rc = blob_thread_open(b->thread, name, &fd, error);
+    if (rc != ERR_OK)
+        return rc;
+    void *p = bytes > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    if (p == MAP_FAILED)
+        rc = error_set(error, ERR_IO, "a blob cannot be read: %s", strerror(errno));
+    else
+        *ret = (struct span){p ? p : "", bytes};
+    close(fd);
+    return rc;
+}
+
+void blobs_unmap(struct span bytes)
+{
+    if (bytes.len > 0)
+        munmap((void *)(uintptr_t)bytes.p, bytes.len);
 }
 
 int blobs_put(struct blobs *b, struct blob_request *r, bool *ret_now, struct error *error)

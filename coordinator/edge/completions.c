@@ -294,13 +294,16 @@ static void add_result(struct completions *c, struct group *g, struct completion
 {
     if (!to->in.error.p)
         to->in.error = r->error;
-    if (to->in.write != SCHED_WRITE_DONE)
+    if (to->in.write != SCHED_WRITE_DONE && to->in.write != SCHED_WRITE_LANDING)
         return;
-    if (r->n_rows > 0)
-        to->in.rows = r->rows;
-    else
-        to->in.part = r->rows;
-    to->in.n_rows = r->n_rows;
+    if (to->in.write == SCHED_WRITE_DONE) {
+        if (r->n_rows > 0)
+            to->in.rows = r->rows;
+        else
+            to->in.part = r->rows;
+        to->in.n_rows = r->n_rows;
+    }
+    to->in.left = r->left;
     to->in.rejects = r->rejects;
     to->in.n_rejects = r->n_rejects;
     to->in.retry_after_ms = r->retry_after_ms;
@@ -321,6 +324,7 @@ void completions_add(struct completions *c, const struct sched_action *a)
     *to = (struct completion){.session = a->session, .inbox = p ? p->inbox : NULL};
     to->in.task = a->task;
     to->in.job = a->job;
+    to->in.token = a->token;
     to->in.write = a->u.complete.write;
     /* The store counts from the attempt that was made: what is to be tried again gets one more. */
     to->in.attempt = a->u.complete.attempt - (a->u.complete.write == SCHED_WRITE_DONE);
@@ -381,6 +385,10 @@ static void count(struct edge *e, const struct completion *c, const struct job *
     if (c->ret.duplicate)
         return;
     size_t kind = job ? edge_kind_index(job->spec->kinds) : EDGE_KINDS - 1;
+    if (c->in.write == SCHED_WRITE_LANDING) { /* no end of an attempt */
+        e->counts.rejects += c->in.n_rejects;
+        return;
+    }
     e->counts.attempts[kind][outcomes[c->in.write]]++;
     e->counts.rows += c->in.n_rows;
     e->counts.rows_stored += c->in.rows.len ? c->in.n_rows : 0;
@@ -401,6 +409,7 @@ static void completed(struct edge *e, const struct completion *c)
     struct job *job = jobs_get(e->jobs, c->in.job);
     size_t n = c->ret.n_tasks;
     ev.u.completed.task = c->in.task;
+    ev.u.completed.refused = c->ret.refused || (c->rc && c->in.write == SCHED_WRITE_LANDING);
     if (c->rc) {
         LOG_ERROR("a result was not stored", log_u64("task", c->in.task.v),
                   log_u64("job", c->in.job.v), log_str("err", err_name((enum err)c->rc)));

@@ -93,6 +93,11 @@ static void act_ack(struct edge *e, const struct sched_action *a)
     verdict(e, a, WIRE_ACK_STORED);
 }
 
+static void act_land(struct edge *e, const struct sched_action *a)
+{
+    verdict(e, a, WIRE_ACK_LAND);
+}
+
 static void act_session_end(struct edge *e, const struct sched_action *a)
 {
     struct session *s = sessions_get(e->sessions, a->session.v);
@@ -127,11 +132,17 @@ static void act_trace(struct edge *e, const struct sched_action *a)
 static void carry_out(struct edge *e, const struct sched_action *a)
 {
     static void (*const acts[])(struct edge *, const struct sched_action *) = {
-        [SCHED_ACT_WELCOME] = act_welcome,         [SCHED_ACT_ASSIGN] = act_assign,
-        [SCHED_ACT_REVOKE] = act_revoke,           [SCHED_ACT_COMPLETE] = act_complete,
-        [SCHED_ACT_DISCARD] = act_discard,         [SCHED_ACT_ACK] = act_ack,
-        [SCHED_ACT_SESSION_END] = act_session_end, [SCHED_ACT_JOB_END] = act_job_end,
-        [SCHED_ACT_BREAKER] = act_breaker,         [SCHED_ACT_TRACE] = act_trace,
+        [SCHED_ACT_WELCOME] = act_welcome,
+        [SCHED_ACT_ASSIGN] = act_assign,
+        [SCHED_ACT_REVOKE] = act_revoke,
+        [SCHED_ACT_COMPLETE] = act_complete,
+        [SCHED_ACT_DISCARD] = act_discard,
+        [SCHED_ACT_ACK] = act_ack,
+        [SCHED_ACT_SESSION_END] = act_session_end,
+        [SCHED_ACT_JOB_END] = act_job_end,
+        [SCHED_ACT_BREAKER] = act_breaker,
+        [SCHED_ACT_TRACE] = act_trace,
+        [SCHED_ACT_LAND] = act_land,
     };
     assert((size_t)a->type < ARRAY_LEN(acts) && acts[a->type]);
     acts[a->type](e, a);

@@ -11,6 +11,7 @@ static const struct front_verb verbs[] = {
     {"server.info", CLIENT, verbs_server_info},
     {"status", CLIENT, verbs_status},
     {"job.submit", CLIENT, verbs_job_submit},
+    {"job.check", CLIENT, verbs_job_check},
     {"job.input", CLIENT, verbs_job_input},
     {"job.seal", CLIENT, verbs_job_seal},
     {"job.status", CLIENT, verbs_job_status},

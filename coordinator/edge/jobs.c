@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/wire.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/ends.h"
 #include "coordinator/edge/inputs.h"
@@ -75,6 +76,23 @@ int jobs_parse(const struct jobs *j, struct span text, struct spec **ret, struct
     return spec_parse(text, j->engines, j->n_engines, false, ret, error);
 }
 
+static int map_blob(void *user, const struct blob_name *name, struct span *ret, struct error *error)
+{
+    return blobs_map(user, name, ret, error);
+}
+
+static void unmap_blob(void *user UNUSED, struct span bytes)
+{
+    blobs_unmap(bytes);
+}
+
+int jobs_complete(const struct jobs *j, struct span text, struct spec **ret, struct buf *ret_text,
+                  struct error *error)
+{
+    const struct spec_files files = {map_blob, unmap_blob, j->edge->blobs};
+    return spec_complete(text, j->engines, j->n_engines, false, &files, ret, ret_text, error);
+}
+
 /* The downstreams that the job's rows need, each once. */
 static size_t job_downstreams(const struct spec *s, uint64_t ret[SCHED_DOWNSTREAMS_MAX])
 {
@@ -136,6 +154,7 @@ static void tell_open(struct jobs *j, const struct job *job, const struct store_
     ev.u.open.key_delay_ms = s->key_delay_ms;
     ev.u.open.key_use_ms = s->key_use_ms;
     ev.u.open.run_timeout_ms = s->run_timeout_ms;
+    ev.u.open.begins = spec_may_need_blobs(s);
     ev.u.open.kinds = s->kinds;
     ev.u.open.retry_percent = s->retry_percent;
     ev.u.open.downstreams = downstreams;
@@ -234,13 +253,15 @@ void jobs_tasks(struct jobs *j, const struct store_job *stored, const struct sto
     struct task_id ids[STEP];
     struct span inputs[STEP];
     for (size_t from = 0; from < n; from += STEP) {
-        size_t m = MIN(n - from, (size_t)STEP);
+        size_t m = MIN(n - from, (size_t)STEP), kept = 0;
         for (size_t i = 0; i < m; i++) {
             sched[i] = tasks[from + i].sched;
-            ids[i] = sched[i].id;
-            inputs[i] = tasks[from + i].input;
+            if (tasks[from + i].whole)
+                continue; /* that it is so comes with its input from the store */
+            ids[kept] = sched[i].id;
+            inputs[kept++] = tasks[from + i].input;
         }
-        inputs_put(j->edge->inputs, ids, inputs, m);
+        inputs_put(j->edge->inputs, ids, inputs, kept);
         tell_tasks(j, id, sched, m);
     }
     job = jobs_get(j, id);

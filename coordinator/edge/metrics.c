@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/wire.h"
+#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
@@ -96,6 +97,19 @@ static void render_sinks(const struct edge *e, struct buf *out)
         buf_printf(out, "drover_sink_backlog_bytes{sink=\"%s\"} %" PRIu64 "\n",
                    e->sinks->entries[i].downstream, sum);
     }
+}
+
+static void render_blobs(const struct edge *e, struct buf *out)
+{
+    struct blobs_stats s;
+    blobs_stats(e->blobs, &s);
+    gauge(out, "blobs", "Blobs, and parts that are on their way in.", (double)s.n);
+    gauge(out, "blob_bytes", "Bytes of blobs on disk, and of parts as they will be.",
+          (double)s.bytes);
+    counter(out, "blob_received_bytes_total", "Bytes of blobs that clients sent.",
+            s.received_bytes);
+    counter(out, "blob_sent_bytes_total", "Bytes of blobs that workers were sent.", s.sent_bytes);
+    counter(out, "blobs_removed_total", "Blobs that nobody needed any more.", s.removed);
 }
 
 static void render_breakers(const struct edge *e, struct buf *out)
@@ -288,6 +302,7 @@ void metrics_render(const struct edge *e, struct buf *out)
     render_tasks(e, &stats, out);
     render_sinks(e, out);
     render_breakers(e, out);
+    render_blobs(e, out);
     render_times(out, "task_wait_seconds", "From ready to run until given to a worker.",
                  e->counts.waits);
     render_times(out, "task_run_seconds",

@@ -13,6 +13,7 @@ struct fetch {
     size_t n;
     struct assign *assigns;
     struct span *inputs; /* filled by the store's thread; p NULL: not found */
+    bool *whole;
 };
 
 static void mark(struct edge *e, struct session *s)
@@ -200,7 +201,7 @@ static void draft_send(struct edge *e, struct session *s, struct draft *d)
 }
 
 static void draft_add(struct edge *e, struct session *s, struct draft *d, const struct assign *a,
-                      struct span input)
+                      struct span input, bool whole)
 {
     struct job *job = jobs_get(e->jobs, a->job);
     if (!job)
@@ -226,7 +227,8 @@ static void draft_add(struct edge *e, struct session *s, struct draft *d, const 
                                                 .attempt = a->attempt,
                                                 .grant = a->grant,
                                                 .run_timeout_ms = a->run_timeout_ms,
-                                                .input = input};
+                                                .input = input,
+                                                .whole = whole};
     d->bytes += bytes;
 }
 
@@ -236,7 +238,8 @@ static int fetch_run(struct store *store, struct store_request *r)
 {
     struct fetch *f = (struct fetch *)r;
     for (size_t i = 0; i < f->n; i++) {
-        int rc = store_task_input(store, f->assigns[i].task, &r->arena, &f->inputs[i], &r->error);
+        int rc = store_task_input(store, f->assigns[i].task, &r->arena, &f->inputs[i], &f->whole[i],
+                                  &r->error);
         if (rc == ERR_NOT_FOUND)
             f->inputs[i] = (struct span){0};
         else if (rc)
@@ -250,6 +253,7 @@ static void fetch_free(struct fetch *f)
     arena_done(&f->request.arena);
     free(f->assigns);
     free(f->inputs);
+    free(f->whole);
     free(f);
 }
 
@@ -287,7 +291,7 @@ static void fetch_done(struct store_request *r, void *user)
     d.n_jobs = d.n_tasks = d.bytes = 0;
     for (size_t i = 0; i < f->n; i++)
         if (!f->assigns[i].dropped && f->inputs[i].p)
-            draft_add(e, s, &d, &f->assigns[i], f->inputs[i]);
+            draft_add(e, s, &d, &f->assigns[i], f->inputs[i], f->whole[i]);
     draft_send(e, s, &d);
     for (size_t i = 0; i < f->n; i++)
         if (!f->assigns[i].dropped && !f->inputs[i].p && sessions_get(e->sessions, f->session))
@@ -303,7 +307,8 @@ static bool fetch_start(struct edge *e, struct session *s, const struct assign *
         return false;
     f->assigns = malloc(n * sizeof(*f->assigns));
     f->inputs = calloc(n, sizeof(*f->inputs));
-    if (!f->assigns || !f->inputs) {
+    f->whole = calloc(n, sizeof(*f->whole));
+    if (!f->assigns || !f->inputs || !f->whole) {
         fetch_free(f);
         return false;
     }
@@ -333,7 +338,7 @@ static void flush_assigns(struct edge *e, struct session *s)
             continue;
         struct span input = inputs_get(e->inputs, a->task);
         if (input.p)
-            draft_add(e, s, &d, a, input);
+            draft_add(e, s, &d, a, input, false); /* else it would not be in memory */
         else
             s->assigns[missing++] = *a; /* collected at the front, which was read already */
     }

@@ -72,9 +72,9 @@ int store_task_complete(struct store *s, const struct store_complete *in, struct
 }
 
 int store_task_input(struct store *s, struct task_id task, struct arena *arena, struct span *ret,
-                     struct error *e)
+                     bool *ret_whole, struct error *e)
 {
-    return s->ops->task_input(s, task, arena, ret, e);
+    return s->ops->task_input(s, task, arena, ret, ret_whole, e);
 }
 
 int store_task_get(struct store *s, struct task_id task, struct arena *arena,

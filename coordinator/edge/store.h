@@ -67,6 +67,7 @@ struct store_submit {
 struct store_task {
     struct sched_task sched;
     struct span input; /* the packed array of items; in the arena of the answer */
+    bool whole; /* its rows may have landed: it is done with all of its items, or not at all */
 };
 
 struct store_job {
@@ -88,6 +89,10 @@ struct store_complete {
     uint32_t attempt, kills;
     struct span error; /* reason and detail, for ATTEMPT and DEAD */
     int64_t now_ms;
+    /* with WRITE_LANDING, beside rejects, found and retries: whose rows they are, and which items of
+     * the task have no part in them (bit i & 7 of byte i / 8; bits beyond the items say nothing) */
+    struct token token;
+    struct span left;
     /* with WRITE_DONE: */
     struct span rows; /* wire form of a batch; empty: none go to the store */
     struct span part; /* instead: what the task of a gathering stage came to (store_parts) */
@@ -114,7 +119,10 @@ struct store_complete {
 /* What was found or is to be retried becomes tasks only while the job is not being cancelled. An
  * empty error leaves the one that the task has from before. */
 struct store_complete_ret {
-    bool duplicate;           /* the task was not pending: nothing was written */
+    bool
+        duplicate; /* the task was not pending, or that token's landing was noted before: nothing was
+                       written */
+    bool refused;  /* another token's landing was noted before: nothing was written */
     struct store_task *tasks; /* new, in the arena */
     size_t n_tasks;
 };
@@ -164,12 +172,15 @@ int store_job_gather(struct store *s, uint64_t job, const struct store_item *ite
                      struct arena *arena, struct store_task **ret, size_t *ret_n,
                      struct error *e) MUST_CHECK;
 
+/* WRITE_LANDING notes, once for a task, that the rows of a token may land: the items that are left out
+ * are no longer the task's, which stays pending and is `whole` from then on, as a dead letter too. What
+ * became of them (rejects, retries) and what was found is written with it. */
 int store_task_complete(struct store *s, const struct store_complete *in, struct arena *arena,
                         struct store_complete_ret *ret, struct error *e) MUST_CHECK;
 
-/* The packed inputs of a pending task. NOT_FOUND. */
+/* The packed inputs of a pending task, and whether it is whole. NOT_FOUND. */
 int store_task_input(struct store *s, struct task_id task, struct arena *arena, struct span *ret,
-                     struct error *e) MUST_CHECK;
+                     bool *ret_whole, struct error *e) MUST_CHECK;
 
 /* What is kept of a pending task beside its input. NOT_FOUND. */
 struct store_pending {

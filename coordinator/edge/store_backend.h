@@ -28,7 +28,7 @@ struct store_ops {
     int (*task_complete)(struct store *s, const struct store_complete *in, struct arena *arena,
                          struct store_complete_ret *ret, struct error *e);
     int (*task_input)(struct store *s, struct task_id task, struct arena *arena, struct span *ret,
-                      struct error *e);
+                      bool *ret_whole, struct error *e);
     int (*task_get)(struct store *s, struct task_id task, struct arena *arena,
                     struct store_pending *ret, struct error *e);
     int (*job_get)(struct store *s, uint64_t job, struct arena *arena, struct store_job *ret,

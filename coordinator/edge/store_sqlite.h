@@ -170,7 +170,7 @@ int store_sqlite_task_dead_discard(struct store *s, uint64_t job, uint64_t task,
                                    struct error *e);
 
 int store_sqlite_read_task_input(struct store *s, struct task_id task, struct arena *arena,
-                                 struct span *ret, struct error *e);
+                                 struct span *ret, bool *ret_whole, struct error *e);
 int store_sqlite_read_job_get(struct store *s, uint64_t job, struct arena *arena,
                               struct store_job *ret, struct error *e);
 int store_sqlite_read_job_find(struct store *s, struct span name, uint64_t *ret, struct error *e);

@@ -29,7 +29,7 @@ static void *grow(struct arena *arena, void *items, size_t n, size_t *cap, size_
 /* ---- tasks ---- */
 
 int store_sqlite_read_task_input(struct store *base, struct task_id task, struct arena *arena,
-                                 struct span *ret, struct error *e)
+                                 struct span *ret, bool *ret_whole, struct error *e)
 {
     struct store_sqlite *s = store_sqlite_of(base);
     int code = store_sqlite_enter(s, false, e);
@@ -44,6 +44,7 @@ int store_sqlite_read_task_input(struct store *base, struct task_id task, struct
     if (rc != SQLITE_ROW || !store_sqlite_sql_get(&q, arena, &input))
         return failed(s, rc, "read an input", e);
     *ret = input;
+    *ret_whole = sq_get_u64(&q) != 0;
     return 0;
 }
 

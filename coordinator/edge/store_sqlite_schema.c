@@ -78,6 +78,11 @@ static const char *const migrations[] = {
     " WITHOUT ROWID;"
     "CREATE INDEX blob_use_job ON blob_use(job);",
 
+    /* The lease that may land the task's rows; 0: none yet. */
+    "ALTER TABLE task ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE task ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE dead ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE dead ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;",
     /* Named models. A version that was removed keeps its number, without its bytes. */
     "CREATE TABLE model(name TEXT NOT NULL, version INTEGER NOT NULL, removed INTEGER NOT NULL,"
     " blob BLOB NOT NULL, sample BLOB NOT NULL, tolerance REAL NOT NULL, info BLOB NOT NULL,"

@@ -27,7 +27,7 @@
 
 /* Those of removed jobs are gone for everyone, though their rows may still be there. */
 #define STORE_SQLITE_DEAD                                                                          \
-    "SELECT task,job,attempt,kills,at_ms,error,key,input FROM dead "                               \
+    "SELECT task,job,attempt,kills,at_ms,error,key,input,land_epoch FROM dead "                    \
     "WHERE (SELECT state FROM job WHERE id=dead.job)<>0 "
 
 #define STORE_SQLITE_MODEL                                                                         \
@@ -76,7 +76,13 @@
     X(TASK_EXPIRE, "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE job=? LIMIT ?)")       \
     X(TASK_ATTEMPT, "UPDATE task SET attempt=?3,kills=?4,after_ms=?5,"                             \
                     "error=CASE WHEN length(?6)>0 THEN ?6 ELSE error END WHERE id=?1 AND job=?2")  \
-    X(TASK_INPUT, "SELECT input FROM task WHERE id=?")                                             \
+    X(TASK_LAND, "UPDATE task SET land_epoch=?3,land_counter=?4,input=coalesce(?5,input) "         \
+                 "WHERE id=?1 AND job=?2 AND land_epoch=0")                                        \
+    X(TASK_LANDS, "SELECT land_epoch,land_counter FROM task WHERE id=? AND job=?")                 \
+    X(TASK_REVIVE, "INSERT INTO task(id,job,key,attempt,after_ms,error,input,land_epoch,"          \
+                   "land_counter) SELECT task,job,key,0,0,error,input,land_epoch,land_counter "    \
+                   "FROM dead WHERE task=?")                                                       \
+    X(TASK_INPUT, "SELECT input,land_epoch FROM task WHERE id=?")                                  \
     X(TASK_GET, "SELECT job,key,attempt,kills,error FROM task WHERE id=?")                         \
     X(TASK_LIST, "SELECT id,key,attempt,kills,after_ms,length(input) FROM task "                   \
                  "WHERE job=? AND id>? ORDER BY id LIMIT ?")                                       \
@@ -104,9 +110,10 @@
     X(STAT_COUNT, "SELECT count(*) FROM stat WHERE job=?")                                         \
     X(STAT_EXPIRE, "DELETE FROM stat WHERE job=?1 AND name IN "                                    \
                    "(SELECT name FROM stat WHERE job=?1 LIMIT ?2)")                                \
-    X(DEAD_INSERT, "INSERT INTO dead(task,job,key,attempt,kills,at_ms,error,input) "               \
+    X(DEAD_INSERT, "INSERT INTO dead(task,job,key,attempt,kills,at_ms,error,input,land_epoch,"     \
+                   "land_counter) "                                                                \
                    "SELECT id,job,key,?3,?4,?5,CASE WHEN length(?6)>0 THEN ?6 ELSE error END,"     \
-                   "input FROM task WHERE id=?1 AND job=?2")                                       \
+                   "input,land_epoch,land_counter FROM task WHERE id=?1 AND job=?2")               \
     X(DEAD_LIST, STORE_SQLITE_DEAD "AND task>? ORDER BY task LIMIT ?")                             \
     X(DEAD_LIST_JOB, STORE_SQLITE_DEAD "AND job=?3 AND task>?1 ORDER BY task LIMIT ?2")            \
     X(DEAD_ONE, STORE_SQLITE_DEAD "AND task=?")                                                    \

@@ -1,4 +1,6 @@
 /* store_sqlite_task.c: completions and dead letters. */
+#include "common/pack.h"
+#include "common/unpack.h"
 #include "store_sqlite.h"
 
 enum { STATS_PER_JOB = 1000 /* names; what comes beyond is summed up in "other" */ };
@@ -201,6 +203,113 @@ static int bury(struct store_sqlite *s, struct store_sqlite_job *job,
     return delete_task(s, job, in, ret_there, e);
 }
 
+/* ---- landings ---- */
+
+static bool is_left(struct span left, size_t i)
+{
+    return i / 8 < left.len && (unsigned char)left.p[i / 8] >> (i & 7) & 1;
+}
+
+/* The items of a packed input without those that are left out. */
+static bool keep_items(struct span input, struct span left, struct buf *out)
+{
+    CLEANUP(buf_done) struct buf kept;
+    struct unpack u;
+    size_t n_kept = 0;
+    buf_init(&kept, 0);
+    unpack_init(&u, input.p, input.len);
+    const size_t n = unpack_array(&u);
+    for (size_t i = 0; i < n && unpack_ok(&u); i++) {
+        const struct span item = unpack_raw(&u);
+        if (is_left(left, i))
+            continue;
+        buf_append(&kept, item.p, item.len);
+        n_kept++;
+    }
+    pack_array(out, n_kept);
+    buf_append(out, kept.data, kept.len);
+    return unpack_ok(&u) && buf_ok(&kept) && buf_ok(out);
+}
+
+/* What stays of the task's input, in the arena. p == NULL: the task is not there. */
+static int narrow(struct store_sqlite *s, const struct store_complete *in, struct arena *arena,
+                  struct span *ret, struct error *e)
+{
+    CLEANUP(buf_done) struct buf packed;
+    struct span input;
+    buf_init(&packed, 0);
+    SQ(q, s, TASK_INPUT);
+    sq_u64(&q, in->task.v);
+    const int rc = sq_step(&q);
+    if (rc == SQLITE_DONE)
+        return 0;
+    if (rc != SQLITE_ROW)
+        return store_sqlite_error(s, rc, "read an input", e);
+    if (!store_sqlite_sql_get(&q, arena, &input) || !keep_items(input, in->left, &packed))
+        return store_sqlite_no_memory(e);
+    *ret = (struct span){arena_strndup(arena, (const char *)packed.data, packed.len), packed.len};
+    return ret->p ? 0 : store_sqlite_no_memory(e);
+}
+
+/* Whether another token's landing was noted. */
+static int lands_for_another(struct store_sqlite *s, const struct store_complete *in, bool *ret,
+                             struct error *e)
+{
+    SQ(q, s, TASK_LANDS);
+    sq_u64(&q, in->task.v);
+    sq_u64(&q, in->job.v);
+    const int rc = sq_step(&q);
+    *ret = false;
+    if (rc == SQLITE_DONE)
+        return 0;
+    if (rc != SQLITE_ROW)
+        return store_sqlite_error(s, rc, "read a landing", e);
+    const uint64_t epoch = sq_get_u64(&q), counter = sq_get_u64(&q);
+    *ret = epoch != 0 && (epoch != in->token.epoch || counter != in->token.counter);
+    return 0;
+}
+
+static int update_landing(struct store_sqlite *s, const struct store_complete *in,
+                          struct span narrowed, bool *ret_there, struct error *e)
+{
+    SQ(q, s, TASK_LAND);
+    sq_u64(&q, in->task.v);
+    sq_u64(&q, in->job.v);
+    sq_u64(&q, in->token.epoch);
+    sq_u64(&q, in->token.counter);
+    if (narrowed.p)
+        sq_blob(&q, narrowed);
+    else
+        sq_keep(&q, sqlite3_bind_null(q.stmt, ++q.column));
+    return change_task(s, &q, ret_there, e);
+}
+
+static int add_new_if_wanted(struct store_sqlite *s, struct store_sqlite_job *job,
+                             const struct store_complete *in, struct arena *arena,
+                             struct store_complete_ret *ret, struct error *e)
+{
+    if (job->cancelling || in->n_found + in->n_retries == 0)
+        return 0;
+    return add_new_tasks(s, job, in, arena, ret, e);
+}
+
+static int note_landing(struct store_sqlite *s, struct store_sqlite_job *job,
+                        const struct store_complete *in, struct arena *arena,
+                        struct store_complete_ret *ret, bool *ret_there, struct error *e)
+{
+    struct span narrowed = {NULL, 0};
+    int code = in->left.len > 0 ? narrow(s, in, arena, &narrowed, e) : 0;
+    if (code == 0)
+        code = update_landing(s, in, narrowed, ret_there, e);
+    if (code == 0 && !*ret_there)
+        return lands_for_another(s, in, &ret->refused, e);
+    if (code == 0)
+        code = write_outputs(s, job, in, e);
+    return code ? code : add_new_if_wanted(s, job, in, arena, ret, e);
+}
+
+/* ---- ends ---- */
+
 /* The parts are together. */
 static int delete_parts(struct store_sqlite *s, uint64_t job, struct error *e)
 {
@@ -220,9 +329,7 @@ static int finish(struct store_sqlite *s, struct store_sqlite_job *job,
     code = write_outputs(s, job, in, e);
     if (code == 0 && in->task.v == job->gather_task)
         code = delete_parts(s, job->id, e);
-    if (code == 0 && !job->cancelling && in->n_found + in->n_retries > 0)
-        code = add_new_tasks(s, job, in, arena, ret, e);
-    return code;
+    return code ? code : add_new_if_wanted(s, job, in, arena, ret, e);
 }
 
 static int check_complete(const struct store_complete *in, struct error *e)
@@ -238,10 +345,11 @@ static int check_complete(const struct store_complete *in, struct error *e)
 /* One that only deletes the task is one statement and needs no savepoint. */
 static bool needs_savepoint(const struct store_sqlite_job *job, const struct store_complete *in)
 {
+    const size_t beside = in->rejects.len + in->n_stats + in->n_found + in->n_retries;
+    if (in->write == SCHED_WRITE_LANDING)
+        return beside > 0;
     if (in->write == SCHED_WRITE_DONE)
-        return in->task.v == job->gather_task || in->part.len + in->rows.len + in->rejects.len +
-                                                         in->n_stats + in->n_found + in->n_retries >
-                                                     0;
+        return in->task.v == job->gather_task || in->part.len + in->rows.len + beside > 0;
     return in->write == SCHED_WRITE_DEAD;
 }
 
@@ -277,6 +385,9 @@ int store_sqlite_task_complete(struct store *base, const struct store_complete *
     case SCHED_WRITE_DEAD:
         code = bury(s, job, in, &there, e);
         break;
+    case SCHED_WRITE_LANDING:
+        code = note_landing(s, job, in, arena, &mine, &there, e);
+        break;
     case SCHED_WRITE_CANCELLED:
         code = delete_task(s, job, in, &there, e);
         break;
@@ -293,6 +404,7 @@ int store_sqlite_task_complete(struct store *base, const struct store_complete *
 struct dead_letter {
     uint64_t task, job, key;
     struct span error, input;
+    bool whole;
 };
 
 /* The next dead letter above `after` (or the named one). SQLITE_ROW, SQLITE_DONE or an error. */
@@ -323,6 +435,8 @@ static int next_dead(struct store_sqlite *s, uint64_t job, uint64_t task, uint64
     q->column = 7;
     if (arena && !store_sqlite_sql_get(q, arena, &ret->input))
         return SQLITE_NOMEM;
+    q->column = 8;
+    ret->whole = sq_get_u64(q) != 0;
     return job && ret->job != job ? SQLITE_DONE : SQLITE_ROW;
 }
 
@@ -356,24 +470,18 @@ static void reopen(struct store_sqlite *s, struct store_sqlite_job *job)
 static int revive(struct store_sqlite *s, struct store_sqlite_job *job, const struct dead_letter *d,
                   struct store_task *ret, struct error *e)
 {
-    int code = delete_dead(s, job, d->task, e);
+    SQ(q, s, TASK_REVIVE);
+    sq_u64(&q, d->task);
+    int code = done_or(s, sq_step(&q), "insert a task", e);
+    if (code == 0)
+        code = delete_dead(s, job, d->task, e);
     if (code)
         return code;
     *ret = (struct store_task){.sched = {.id = {d->task},
                                          .key = d->key,
                                          .input_bytes = (uint32_t)d->input.len},
-                               .input = d->input};
-    SQ(q, s, TASK_INSERT);
-    sq_u64(&q, d->task);
-    sq_u64(&q, d->job);
-    sq_u64(&q, d->key);
-    sq_i64(&q, 0);
-    sq_i64(&q, 0);
-    sq_text(&q, d->error);
-    sq_blob(&q, d->input);
-    code = done_or(s, sq_step(&q), "insert a task", e);
-    if (code)
-        return code;
+                               .input = d->input,
+                               .whole = d->whole};
     reopen(s, job);
     job->tasks_pending++;
     s->meta.tasks_pending++;

@@ -33,6 +33,7 @@ int verbs_job_explain(struct call *c, struct error *error) MUST_CHECK;
 int verbs_task_explain(struct call *c, struct error *error) MUST_CHECK;
 
 int verbs_job_submit(struct call *c, struct error *error) MUST_CHECK;
+int verbs_job_check(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_input(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_seal(struct call *c, struct error *error) MUST_CHECK;
 

@@ -114,8 +114,9 @@ static void submit_done(struct store_request *r, void *user)
 }
 
 /* What does not fit is refused. A sink that cannot be asked refuses nothing: while it fails, the
- * job's tasks are held, and what does not fit fails them with the sink's words afterwards. */
-static void submit_asked(struct call *c)
+ * job's tasks are held, and what does not fit fails them with the sink's words afterwards. True: the
+ * call was answered. */
+static bool refused(struct call *c)
 {
     for (size_t i = 0; i < c->n_asks; i++) {
         const struct ask *a = &c->asks[i];
@@ -123,16 +124,38 @@ static void submit_asked(struct call *c)
         if (a->request.rc == ERR_INVALID_SPEC) {
             error_set(&why, ERR_INVALID_SPEC, "sinks[%zu].%.450s", a->index,
                       a->request.error.detail);
-            return front_fail(c, ERR_INVALID_SPEC, why.detail);
+            front_fail(c, ERR_INVALID_SPEC, why.detail);
+            return true;
         }
         if (a->request.rc)
             LOG_WARN("a sink could not be asked whether a job fits",
                      log_str("sink", c->edge->sinks->entries[a->request.sink].downstream),
                      log_str("name", c->spec->name), log_err(&a->request.error));
     }
+    return false;
+}
+
+static void submit_asked(struct call *c)
+{
+    if (refused(c))
+        return;
     if (c->edge->stopping)
         return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
     front_store(c, true, submit_run, submit_done);
+}
+
+static int complete(struct call *c, struct error *error)
+{
+    struct buf text = {0};
+    int rc = jobs_complete(c->edge->jobs, c->args.spec, &c->spec, &text, error);
+    if (rc == ERR_OK && text.len > 0) {
+        const char *copy = arena_strndup(&c->arena, (const char *)text.data, text.len);
+        c->args.spec = (struct span){copy, text.len};
+        if (!copy)
+            rc = error_set(error, ERR_NOMEM, "no memory for the request");
+    }
+    buf_done(&text);
+    return rc;
 }
 
 int verbs_job_submit(struct call *c, struct error *error)
@@ -141,12 +164,50 @@ int verbs_job_submit(struct call *c, struct error *error)
     if (rc == 0)
         rc = edge_admit(c->edge, error);
     if (rc == 0)
-        rc = jobs_parse(c->edge->jobs, c->args.spec, &c->spec, error);
+        rc = complete(c, error);
     if (rc == 0)
         rc = sinks_check_spec(c->edge->sinks, c->spec, error);
     if (rc == 0)
         rc = spec_blobs(c->spec, need_blob, &(struct need){c, error});
     return rc ? rc : asks_fits(c, submit_asked, error);
+}
+
+/* ---- job.check ---- */
+
+static void check_asked(struct call *c)
+{
+    struct buf plan = {0};
+    if (refused(c))
+        return;
+    const struct batch *columns = c->spec->columns;
+    struct buf *out = front_reply(c);
+    pack_map(out, 4);
+    pack_warnings(c, out);
+    pack_cstr(out, "columns");
+    pack_array(out, columns->n_columns);
+    for (size_t i = 0; i < columns->n_columns; i++) {
+        pack_array(out, 2);
+        pack_cstr(out, columns->columns[i].name);
+        pack_cstr(out, col_type_name(columns->columns[i].type));
+    }
+    pack_cstr(out, "gathers");
+    pack_bool(out, c->spec->gather < c->spec->n_stages);
+    spec_explain(c->spec, &plan);
+    pack_cstr(out, "plan");
+    pack_str(out, buf_span(&plan));
+    out->failed |= !buf_ok(&plan);
+    buf_done(&plan);
+    front_send(c);
+}
+
+int verbs_job_check(struct call *c, struct error *error)
+{
+    int rc = front_need(c->args.spec.p, "spec", error);
+    if (rc == 0)
+        rc = complete(c, error);
+    if (rc == 0)
+        rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    return rc ? rc : asks_fits(c, check_asked, error);
 }
 
 /* ---- job.input ---- */

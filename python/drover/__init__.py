@@ -8,7 +8,7 @@
             print(row["title"])
 """
 
-from ._operations import DeadLetter, JobStatus, Reject
+from ._operations import DeadLetter, Explanation, JobStatus, Reject
 from .aio import AsyncClient, AsyncJob
 from .client import Client, Job
 from .errors import (
@@ -31,14 +31,16 @@ from .errors import (
     WrongState,
 )
 from .sinks import File, Postgres, Redis, Store
-from .spec import Pipeline, Retry, noop, scrape, transform
+from ._check import export_check
+from .spec import Pipeline, Retry, noop, score, scrape, transform
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient", "AsyncJob", "AuthError", "Client", "DeadLetter", "DroverError", "DuplicateJob",
-    "File", "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed",
+    "Explanation", "File", "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed",
     "JobStatus", "NotFound", "NotReadable", "PayloadTooLarge", "Pipeline", "Postgres",
     "ProtocolMismatch", "QueueFull", "Redis", "Reject", "ResultExpired", "Retry", "Store",
-    "Unreachable", "WaitTimeout", "WrongState", "noop", "scrape", "transform",
+    "Unreachable", "WaitTimeout", "WrongState", "export_check", "noop", "score",
+    "scrape", "transform",
 ]

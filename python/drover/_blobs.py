@@ -56,7 +56,7 @@ class Blob(Protocol):
     def size(self) -> int:
         """How many there are."""
 
-    def read(self, offset: int, count: int) -> bytes:
+    def read(self, offset: int, count: int) -> Union[bytes, memoryview]:
         """Up to count of them."""
 
 
@@ -97,10 +97,10 @@ class Slice:
     sha: str
     size: int
     line: int
-    data: bytes = field(default=b"", repr=False, compare=False)
+    data: Union[bytes, memoryview] = field(default=b"", repr=False, compare=False)
     file: str = ""
 
-    def read(self, offset: int, count: int) -> bytes:
+    def read(self, offset: int, count: int) -> Union[bytes, memoryview]:
         return self.data[offset:offset + count]
 
     def item(self) -> str:
@@ -192,7 +192,7 @@ def upload(blobs: Iterable[Blob]) -> Operation[int]:
 
 # ---- cutting ----
 
-Reader = Callable[[int], bytes]
+Filler = Callable[[memoryview], int]
 
 
 def _is_gzip(file: BinaryIO) -> bool:
@@ -201,36 +201,46 @@ def _is_gzip(file: BinaryIO) -> bool:
     return head == b"\x1f\x8b"
 
 
-def _reader(source: Any, stack: ExitStack) -> Reader:
-    """Something that reads up to n bytes, from a path (.gz is decompressed) or a file-like object."""
+def _read_into(source: Any) -> Filler:
+    """For objects that can only read(n)."""
+    def fill(room: memoryview) -> int:
+        piece = source.read(len(room))
+        if not isinstance(piece, bytes):
+            raise InvalidArgument(f"the file gives {type(piece).__name__}: open it in binary mode")
+        room[:len(piece)] = piece
+        return len(piece)
+
+    return fill
+
+
+def _filler(source: Any, stack: ExitStack) -> Filler:
+    """Something that fills room with the next bytes of a path (.gz is decompressed) or a file-like
+    object, and says how many those were."""
     if hasattr(source, "read"):
-        read: Reader = source.read
-        return read
+        into: Filler = getattr(source, "readinto", None) or _read_into(source)
+        return into
     file = stack.enter_context(open(os.fspath(source), "rb"))
     if _is_gzip(file):
         unpacked = stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb"))
-        return unpacked.read
-    return file.read
+        return _read_into(unpacked)
+    return file.readinto
 
 
-def _fill(read: Reader, count: int) -> bytes:
-    """Exactly count bytes, or those that are left."""
-    pieces: List[bytes] = []
-    while count > 0:
-        piece = read(count)
-        if not isinstance(piece, bytes):
-            raise InvalidArgument(f"the file gives {type(piece).__name__}: open it in binary mode")
-        if not piece:
-            break
-        pieces.append(piece)
-        count -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _fill(into: Filler, data: bytearray, at: int) -> int:
+    """Fills data from there on; where it ends, which is before its length at the end of the file."""
+    with memoryview(data) as room:
+        while at < len(data):
+            count = into(room[at:])
+            if not count:
+                break
+            at += count
+    return at
 
 
-def _rows_end(data: bytes, quote: bytes) -> int:
+def _rows_end(data: bytearray, length: int, quote: bytes) -> int:
     """Where the last whole row ends; 0: there is none. A newline counts where the quotes before it are
     even. Quotes are counted, not parsed: the rule of PostgreSQL's COPY, and of the engine."""
-    end = data.rfind(b"\n")
+    end = data.rfind(b"\n", 0, length)
     if not quote:
         return end + 1
     quotes = data.count(quote, 0, end + 1)
@@ -242,7 +252,7 @@ def _rows_end(data: bytes, quote: bytes) -> int:
     return end + 1
 
 
-def slice_of(data: bytes, line: int, file: str = "") -> Slice:
+def slice_of(data: Union[bytes, memoryview], line: int, file: str = "") -> Slice:
     """A slice of bytes that are here; line: the number of the first one in its file."""
     return Slice(hashlib.sha256(data).hexdigest(), len(data), line, data, file)
 
@@ -261,25 +271,26 @@ def slices(source: Any, *, quote: Optional[str] = '"',
         raise InvalidArgument(f"slice_bytes {slice_bytes} is not between 1 and {ROW_BYTES_MAX}")
     mark = quote.encode() if quote else b""
     with ExitStack() as stack:
-        read = _reader(source, stack)
+        into = _filler(source, stack)
         rest, line = b"", 1
         while True:
-            more = _fill(read, slice_bytes - len(rest))
-            data = rest + more
-            at_end = len(data) < slice_bytes
-            cut = len(data) if at_end else _rows_end(data, mark)
+            # A buffer of its own for each slice, which goes out from there without another copy.
+            data = bytearray(max(slice_bytes, len(rest)))
+            data[:len(rest)] = rest
+            length = _fill(into, data, len(rest))
+            at_end = length < len(data)
+            cut = length if at_end else _rows_end(data, length, mark)
             while cut == 0 and not at_end:
-                if len(data) > ROW_BYTES_MAX:
+                if length > ROW_BYTES_MAX:
                     raise InvalidArgument(f"the row at line {line} has more than {ROW_BYTES_MAX} "
                                           f"bytes: does a quote not end?")
-                more = _fill(read, len(data))
-                at_end = len(more) < len(data)
-                data += more
-                cut = len(data) if at_end else _rows_end(data, mark)
-            if data:
-                part = data[:cut]
-                yield slice_of(part, line)
-                line += part.count(b"\n")
+                data.extend(bytes(length))
+                length = _fill(into, data, length)
+                at_end = length < len(data)
+                cut = length if at_end else _rows_end(data, length, mark)
+            if cut:
+                yield slice_of(memoryview(data)[:cut], line)
+                line += data.count(b"\n", 0, cut)
             if at_end:
                 return
-            rest = data[cut:]
+            rest = bytes(data[cut:length])

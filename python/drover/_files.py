@@ -16,6 +16,9 @@ from .errors import InvalidArgument
 HEADER_BYTES_MAX = 1 << 20
 """Bytes of the row that names the columns."""
 
+HEAD_BYTES = 1 << 20
+"""Bytes of a file that a preview reads, about."""
+
 WORKER = "file://"
 """What a path begins with that workers read."""
 
@@ -107,7 +110,7 @@ def _header_end(data: bytes, quote: bytes) -> int:
 
 def _split_header(first: Slice, dialect: Dialect, name: str) -> Tuple[List[str], Slice]:
     """The names in the first row, and the slice without it."""
-    data = first.data
+    data = bytes(first.data)
     end = _header_end(data, dialect.quote.encode()) or len(data)
     if end > HEADER_BYTES_MAX:
         raise InvalidArgument(f"{name}: the row of column names has more than {HEADER_BYTES_MAX} bytes")
@@ -158,37 +161,47 @@ def header(source: Any, dialect: Dialect) -> List[str]:
     raise InvalidArgument(f"{name} is empty: there are no column names")
 
 
+@dataclass
 class LocalFiles:
     """The slices of local files, read as they are sent; it can be iterated again, as far as the files can.
 
     ``names``: the columns that each file's header must name, in that order; None: there is no header.
     """
 
-    def __init__(self, sources: Sequence[Any], dialect: Dialect, names: Optional[Sequence[str]],
-                 slice_bytes: int = SLICE_BYTES) -> None:
-        self._sources = list(sources)
-        self._dialect = dialect
-        self._names = list(names) if names is not None and dialect.header else None
-        self._slice_bytes = slice_bytes
+    sources: Sequence[Any]
+    dialect: Dialect
+    names: Optional[Sequence[str]]
+    slice_bytes: int = SLICE_BYTES
 
     def __iter__(self) -> Iterator[Slice]:
-        quote = self._dialect.quote if self._dialect.format == "csv" else None
-        for source in self._sources:
-            if self._dialect.format == "pcap":
+        quote = self.dialect.quote if self.dialect.format == "csv" else None
+        for source in self.sources:
+            if self.dialect.format == "pcap":
                 yield replace(whole_file(source), file=os.path.basename(_label(source)))
                 continue
-            for number, part in enumerate(slices(source, quote=quote, slice_bytes=self._slice_bytes)):
-                if number == 0 and self._names is not None:
+            for number, part in enumerate(slices(source, quote=quote, slice_bytes=self.slice_bytes)):
+                if number == 0 and self.dialect.header and self.names is not None:
                     part = self._without_header(part, source)
                 part = replace(part, file=os.path.basename(_label(source)))
                 if part.size > 0:
                     yield part
 
+    def head(self) -> Iterator[Slice]:
+        """Smaller slices, of which a preview takes one."""
+        return iter(replace(self, slice_bytes=min(HEAD_BYTES, self.slice_bytes)))
+
+    def local_paths(self) -> List[str]:
+        """The files by name. InvalidArgument when one has none."""
+        for source in self.sources:
+            if not isinstance(source, str):
+                raise InvalidArgument(f"{_label(source)} is no file of this machine")
+        return [os.path.abspath(source) for source in self.sources]
+
     def _without_header(self, part: Slice, source: Any) -> Slice:
-        names, rest = _split_header(part, self._dialect, _label(source))
-        if names != self._names:
+        names, rest = _split_header(part, self.dialect, _label(source))
+        if names != list(self.names or ()):
             raise InvalidArgument(f"{_label(source)} has the columns {names!r:.300}, the first file has "
-                                  f"{self._names!r:.300}")
+                                  f"{list(self.names or ())!r:.300}")
         return rest
 
 
@@ -200,9 +213,9 @@ def whole_file(source: Any) -> Slice:
         return slice_of(file.read(), 1)
 
 
-def first_slices(items: Iterable[Any], count: int = 1) -> List[Any]:
-    """The first items of an input that may be read again."""
-    return list(islice(iter(items), count))
+def head_of(items: Iterable[Any]) -> List[Any]:
+    """The beginning of an input: about HEAD_BYTES of the first local file, else the first item."""
+    return list(islice(items.head() if isinstance(items, LocalFiles) else iter(items), 1))
 
 
 def tables_of(tables: Dict[str, Any], default: Dialect) -> Tuple[Dict[str, Any], List[Blob]]:

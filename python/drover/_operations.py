@@ -35,6 +35,9 @@ RESULT_BYTES = 1 << 20
 SUBMIT_WAIT_S = 6.0
 """The coordinator asks a job's sinks whether it fits: a sink that hangs costs it so long at most."""
 
+HEAD_TTL_S = 3600.0
+"""How long the rows of a preview live when it cannot remove its job."""
+
 JobRef = Union[int, str]
 
 
@@ -142,6 +145,21 @@ class DeadLetter:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """What a job would do. ``columns``: names and types of its rows; ``gathers``: whether its tasks end with
+    parts of the answer, which one task more brings together; ``plan``: the stages in words, which str()
+    gives too; ``warnings``: sinks that could not be asked whether the rows fit."""
+
+    columns: Dict[str, str]
+    gathers: bool
+    plan: str
+    warnings: List[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.plan
+
+
+@dataclass(frozen=True)
 class Submission:
     """A checked job description, ready to be sent, the blobs that it names, and its lazily read input,
     in which there may be slices."""
@@ -217,6 +235,17 @@ def submit(submission: Submission) -> Operation[int]:
     return job
 
 
+def explain(job: Pipeline, *, sink: SinkArgument, **place: Any) -> Operation[Explanation]:
+    """Has a job checked as submit would, and nothing else. Blobs that stages name are sent: some columns are
+    known from them alone."""
+    wanted = prepare(job, sink=sink, place=place, name=None, priority=None, retry=None, idempotency_key="",
+                     result_ttl=None, run_timeout=None, task_items=None)
+    yield from upload(wanted.blobs)
+    value = yield Request("job.check", {"spec": wanted.spec}, SUBMIT_WAIT_S)
+    return Explanation({str(name): str(kind) for name, kind in value["columns"]}, bool(value["gathers"]),
+                       str(value["plan"]), list(value["warnings"]))
+
+
 def status(job: JobRef) -> Operation[JobStatus]:
     """The job as it is now."""
     return status_from((yield Request("job.status", {"job": job})))
@@ -287,6 +316,14 @@ def dead_letters(job: int) -> Operation[List[DeadLetter]]:
             return letters
         letters += page
         after = page[-1].task
+
+
+def remove(job: int) -> Operation[None]:
+    """Forgets a job and its rows; one that has not ended is cancelled first."""
+    state = status_from((yield Request("job.cancel", {"job": job})))
+    while not state.ended_at_all:
+        state = yield from news(job, state, POLL_S)
+    yield Request("job.rm", {"job": job})
 
 
 def simple(verb: str, **args: Any) -> Operation[Any]:

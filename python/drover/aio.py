@@ -179,6 +179,23 @@ class AsyncClient:
             task_items=task_items)
         return AsyncJob(self, await self.run(ops.submit(submission)))
 
+    async def explain(self, job: Pipeline, *, sink: SinkArgument = "store", table: Optional[str] = None,
+                      prefix: Optional[str] = None, directory: Optional[str] = None,
+                      mode: Optional[str] = None, key: Union[str, Sequence[str], None] = None,
+                      merge: Optional[Mapping[str, str]] = None) -> ops.Explanation:
+        """As Client.explain."""
+        return await self.run(ops.explain(job, sink=sink, table=table, prefix=prefix, directory=directory,
+                                          mode=mode, key=key, merge=merge))
+
+    async def head(self, job: Pipeline, n: int = 5, *, timeout: Optional[float] = 60.0) -> List[Row]:
+        """As Client.head."""
+        small = await self.submit(job.head(), result_ttl=ops.HEAD_TTL_S)
+        try:
+            await small.wait(timeout)
+            return list(itertools.islice([row async for row in small.results()], n))
+        finally:
+            await self.run(ops.remove(small.id))
+
     async def job(self, ref: JobRef) -> "AsyncJob":
         """A job by its id or name. NotFound."""
         return AsyncJob(self, (await self.run(ops.status(ref))).id)

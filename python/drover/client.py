@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
 from typing import (
     Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Type, TypeVar, Union, overload,
@@ -185,6 +186,26 @@ class Client:
             idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
             task_items=task_items)
         return Job(self, self.run(ops.submit(submission)))
+
+    def explain(self, job: Pipeline, *, sink: SinkArgument = "store", table: Optional[str] = None,
+                prefix: Optional[str] = None, directory: Optional[str] = None, mode: Optional[str] = None,
+                key: Union[str, Sequence[str], None] = None,
+                merge: Optional[Mapping[str, str]] = None) -> ops.Explanation:
+        """What a job would do, and the columns of its rows, without submitting it. Arguments and errors as
+        those of submit(); ``print(fleet.explain(job))`` shows the plan."""
+        return self.run(ops.explain(job, sink=sink, table=table, prefix=prefix, directory=directory,
+                                    mode=mode, key=key, merge=merge))
+
+    def head(self, job: Pipeline, n: int = 5, *, timeout: Optional[float] = 60.0) -> List[Row]:
+        """Up to n rows that the job makes of the beginning of its input: about the first MiB of the first
+        local file, else the first input. An answer over all rows (GROUP BY, ORDER BY) is one over these
+        alone. The job is removed afterwards. Raises as Job.wait()."""
+        small = self.submit(job.head(), result_ttl=ops.HEAD_TTL_S)
+        try:
+            small.wait(timeout)
+            return list(islice(small.results(), n))
+        finally:
+            self.run(ops.remove(small.id))
 
     def job(self, ref: JobRef) -> "Job":
         """A job by its id or name. NotFound."""

@@ -10,7 +10,7 @@ from . import _files as files
 from ._blobs import Blob, Source, blob_of, reference
 from .errors import InvalidArgument
 
-__all__ = ["Pipeline", "Retry", "noop", "scrape", "transform"]
+__all__ = ["Pipeline", "Retry", "noop", "score", "scrape", "transform"]
 
 Json = Dict[str, Any]
 
@@ -48,11 +48,23 @@ class Pipeline:
         """The description without the input, as ``job.json`` has it."""
         return {"drover": 1, "stages": list(self.stages)}
 
+    def head(self) -> "Pipeline":
+        """The same over the beginning of the input alone: see Client.head."""
+        return Pipeline(self.stages, files.head_of(self.items), self.blobs)
+
     def save(self, path: str, **options: Any) -> None:
-        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``.
+        """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``. Local files
+        of transform() are named in it by their paths, and read where the job runs.
 
         ``options`` are further top-level keys, such as ``name`` or ``priority``."""
-        job = {**self.to_json(), **options, "input": {"urls": list(self.items)}}
+        stages = [dict(stage) for stage in self.stages]
+        if isinstance(self.items, files.LocalFiles):
+            items: Sequence[Any] = self.items.local_paths()
+            if self.items.names is not None and self.items.dialect.header:
+                stages[0]["csv"] = {**stages[0].get("csv", {}), "header": True}
+        else:
+            items = list(self.items)
+        job = {**self.to_json(), "stages": stages, **options, "input": {"urls": items}}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(job, file, indent=1)
 
@@ -168,6 +180,38 @@ def transform(
                  ndjson={"columns": dict(paths)} if paths else {} if dialect.format == "ndjson" else None,
                  pcap={} if dialect.format == "pcap" else None, **options)
     return Pipeline([stage], items, blobs)
+
+
+def score(
+    model: Source,
+    *,
+    inputs: Optional[Mapping[str, Union[str, Sequence[str]]]] = None,
+    outputs: Optional[Sequence[str]] = None,
+    keep: Optional[Sequence[str]] = None,
+    sample: Optional[Source] = None,
+    tolerance: Optional[float] = None,
+    **options: Any,
+) -> Pipeline:
+    """Runs a model in ONNX's format over the rows of the stage before.
+
+    ``model``: the path of the file, or its bytes; it is sent once, and checked when the job is submitted.
+    ``inputs``: for each input of the model the column that it takes, or the columns of a matrix; without,
+    an input takes the column of its name, and a model with one matrix all columns that are not kept, in
+    their order. ``outputs``: the columns of the results that are wanted (``label``,
+    ``probability_<class>``, or the graph's own names); all by default. ``keep``: columns of the stage
+    before that pass through. ``sample``: rows with the outputs that Python gave (export_check()), by
+    which workers prove the model, within ``tolerance`` (1e-5). See docs/SCORE.md.
+    """
+    blob = blob_of(model)
+    blobs = [blob]
+    reference_: Json = dict(reference(blob))
+    if sample is not None:
+        blobs.append(blob_of(sample))
+        reference_["sample"] = reference(blobs[-1])
+    stage = _set({"kind": "score", "model": _set(reference_, tolerance=tolerance)},
+                 inputs=dict(inputs) if inputs else None, outputs=list(outputs) if outputs else None,
+                 keep=list(keep) if keep else None, **options)
+    return Pipeline([stage], (), blobs)
 
 
 def noop(items: Iterable[Any] = (), *, rows: bool = False,

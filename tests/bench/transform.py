@@ -1,8 +1,8 @@
 """The transform engine against what a user would write instead, on one processor, output to /dev/null
 (a disk would be measured otherwise). Beside wall clock there are the figures by CPU time.
 
-Query: SELECT id, round(amount*1.21, 2), date, lower(trim(category)) FROM input WHERE amount > 0, to CSV
-and to NDJSON; and a group-by with count and sum. 5 million rows of 37 bytes, 2 % of them with quotes, 5 %
+Query: SELECT id, round(amount*1.21, 2), date, lower(trim(category)) FROM input WHERE amount > 0, from CSV to CSV,
+to NDJSON and to binary COPY (ours alone), and from NDJSON of the same rows to CSV; and a group-by with count and sum. 5 million rows of 37 bytes, 2 % of them with quotes, 5 %
 filtered out. Peers: Go's encoding/csv, Python's csv, pandas, DuckDB and Polars (the last two from pip into
 a virtual environment, when it can fetch them). What the engines answer is compared where they are exact.
 
@@ -11,6 +11,8 @@ DROVER_BENCH_ROWS changes the number of rows.
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import random
 import tempfile
@@ -28,8 +30,8 @@ SELECT = "SELECT id, round(amount*1.21,2), date, lower(trim(category)) FROM inpu
 GROUP = "SELECT category, count(*), sum(amount) FROM input GROUP BY category ORDER BY category"
 
 
-def make_input(path: Path) -> None:
-    """Numbered rows over a block of random ones."""
+def make_input(path: Path, lines: Path) -> None:
+    """Numbered rows over a block of random ones, as CSV and as NDJSON."""
     rng = random.Random(1)
     block: List[str] = []
     for _ in range(BLOCK):
@@ -44,6 +46,11 @@ def make_input(path: Path) -> None:
         out.write("id,amount,date,category\n")
         for start in range(0, ROWS, BLOCK):
             out.write("".join(f"{start + i},{row}" for i, row in enumerate(block[:ROWS - start])))
+    objects = [json.dumps({"amount": 0, "date": date, "category": category}).replace(": 0,", f": {amount},")[1:]
+               for amount, date, category in csv.reader(block)]
+    with lines.open("w") as out:
+        for start in range(0, ROWS, BLOCK):
+            out.write("".join(f'{{"id": {start + i}, {line}\n' for i, line in enumerate(objects[:ROWS - start])))
 
 
 def virtual_environment(bench: Bench, folder: Path) -> str | None:
@@ -72,17 +79,22 @@ def go_program(bench: Bench, folder: Path) -> Path | None:
     return program
 
 
-def engines(bench: Bench, folder: Path, source: Path) -> Dict[str, Callable[[str, Path], List[object]]]:
+def engines(bench: Bench, folder: Path, source: Path, lines: Path) -> Dict[str, Callable[[str, Path], List[object]]]:
     """Commands by engine: case and output file."""
-    found: Dict[str, Callable[[str, Path], List[object]]] = {
-        OURS: lambda case, out: [
-            "sh", "-c", 'exec "$0" --sql "$1" --format "$2" "$3" >"$4"', CLI,
-            GROUP if case == "group" else SELECT, "ndjson" if case == "ndjson" else "csv", source, out]}
+    def ours(case: str, out: Path) -> List[object]:
+        stage: Dict[str, object] = {"kind": "transform", "sql": GROUP if case == "group" else SELECT}
+        if case == "from-ndjson":
+            stage["ndjson"] = {}
+        return ["sh", "-c", 'exec "$0" --stage "$1" --format "$2" "$3" >"$4"', CLI, json.dumps(stage),
+                case if case in ("ndjson", "copy") else "csv", lines if case == "from-ndjson" else source, out]
+
+    found: Dict[str, Callable[[str, Path], List[object]]] = {OURS: ours}
     go = go_program(bench, folder)
     if go is not None:
         found["go"] = lambda case, out: [go, case, source, out]
     python = "/usr/bin/python3"
-    found["python"] = lambda case, out: [python, PEERS / "transform.py", "csv", case, source, out]
+    found["python"] = lambda case, out: [python, PEERS / "transform.py", "csv", case,
+                                         lines if case == "from-ndjson" else source, out]
     environment = virtual_environment(bench, folder)
     for name, program in (("duckdb", environment), ("polars", environment), ("pandas", environment or python)):
         if program is None:
@@ -92,7 +104,8 @@ def engines(bench: Bench, folder: Path, source: Path) -> Dict[str, Callable[[str
         except SystemExit:
             bench.miss(name, "it cannot be imported")
             continue
-        found[name] = lambda case, out, n=name, p=program: [p, PEERS / "transform.py", n, case, source, out]
+        found[name] = lambda case, out, n=name, p=program: [p, PEERS / "transform.py", n, case,
+                                                            lines if case == "from-ndjson" else source, out]
     return found
 
 
@@ -101,12 +114,12 @@ def compare(peers: Dict[str, Callable[[str, Path], List[object]]], folder: Path,
     if "duckdb" not in peers:
         return
     answers = []
-    for engine in (OURS, "duckdb"):
+    for engine, case in ((OURS, "csv"), ("duckdb", "csv"), (OURS, "from-ndjson"), ("duckdb", "from-ndjson")):
         out = folder / f"{engine}.csv"
-        run(peers[engine]("csv", out), env=env)
+        run(peers[engine](case, out), env=env)
         answers.append(out.read_bytes().split(b"\n", 1)[1])
         out.unlink()
-    if answers[0] != answers[1]:
+    if any(answer != answers[0] for answer in answers):
         raise SystemExit("the rows are not those of DuckDB")
 
 
@@ -114,18 +127,20 @@ def main() -> None:
     bench = Bench("transform")
     with tempfile.TemporaryDirectory(prefix="drover-bench-") as name:
         folder = Path(name)
-        source = folder / "input.csv"
+        source, lines = folder / "input.csv", folder / "input.ndjson"
         note(f"making {ROWS:,} rows")
-        make_input(source)
-        peers = engines(bench, folder, source)
+        make_input(source, lines)
+        peers = engines(bench, folder, source, lines)
         one_thread = {"GOMAXPROCS": "1", "POLARS_MAX_THREADS": "1"}
         compare(peers, folder, one_thread)
-        for case in ("csv", "ndjson", "group"):
+        for case in ("csv", "ndjson", "group", "from-ndjson", "copy"):
             def measured(engine: str, case: str = case) -> Sample:
                 ran = run(peers[engine](case, Path("/dev/null")), cpu=0, env=one_thread)
                 bench.add(f"{case}, CPU", engine, Sample(ROWS / ran.cpu_s, "rows/CPU s", ran.peak_mb))
                 return Sample(ROWS / ran.seconds, "rows/s", ran.peak_mb)
-            bench.rounds(case, {engine: (lambda engine=engine: measured(engine)) for engine in peers})
+            without = {"from-ndjson": {"go"}, "copy": set(peers) - {OURS}}.get(case, set())
+            bench.rounds(case, {engine: (lambda engine=engine: measured(engine)) for engine in peers
+                                if engine not in without})
     bench.report()
 
 

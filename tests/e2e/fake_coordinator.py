@@ -20,10 +20,10 @@ from fleet import find_binary
 
 HELLO, WELCOME, REFUSE, CREDIT, ASSIGN, RESULT, RESULT_ACK = 1, 2, 3, 4, 5, 6, 7
 HEARTBEAT, REVOKE, DRAIN, BYE, RESYNC = 8, 9, 10, 11, 12
-BREAKER, SINK, CALLS = 14, 15, 16
+BLOB, BREAKER, SINK, CALLS, BEGUN = 13, 14, 15, 16, 17
 CLOSED, OPEN, PROBE, QUARANTINED = 0, 1, 2, 3
-DONE, RETRY, FAIL, RETURNED = 0, 1, 2, 3
-STORED, DISCARDED = 0, 1
+DONE, RETRY, FAIL, RETURNED, LAND = range(5)
+STORED, DISCARDED, LEAVE = range(3)
 
 WAIT_S = 20.0
 NOOP = '{"drover": 1, "stages": [{"kind": "noop", "rows": true}], "sinks": [{"kind": "store"}]}'
@@ -75,6 +75,11 @@ class Result:
     def found(self) -> list[list[Any]]:
         return self.raw[10]
 
+    @property
+    def left(self) -> list[int]:
+        """LAND: the places of the items that have no part in the rows."""
+        return [i for i in range(8 * len(self.raw[15] or b"")) if self.raw[15][i // 8] >> i % 8 & 1]
+
 
 @dataclass
 class Calls:
@@ -116,6 +121,10 @@ class FakeCoordinator:
         self.results: list[Result] = []
         self.heartbeats: list[list[Any]] = []
         self.calls: list[Calls] = []
+        self.blobs: dict[bytes, bytes] = {}  # by the 32 bytes of the name
+        self.blob_asks: list[list[Any]] = []
+        self.blobs_wait = False  # questions are noted and not answered
+        self.begun: list[tuple[int, int, int]] = []
         self.credit = [0, 0]
         self.assigned = 0
         self.byes: list[str] = []
@@ -160,7 +169,8 @@ class FakeCoordinator:
             self.counter += 1
             tokens.append((first_task + i, self.epoch, self.counter))
             tasks.append(
-                [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0), 0, items]
+                [first_task + i, self.counter, job, kw.get("attempt", 1), kw.get("grant", 0),
+                 kw.get("run_timeout_ms", 0), items, kw.get("whole", False)]
             )
         jobs = [] if job in self.jobs_told else [[job, spec, kw.get("uid", uid_of(job)), 1]]
         self.jobs_told.add(job)
@@ -177,6 +187,16 @@ class FakeCoordinator:
 
     def calls_of(self, downstream: str) -> list[Calls]:
         return [one for one in self.calls if one.downstream == downstream]
+
+    def answer_blob(self, ask: list[Any]) -> None:
+        what, name, offset, count = ask
+        assert what == 1
+        data = self.blobs.get(name)
+        if data is None:
+            self.send(BLOB, [what, name, offset, offset, 0, b"", 12, "gone"])
+            return
+        piece = data[offset:offset + count]
+        self.send(BLOB, [what, name, offset, offset + len(piece), len(data), piece, 0, None])
 
     def acknowledge(self, results: list[Result], code: int = STORED) -> None:
         self.send(RESULT_ACK, [[*r.token, code, None] for r in results])
@@ -200,11 +220,18 @@ class FakeCoordinator:
             got = [_result(raw) for raw in body]
             self.results += got
             if self.auto_ack:
-                self.acknowledge(got)
+                for one in got:
+                    self.acknowledge([one], LEAVE if one.outcome == LAND else STORED)
         elif kind == HEARTBEAT:
             self.heartbeats.append(body)
         elif kind == CALLS:
             self.calls += [Calls(*raw) for raw in body]
+        elif kind == BLOB:
+            self.blob_asks.append(body)
+            if not self.blobs_wait:
+                self.answer_blob(body)
+        elif kind == BEGUN:
+            self.begun += [tuple(token) for token in body]
         elif kind == BYE:
             self.byes.append(body[0])
 

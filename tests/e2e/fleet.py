@@ -29,8 +29,8 @@ BREAKER, SINK, CALLS = range(14, 17)
 CLOSED, OPEN, PROBE, QUARANTINED = range(4)
 REQUEST, REPLY, ERROR = 32, 33, 34
 SCRAPE, NOOP = 1, 8
-DONE, RETRY, FAIL, RETURNED = range(4)
-STORED, DISCARDED = 0, 1
+DONE, RETRY, FAIL, RETURNED, LAND = range(5)
+STORED, DISCARDED, LEAVE = range(3)
 
 TIMEOUT_S = 20.0
 
@@ -286,6 +286,7 @@ class Task:
     def __init__(self, epoch: int, fields: list[Any]) -> None:
         self.id, self.counter, self.job, self.attempt, self.grant, self.timeout_ms = fields[:6]
         self.input = fields[6]
+        self.whole = fields[7]
         self.epoch = epoch
 
     @property
@@ -396,7 +397,8 @@ class FakeWorker:
         elif kind == RESULT_ACK:
             for task, _, _, code, _ in body:
                 self.acks[task] = code
-                self.held.pop(task, None)
+                if code != LEAVE:
+                    self.held.pop(task, None)
         elif kind == SINK:
             name, sink_kind, settings = body
             assert name not in self.sinks, "a sink is sent once in a session"

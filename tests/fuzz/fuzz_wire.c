@@ -12,6 +12,9 @@ static void read_worker_messages(struct span body, struct arena *a)
     struct wire_result *results;
     struct wire_verdict *verdicts;
     struct wire_heartbeat heartbeat;
+    struct wire_token *tokens;
+    struct wire_blob_ask ask;
+    struct wire_blob_answer answer;
     size_t n;
     bool on;
     (void)!wire_hello_read(body, a, &hello, NULL);
@@ -22,6 +25,9 @@ static void read_worker_messages(struct span body, struct arena *a)
     (void)!wire_verdicts_read(body, a, &verdicts, &n, NULL);
     (void)!wire_heartbeat_read(body, a, &heartbeat, NULL);
     (void)!wire_drain_read(body, &on, NULL);
+    (void)!wire_begun_read(body, a, &tokens, &n, NULL);
+    (void)!wire_blob_ask_read(body, &ask, NULL);
+    (void)!wire_blob_answer_read(body, &answer, NULL);
 }
 
 static void read_client_messages(struct span body)

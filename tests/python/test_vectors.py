@@ -28,9 +28,9 @@ def test_bytes_and_messages_agree():
         assert msgpack.unpackb(raw(name), strict_map_key=False) == plain(row["message"]), name
 
 
-@pytest.mark.parametrize("name", ["request", "request_without_arguments"])
+@pytest.mark.parametrize("name", ["request", "request_without_arguments", "job_check", "blob_put"])
 def test_requests_are_packed_to_the_same_bytes(name):
-    verb, args = MESSAGES[name]["message"][6]
+    verb, args = msgpack.unpackb(raw(name))[6]
     session = Session()
     for _ in range(MESSAGES[name]["message"][4]):
         _, message = session.send(Request(verb, args))

@@ -316,6 +316,7 @@ static struct sim_spec sim_draw_spec(struct sim *sim)
     s.fail_pm = (uint32_t)sim_below(sim, 50);
     s.found_pm = sim_chance(sim, 400) ? 400 : 0;
     s.again_pm = sim_chance(sim, 300) ? 200 : 0;
+    s.reject_pm = sim_chance(sim, 300) ? 100 : 0;
     s.poison_pm = sim_chance(sim, 150) ? 40 : 0;
     s.cancel_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0;
     s.pause_at_ms = sim_chance(sim, 200) ? 1000 + sim_below(sim, 20000) : 0;
@@ -329,7 +330,9 @@ static struct sim_spec sim_draw_spec(struct sim *sim)
     if (sim->outages) { /* tasks enough to be at work when an outage ends */
         s.sinks = 1 + (uint32_t)sim_below(sim, (1U << SIM_SINKS) - 1);
         s.chunk_tasks += 100;
-        s.run_ms = 500; /* one key's, one after the other, are over in time */
+        s.run_ms = 500;           /* one key's, one after the other, are over in time */
+        if (sim_chance(sim, 500)) /* and some of them side by side */
+            s.key_limit = s.key_delay_ms = s.learned_delay_ms = 0;
     }
     return s;
 }

@@ -26,7 +26,8 @@ enum {
     SIM_JOBS_MAX = 4,
     SIM_SINKS = 2,
     SIM_KEYS = 8,
-    SIM_COORD = 0, /* nodes of the network: workers are 1 to SIM_WORKERS_MAX */
+    SIM_INPUTS = 4, /* of a task, at most */
+    SIM_COORD = 0,  /* nodes of the network: workers are 1 to SIM_WORKERS_MAX */
     SIM_CLIENT = SIM_WORKERS_MAX + 1,
     SIM_NODES
 };
@@ -46,11 +47,12 @@ struct sim_spec {
     uint8_t priority;
     uint32_t attempts_max, key_limit, key_delay_ms, learned_delay_ms, run_timeout_ms, kinds;
     uint32_t chunks, chunk_tasks, keys;
-    uint32_t run_ms;                                           /* a task takes up to so long */
-    uint32_t retry_pm, fail_pm, found_pm, again_pm, poison_pm; /* per mille of the tasks */
-    uint64_t cancel_at_ms, pause_at_ms;                        /* 0: never */
-    uint32_t sinks;                                            /* bits: where its rows go */
-    bool hosts;                                                /* its keys are hosts */
+    uint32_t run_ms;                                 /* a task takes up to so long */
+    uint32_t retry_pm, fail_pm, found_pm, poison_pm; /* per mille of the tasks */
+    uint32_t again_pm, reject_pm;                    /* per mille of the inputs */
+    uint64_t cancel_at_ms, pause_at_ms;              /* 0: never */
+    uint32_t sinks;                                  /* bits: where its rows go */
+    bool hosts;                                      /* its keys are hosts */
     bool retry_dead;
 };
 
@@ -85,7 +87,12 @@ struct sim_spec {
     X(GIVEN_UP, "tasks of a host that was given up")                                               \
     X(TRIPPED, "breakers tripped by hand")                                                         \
     X(PINNED, "breakers pinned by hand")                                                           \
-    X(LANDED_TWICE, "rows that a second worker brought to a sink")
+    X(LANDED_TWICE, "rows that a second worker brought to a sink")                                 \
+    X(PARTS, "tasks that kept a part of their inputs and landed it")                               \
+    X(LEAVE_AGAIN, "leave to land given again")                                                    \
+    X(LOST_ASKING, "leases lost while they asked for leave to land")                               \
+    X(WHOLE, "tasks given out that must land whole")                                               \
+    X(WHOLE_BACK, "whole tasks given back, since a part could not be had")
 
 enum sim_seen {
 #define SIM_SEEN_ENUM(name, text) SIM_SEEN_##name,
@@ -159,8 +166,9 @@ enum sim_task_state {
 };
 
 struct sim_payload { /* a result on its way from the frame to the store */
-    uint32_t n_found, n_again;
+    uint32_t n_found;
     uint64_t found_keys[4];
+    uint32_t left, again; /* bits of inputs: without rows here, and of those, to be tried again */
     uint32_t retry_after_ms;
 };
 
@@ -184,6 +192,12 @@ struct sim_task {
     uint32_t attempt, kills, rows, depth;
     uint32_t landed;        /* bits: the sinks that have its rows */
     struct token committed; /* of the latest completion that is durable */
+    struct token landing;   /* whose rows may land; counter 0: nobody's, yet */
+    uint64_t origin; /* the task that its inputs came with; itself, unless it was made of a part */
+    uint32_t inputs; /* bits among those of the origin */
+    /* Of an origin: where the rows of each input are, the last for the store, and its rejects. */
+    uint32_t came_with, rejected;
+    uint32_t n_rows[SIM_SINKS + 1][SIM_INPUTS];
 };
 
 struct sim_job {
@@ -256,6 +270,8 @@ void sim_oracle_done(struct sim *sim);
 void sim_oracle_restart(struct sim *sim);
 void sim_oracle_step(struct sim *sim, const struct sched_event *ev, const struct sched_actions *a);
 void sim_oracle_complete(struct sim *sim, const struct sim_op *op); /* as it becomes durable */
+/* Rows of these inputs are in a sink, and the note that the task has landed there. */
+void sim_oracle_landed(struct sim *sim, uint64_t task, uint32_t sink, uint32_t inputs);
 /* The names of downstreams in messages. */
 struct span sim_sink_name(uint32_t sink);
 struct span sim_host_name(uint32_t key);

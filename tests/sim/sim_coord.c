@@ -131,9 +131,11 @@ static void act_assign(struct sim *sim, struct peer *p, const struct sched_actio
     struct buf *in = &sim->coord->inputs;
     assert(p->n_tasks < PER_STEP_MAX && in->len + 64 < in->cap);
     size_t start = in->len;
-    pack_array(in, 2);
+    pack_array(in, 3);
     pack_u64(in, t->key);
     pack_u64(in, t->depth);
+    pack_u64(in, t->inputs);
+    sim->seen[SIM_SEEN_WHOLE] += t->landing.counter != 0;
     p->tasks[p->n_tasks++] =
         (struct wire_task){.task = a->task.v,
                            .counter = a->token.counter,
@@ -141,7 +143,8 @@ static void act_assign(struct sim *sim, struct peer *p, const struct sched_actio
                            .attempt = a->u.assign.attempt,
                            .grant = a->u.assign.grant,
                            .run_timeout_ms = a->u.assign.run_timeout_ms,
-                           .input = {(char *)in->data + start, in->len - start}};
+                           .input = {(char *)in->data + start, in->len - start},
+                           .whole = t->landing.counter != 0};
 }
 
 static struct wire_verdict act_verdict(const struct sched_action *a, uint32_t code,
@@ -206,6 +209,9 @@ static void act_one(struct sim *sim, const struct sched_action *a)
         break;
     case SCHED_ACT_ACK:
         p->acks[p->n_acks++] = act_verdict(a, WIRE_ACK_STORED, NULL);
+        break;
+    case SCHED_ACT_LAND:
+        p->acks[p->n_acks++] = act_verdict(a, WIRE_ACK_LAND, NULL);
         break;
     case SCHED_ACT_SESSION_END:
         p->bye = true;
@@ -333,7 +339,9 @@ static void on_results(struct sim *sim, const struct peer *p, const struct wire_
         struct sim_payload *payload = calloc(1, sizeof(*payload));
         assert(payload && r[i].n_found <= 3);
         payload->n_found = (uint32_t)r[i].n_found;
-        payload->n_again = (uint32_t)r[i].n_again;
+        payload->left = r[i].left.len > 0 ? (unsigned char)r[i].left.p[0] : 0;
+        for (size_t k = 0; k < r[i].n_again; k++)
+            payload->again |= 1U << (r[i].again[k].url.p[0] - '0');
         for (size_t k = 0; k < r[i].n_found; k++)
             payload->found_keys[k] = (uint64_t)r[i].found[k].url.p[0] - 'a';
         payload->retry_after_ms = r[i].retry_after_ms;
@@ -551,6 +559,7 @@ static void on_answer(struct sim *sim, const struct sim_answer *a)
         ev.u.completed.task = a->op.task;
         ev.u.completed.tasks = a->tasks;
         ev.u.completed.n = a->n;
+        ev.u.completed.refused = a->refused;
         coord_step(sim, ev);
         break;
     case SIM_OP_JOB_END:

@@ -4,6 +4,8 @@
  *
  *   leases      no two current leases on a task; tokens rise; a stale token completes nothing
  *   rows        a task's rows are committed exactly once; only pending tasks are completed
+ *   inputs      each input has rows in each sink of its job once, or is one reject, whatever tasks it went
+ *               through; or it is with a dead letter
  *   attempts    counted one by one, never above the job's limit; kills never above the fleet's
  *   keys        grants on a key never pass the limit of the job that is assigned; delays are kept
  *   durability  ACK only after the commit; acknowledged input is there at the end
@@ -35,6 +37,7 @@ struct view { /* of a task */
     uint64_t session;
     uint32_t grant;
     uint32_t attempt; /* the highest that was given out */
+    bool asking;      /* the store notes what its rows hold */
 };
 
 static void probes_end(struct sim *sim, uint64_t task, uint64_t session);
@@ -322,6 +325,13 @@ static void on_complete(struct sim *sim, const struct sched_event *ev, const str
 {
     struct view *v = view_of(sim, a->task.v);
     bool from_result = ev->type == SCHED_EV_RESULT && ev->u.result.task.v == a->task.v;
+    if (a->u.complete.write == SCHED_WRITE_LANDING) {
+        if (!from_result || v->state != VIEW_LEASED || v->asking ||
+            !same_token(v->token, ev->u.result.token))
+            sim_violate(sim, "a landing of task %llu from nowhere", (unsigned long long)a->task.v);
+        v->asking = true;
+        return;
+    }
     if (v->state == VIEW_COMMITTING)
         sim_violate(sim, "task %llu is completed twice", (unsigned long long)a->task.v);
     if (from_result && a->u.complete.payload &&
@@ -384,6 +394,9 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
     case SCHED_ACT_ACK:
         on_ack(sim, a);
         break;
+    case SCHED_ACT_LAND: /* not judged by when it comes: what lands is */
+        sim->seen[SIM_SEEN_LEAVE_AGAIN] += ev->type == SCHED_EV_RESULT;
+        break;
     case SCHED_ACT_SESSION_END:
         on_session_end(sim, ev, a->session.v);
         probes_end(sim, 0, a->session.v);
@@ -396,6 +409,8 @@ static void on_action(struct sim *sim, const struct sched_event *ev, const struc
     case SCHED_ACT_DISCARD:
         v = view_of(sim, a->task.v);
         if (v->state == VIEW_LEASED && same_token(v->token, a->token)) {
+            if (ev->u.result.outcome == SCHED_LAND && a->session.v == 0)
+                break; /* a copy of the question */
             if (ev->u.result.outcome != SCHED_RETURNED)
                 sim_violate(sim, "a good result of task %llu is discarded",
                             (unsigned long long)a->task.v);
@@ -452,8 +467,13 @@ void sim_oracle_step(struct sim *sim, const struct sched_event *ev, const struct
         on_action(sim, ev, &a->items[i]);
     if (ev->type == SCHED_EV_HELLO)
         on_adopted(sim, ev, a);
-    if (ev->type == SCHED_EV_COMPLETED)
-        view_of(sim, ev->u.completed.task.v)->state = VIEW_FREE;
+    if (ev->type == SCHED_EV_COMPLETED) {
+        struct view *v = view_of(sim, ev->u.completed.task.v);
+        sim->seen[SIM_SEEN_LOST_ASKING] += v->asking && v->state == VIEW_FREE;
+        if (!v->asking)
+            v->state = VIEW_FREE;
+        v->asking = false;
+    }
 }
 
 /* ---- what becomes durable ---- */
@@ -465,6 +485,8 @@ void sim_oracle_complete(struct sim *sim, const struct sim_op *op)
     unsigned long long id = op->task.v;
     if (t->state != SIM_TASK_PENDING)
         sim_violate(sim, "task %llu is completed and was not pending", id);
+    if (op->write == SCHED_WRITE_LANDING)
+        return;
     if (t->rows + (op->write == SCHED_WRITE_DONE) > 1)
         sim_violate(sim, "the rows of task %llu are there twice", id);
     bool counted = op->attempt == t->attempt + 1;
@@ -478,6 +500,59 @@ void sim_oracle_complete(struct sim *sim, const struct sim_op *op)
                     spec->attempts_max);
     if (op->kills > SIM_KILLS_MAX)
         sim_violate(sim, "task %llu killed %u workers", id, op->kills);
+}
+
+void sim_oracle_landed(struct sim *sim, uint64_t task, uint32_t sink, uint32_t inputs)
+{
+    const uint64_t origin = sim->store->tasks[task].origin;
+    for (uint32_t i = 0; i < SIM_INPUTS; i++)
+        if (inputs >> i & 1 && ++sim->store->tasks[origin].n_rows[sink][i] > 1)
+            sim_violate(sim, "input %u of task %llu is in sink %u twice, lately by task %llu", i,
+                        (unsigned long long)origin, sink, (unsigned long long)task);
+}
+
+/* Each input that this task has at the end is where it must be. */
+static void check_inputs(struct sim *sim, uint64_t id, uint32_t *seen)
+{
+    const struct sim_task *t = &sim->store->tasks[id], *o = &sim->store->tasks[t->origin];
+    const uint32_t sinks = spec_of(sim, id)->sinks;
+    if (t->inputs & *seen || t->inputs & ~o->came_with || t->inputs & o->rejected)
+        sim_violate(sim, "inputs of task %llu are with two tasks", (unsigned long long)t->origin);
+    *seen |= t->inputs;
+    for (uint32_t i = 0; i < SIM_INPUTS && t->state == SIM_TASK_DONE; i++)
+        for (uint32_t sink = 0; sink <= SIM_SINKS; sink++) {
+            const bool wanted = sink == SIM_SINKS ? sinks == 0 : sinks >> sink & 1;
+            if (t->inputs >> i & 1 && o->n_rows[sink][i] != wanted)
+                sim_violate(sim, "input %u of task %llu, done as task %llu, is in sink %u %u times",
+                            i, (unsigned long long)t->origin, (unsigned long long)id, sink,
+                            o->n_rows[sink][i]);
+        }
+}
+
+static void check_origin(struct sim *sim, uint64_t id, uint32_t seen)
+{
+    const struct sim_task *o = &sim->store->tasks[id];
+    if ((seen | o->rejected) != o->came_with)
+        sim_violate(sim, "inputs of task %llu are lost", (unsigned long long)id);
+    for (uint32_t i = 0; i < SIM_INPUTS; i++)
+        for (uint32_t sink = 0; sink <= SIM_SINKS; sink++)
+            if (o->rejected >> i & 1 && o->n_rows[sink][i] > 0)
+                sim_violate(sim, "input %u of task %llu is a reject and has rows", i,
+                            (unsigned long long)id);
+}
+
+/* Of jobs that were not cancelled. */
+static void check_all_inputs(struct sim *sim)
+{
+    uint32_t *seen = calloc(sim->store->n_tasks, sizeof(*seen));
+    assert(seen);
+    for (uint64_t id = 1; id < sim->store->n_tasks; id++)
+        if (sim->store->jobs[sim->store->tasks[id].job].state != SIM_JOB_CANCELLED)
+            check_inputs(sim, id, &seen[sim->store->tasks[id].origin]);
+    for (uint64_t id = 1; id < sim->store->n_tasks; id++)
+        if (sim->store->jobs[sim->store->tasks[id].job].state != SIM_JOB_CANCELLED)
+            check_origin(sim, id, seen[id]);
+    free(seen);
 }
 
 void sim_oracle_acknowledged(struct sim *sim, uint64_t job, uint64_t chunks)
@@ -498,6 +573,7 @@ void sim_oracle_end(struct sim *sim)
         if (t->rows != (t->state == SIM_TASK_DONE))
             sim_violate(sim, "task %llu has its rows %u times", (unsigned long long)id, t->rows);
     }
+    check_all_inputs(sim);
     for (uint64_t job = 1; job <= sim->jobs; job++) {
         const struct sim_job *j = &sim->store->jobs[job];
         if (tasks[job] < sim->oracle->acknowledged[job] * sim->specs[job - 1].chunk_tasks)
@@ -512,8 +588,10 @@ void sim_oracle_end(struct sim *sim)
 void sim_oracle_restart(struct sim *sim)
 {
     struct sim_oracle *o = sim->oracle;
-    for (size_t i = 0; i < o->n_views; i++)
-        o->views[i].state = VIEW_FREE; /* token and grant stay, for those that are adopted */
+    for (size_t i = 0; i < o->n_views; i++) { /* token and grant stay, for those that are adopted */
+        o->views[i].state = VIEW_FREE;
+        o->views[i].asking = false;
+    }
     memset(o->released_ms, 0, sizeof(o->released_ms));
     memset(o->sinks, 0, sizeof(o->sinks));
     memset(o->hosts, 0, sizeof(o->hosts));

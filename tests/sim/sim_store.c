@@ -19,9 +19,15 @@ static struct sim_task *store_task_new(struct sim *sim, uint64_t job, uint64_t k
         st->tasks = realloc(st->tasks, st->cap_tasks * sizeof(*st->tasks));
         assert(st->tasks);
     }
-    struct sim_task *t = &st->tasks[st->n_tasks++];
-    *t = (struct sim_task){
-        .state = SIM_TASK_PENDING, .job = job, .key = key, .attempt = attempt, .depth = depth};
+    struct sim_task *t = &st->tasks[st->n_tasks];
+    *t = (struct sim_task){.state = SIM_TASK_PENDING,
+                           .job = job,
+                           .key = key,
+                           .attempt = attempt,
+                           .depth = depth,
+                           .origin = st->n_tasks++,
+                           .inputs = (1U << (1 + sim_below(sim, SIM_INPUTS))) - 1};
+    t->came_with = t->inputs;
     return t;
 }
 
@@ -97,6 +103,49 @@ static void store_input(struct sim *sim, struct sim_answer *a)
     answer_add(sim, a, first);
 }
 
+/* The inputs that a task leaves are rejects, or those of a new task. Returns those that it keeps. */
+static uint32_t store_leave(struct sim *sim, uint64_t id, const struct sim_payload *p,
+                            uint32_t attempt)
+{
+    struct sim_task *t = &sim->store->tasks[id];
+    const uint32_t left = p->left & t->inputs, again = p->again & left;
+    const uint64_t origin = t->origin;
+    sim->store->tasks[origin].rejected |= left & ~again;
+    t->inputs &= ~left;
+    const uint32_t kept = t->inputs;
+    if (again && !sim->store->jobs[t->job].cancelling) {
+        t = store_task_new(sim, t->job, t->key, attempt, t->depth + 1);
+        t->origin = origin;
+        t->inputs = again;
+        t->came_with = 0;
+    }
+    return kept;
+}
+
+static void store_found(struct sim *sim, uint64_t job, uint32_t depth, const struct sim_payload *p)
+{
+    for (uint32_t i = 0; i < p->n_found && !sim->store->jobs[job].cancelling; i++)
+        store_task_new(sim, job, p->found_keys[i], 0, depth + 1);
+}
+
+/* Notes what the rows of a lease hold, once for a task. */
+static void store_landing(struct sim *sim, struct sim_answer *a)
+{
+    const struct sim_op *op = &a->op;
+    struct sim_task *t = &sim->store->tasks[op->task.v];
+    const uint64_t first = sim->store->n_tasks, job = t->job;
+    const uint32_t depth = t->depth;
+    if (t->landing.counter != 0) {
+        a->refused = t->landing.epoch != op->token.epoch || t->landing.counter != op->token.counter;
+        return;
+    }
+    t->landing = op->token;
+    sim->seen[SIM_SEEN_PARTS] += (op->payload->left & t->inputs) != 0;
+    store_leave(sim, op->task.v, op->payload, op->attempt + 1);
+    store_found(sim, job, depth, op->payload);
+    answer_add(sim, a, first);
+}
+
 static void store_complete(struct sim *sim, struct sim_answer *a)
 {
     struct sim_op *op = &a->op;
@@ -104,6 +153,8 @@ static void store_complete(struct sim *sim, struct sim_answer *a)
     struct sim_task *t = &sim->store->tasks[op->task.v];
     if (t->state != SIM_TASK_PENDING)
         return;
+    if (op->write == SCHED_WRITE_LANDING)
+        return store_landing(sim, a);
     uint64_t job = t->job, first = sim->store->n_tasks;
     uint32_t depth = t->depth;
     t->attempt = op->attempt;
@@ -114,12 +165,13 @@ static void store_complete(struct sim *sim, struct sim_answer *a)
     t->state = op->write == SCHED_WRITE_DONE ? SIM_TASK_DONE : SIM_TASK_DEAD;
     sim->store->jobs[job].dead += op->write == SCHED_WRITE_DEAD;
     t->rows += op->write == SCHED_WRITE_DONE;
-    if (op->write != SCHED_WRITE_DONE || sim->store->jobs[job].cancelling)
+    if (op->write != SCHED_WRITE_DONE)
         return;
-    for (uint32_t i = 0; i < op->payload->n_found; i++)
-        store_task_new(sim, job, op->payload->found_keys[i], 0, depth + 1);
-    for (uint32_t i = 0; i < op->payload->n_again; i++)
-        store_task_new(sim, job, op->payload->found_keys[0], op->attempt, depth + 1);
+    const uint64_t origin = t->origin;
+    const uint32_t kept = store_leave(sim, op->task.v, op->payload, op->attempt);
+    for (uint32_t i = 0; i < SIM_INPUTS && sim->specs[job - 1].sinks == 0; i++)
+        sim->store->tasks[origin].n_rows[SIM_SINKS][i] += kept >> i & 1;
+    store_found(sim, job, depth, op->payload);
     answer_add(sim, a, first);
 }
 

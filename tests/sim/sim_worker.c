@@ -11,6 +11,13 @@
 #include "common/unpack.h"
 #include "worker/sinks/gate.h"
 
+/* Planted bugs of workers: see coordinator/core/core.h. */
+#ifdef DROVER_PLANTED_BUG
+#define WORKER_BUG(n) (DROVER_PLANTED_BUG == (n))
+#else
+#define WORKER_BUG(n) false
+#endif
+
 enum { HELD_MAX = 64, PREFILL = 2, HELLO_AGAIN_MS = 2000, SILENCE_MS = 4000, CALLS_MS = 250 };
 
 enum held_state { HELD_QUEUED, HELD_RUNNING, HELD_LANDING, HELD_FINISHED };
@@ -19,8 +26,11 @@ struct held {
     struct wire_token token;
     enum held_state state;
     uint64_t job, key, depth;
-    struct wire_result result; /* without spans: those are made when it is sent */
-    uint32_t n_found, n_again;
+    struct wire_result result;     /* without spans: those are made when it is sent */
+    uint32_t n_found, left, again; /* of inputs: bits */
+    uint32_t inputs;               /* until its rows are made: all; then those that have rows */
+    bool whole;
+    bool asks;        /* FINISHED: it is no result, but asks for leave to land */
     uint32_t to_land; /* LANDING: bits of the sinks that do not have its rows yet */
     uint64_t run;     /* which run of this worker finishes it */
 };
@@ -135,7 +145,9 @@ static void send_result(struct sim *sim, struct sim_worker *w, struct held *h)
 {
     char urls[4][2];
     struct wire_found found[4];
-    struct wire_again again = {{urls[0], 1}, 0, SPAN("TIMEOUT")};
+    static const char inputs[] = "0123";
+    struct wire_again again[SIM_INPUTS];
+    const char left = (char)h->left;
     if (!w->welcomed)
         return;
     for (uint32_t i = 0; i < 4; i++) {
@@ -146,8 +158,11 @@ static void send_result(struct sim *sim, struct sim_worker *w, struct held *h)
     r.token = h->token;
     r.found = found;
     r.n_found = h->n_found;
-    r.again = &again;
-    r.n_again = h->n_again;
+    r.again = again;
+    for (uint32_t i = 0; i < SIM_INPUTS; i++)
+        if (h->again >> i & 1)
+            again[r.n_again++] = (struct wire_again){{&inputs[i], 1}, 0, SPAN("TIMEOUT")};
+    r.left = (struct span){&left, 1};
     frame_begin(w, WIRE_RESULT);
     pack_array(&w->out, 1);
     wire_result_pack(&w->out, &r);
@@ -207,10 +222,36 @@ static void held_result(struct sim *sim, struct held *h)
         h->result.outcome = WIRE_RETURNED;
     } else if (h->depth < 2) {
         h->n_found = sim_chance(sim, s->found_pm) ? 1 + (uint32_t)sim_below(sim, 3) : 0;
-        h->n_again = sim_chance(sim, s->again_pm);
-        if (h->n_again)
-            h->n_found = MAX(h->n_found, 1u);
+        for (uint32_t i = 0; i < SIM_INPUTS; i++) {
+            const bool again = sim_chance(sim, s->again_pm);
+            h->again |= (again ? h->inputs : 0) & 1U << i;
+            h->left |= (again || sim_chance(sim, s->reject_pm) ? h->inputs : 0) & 1U << i;
+        }
     }
+}
+
+/* A whole task whose inputs cannot all be had goes back. */
+static void check_whole(struct sim *sim, struct held *h)
+{
+    if (!h->whole || h->left == 0 || WORKER_BUG(17))
+        return;
+    h->result = (struct wire_result){.outcome = WIRE_RETRY, .error = SPAN("TIMEOUT")};
+    h->left = h->again = h->n_found = 0;
+    sim->seen[SIM_SEEN_WHOLE_BACK]++;
+}
+
+/* Its rows are made; they land at once, or after the coordinator has noted what they hold. */
+static bool must_land(const struct sim *sim, struct held *h)
+{
+    h->inputs &= ~h->left;
+    if (h->result.outcome != WIRE_DONE || h->inputs == 0 || sim->specs[h->job - 1].sinks == 0)
+        return false;
+    h->to_land = sim->specs[h->job - 1].sinks;
+    if (h->whole || WORKER_BUG(16))
+        return true;
+    h->asks = true;
+    h->result.outcome = WIRE_LAND;
+    return false;
 }
 
 /* ---- calls to downstreams ---- */
@@ -347,7 +388,10 @@ static void lane_timer(struct sim *sim, void *arg, uint64_t tag)
 static void landed(struct sim *sim, struct sim_worker *w, struct held *h, uint32_t sink)
 {
     struct sim_task *t = &sim->store->tasks[h->token.task];
-    sim->seen[SIM_SEEN_LANDED_TWICE] += (t->landed & 1U << sink) != 0; /* the ledger has it */
+    if (t->landed & 1U << sink) /* the ledger has it */
+        sim->seen[SIM_SEEN_LANDED_TWICE]++;
+    else
+        sim_oracle_landed(sim, h->token.task, sink, h->inputs);
     t->landed |= 1U << sink;
     h->to_land &= ~(1U << sink);
     if (h->to_land == 0) {
@@ -387,7 +431,6 @@ static void give_back(struct sim *sim, struct sim_worker *w, uint32_t sink)
             continue;
         h->state = HELD_FINISHED;
         h->result = (struct wire_result){.outcome = WIRE_RETURNED};
-        h->n_found = h->n_again = 0;
         sim->seen[SIM_SEEN_GIVEN_BACK]++;
         send_result(sim, w, h);
     }
@@ -403,8 +446,8 @@ static void call_host(struct sim *sim, struct sim_worker *w, struct held *h)
     calls->fail += up ? 0 : 5;
     if (up || h->result.outcome != WIRE_DONE || h->depth >= 2)
         return;
-    h->n_again = 1;
-    h->n_found = MAX(h->n_found, 1u);
+    h->left = h->again = h->inputs;
+    h->n_found = MAX(h->n_found, 1u); /* its URLs led here from others, which lead to more */
 }
 
 static void worker_finish(struct sim *sim, void *arg, uint64_t run)
@@ -424,8 +467,8 @@ static void worker_finish(struct sim *sim, void *arg, uint64_t run)
         held_result(sim, h);
         if (sim->specs[h->job - 1].hosts)
             call_host(sim, w, h);
-        h->to_land = h->result.outcome == WIRE_DONE ? sim->specs[h->job - 1].sinks : 0;
-        if (h->to_land == 0) {
+        check_whole(sim, h);
+        if (!must_land(sim, h)) {
             send_result(sim, w, h);
             break;
         }
@@ -456,10 +499,24 @@ static void on_assign(struct sim *sim, struct sim_worker *w, const struct wire_f
         unpack_array(&u);
         h->key = unpack_u64(&u);
         h->depth = unpack_u64(&u);
+        h->inputs = (uint32_t)unpack_u64(&u);
+        h->whole = a.tasks[i].whole;
         assert(unpack_finished(&u));
         w->received++;
     }
     worker_run(sim, w);
+}
+
+static void may_land(struct sim *sim, struct sim_worker *w, struct held *h)
+{
+    if (!h->asks)
+        return;
+    h->asks = false;
+    h->state = HELD_LANDING;
+    h->result.outcome = WIRE_DONE;
+    h->left = h->again = h->n_found = 0; /* told with the question */
+    for (uint32_t sink = 0; sink < SIM_SINKS; sink++)
+        lane_go(sim, w, sink);
 }
 
 static void on_verdicts(struct sim *sim, struct sim_worker *w, const struct wire_frame *f)
@@ -470,7 +527,9 @@ static void on_verdicts(struct sim *sim, struct sim_worker *w, const struct wire
         return sim_violate(sim, "RESULT_ACK or REVOKE does not decode");
     for (size_t i = 0; i < n; i++) {
         struct held *h = held_find(w, &v[i].token);
-        if (h)
+        if (h && v[i].code == WIRE_ACK_LAND)
+            may_land(sim, w, h);
+        else if (h)
             held_drop(w, h);
     }
     worker_run(sim, w);
@@ -635,8 +694,9 @@ void sim_worker_leave(struct sim *sim, uint32_t node)
         return;
     w->leaving = true;
     for (size_t i = 0; i < w->n_held; i++) {
-        if (w->held[i].state == HELD_FINISHED)
+        if (w->held[i].state == HELD_FINISHED && !(w->held[i].asks && sim_chance(sim, 500)))
             continue;
+        w->held[i].asks = false;
         w->held[i].state = HELD_FINISHED;
         w->held[i].result = (struct wire_result){.outcome = WIRE_RETURNED};
         send_result(sim, w, &w->held[i]);

@@ -18,7 +18,10 @@ int conformance_run(fx_open_fn *open_store, const struct CMUnitTest *own, size_t
     fx_backend = open_store;
     add(conformance_jobs, conformance_jobs_n);
     add(conformance_tasks, conformance_tasks_n);
+    add(conformance_parts, conformance_parts_n);
     add(conformance_reading, conformance_reading_n);
+    add(conformance_blobs, conformance_blobs_n);
+    add(conformance_landing, conformance_landing_n);
     add(own, n_own);
     return _cmocka_run_group_tests("store", all, n_all, NULL, NULL);
 }

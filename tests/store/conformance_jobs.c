@@ -121,7 +121,8 @@ static void input_is_cut_into_tasks_by_key(void **state)
     for (size_t t = 0; t < ARRAY_LEN(want); t++) {
         char got[64] = "";
         struct span kept;
-        fx_ok(x, store_task_input(x->s, tasks[t].sched.id, &x->arena, &kept, &x->e));
+        bool whole;
+        fx_ok(x, store_task_input(x->s, tasks[t].sched.id, &x->arena, &kept, &whole, &x->e));
         assert_true(span_eq(kept, tasks[t].input));
         assert_int_equal(tasks[t].sched.input_bytes, kept.len);
         for (size_t i = 0; i < fx_count(kept); i++)
@@ -313,7 +314,8 @@ static void ends(void **state)
     assert_int_equal(got.expires_ms, 8000);
     assert_int_equal(got.tasks_pending, 0);
     struct span input;
-    assert_int_equal(store_task_input(x->s, tasks[0].sched.id, &x->arena, &input, &x->e),
+    bool whole;
+    assert_int_equal(store_task_input(x->s, tasks[0].sched.id, &x->arena, &input, &whole, &x->e),
                      ERR_NOT_FOUND);
     struct store_complete done = fx_done(job, tasks[0].sched.id);
     assert_true(fx_complete(x, &done).duplicate);

@@ -54,12 +54,13 @@ static void what_is_unknown_is_not_found(void **state)
     struct store_stat *stats;
     struct store_result *results;
     struct span input;
+    bool whole;
     size_t n;
     assert_int_equal(store_job_get(x->s, 9, &x->arena, &job, &x->e), ERR_NOT_FOUND);
     assert_int_equal(store_job_stats(x->s, 9, &x->arena, &stats, &n, &x->e), ERR_NOT_FOUND);
     assert_int_equal(store_results(x->s, 9, 0, 1, &x->arena, &results, &n, &x->e), ERR_NOT_FOUND);
     assert_int_equal(store_rejects(x->s, 9, 0, 1, &x->arena, &results, &n, &x->e), ERR_NOT_FOUND);
-    assert_int_equal(store_task_input(x->s, (struct task_id){9}, &x->arena, &input, &x->e),
+    assert_int_equal(store_task_input(x->s, (struct task_id){9}, &x->arena, &input, &whole, &x->e),
                      ERR_NOT_FOUND);
     fx_begin(x);
     assert_int_equal(store_job_seal(x->s, 9, &x->e), ERR_NOT_FOUND);

@@ -23,7 +23,8 @@ static size_t list_dead(struct fx *x, uint64_t job, uint64_t task, struct store_
 static bool pending(struct fx *x, struct task_id task)
 {
     struct span input;
-    return store_task_input(x->s, task, &x->arena, &input, &x->e) == 0;
+    bool whole;
+    return store_task_input(x->s, task, &x->arena, &input, &whole, &x->e) == 0;
 }
 
 static void done_writes_everything_once(void **state)

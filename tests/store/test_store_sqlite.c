@@ -106,7 +106,7 @@ static void opening_fails_with_a_reason(void **state)
     sql(x, "PRAGMA user_version=1000");
     assert_int_equal(reopen(x), ERR_STORE);
     assert_non_null(strstr(x->e.detail, "newer drover"));
-    sql(x, "PRAGMA user_version=4; PRAGMA application_id=7");
+    sql(x, "PRAGMA user_version=5; PRAGMA application_id=7");
     assert_int_equal(reopen(x), ERR_STORE);
     assert_non_null(strstr(x->e.detail, "not a database of drover"));
     sql(x, "PRAGMA application_id=1685221238; DELETE FROM meta");
@@ -151,8 +151,9 @@ static void a_damaged_page_is_told_and_is_final(void **state)
     fx_ok(x, reopen(x));
     int rc = 0;
     struct span input;
+    bool whole;
     for (int i = 0; i < 2000 && !rc; i++)
-        rc = store_task_input(x->s, tasks[i].sched.id, &x->arena, &input, &x->e);
+        rc = store_task_input(x->s, tasks[i].sched.id, &x->arena, &input, &whole, &x->e);
     assert_int_equal(rc, ERR_STORE);
     assert_non_null(strstr(x->e.detail, "damaged"));
     struct store_job got;

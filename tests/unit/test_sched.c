@@ -322,6 +322,41 @@ static void a_run_that_takes_too_long_is_a_failed_attempt(void **state)
     fix_done(&f);
 }
 
+static void begun(struct fix *f, uint64_t se, uint64_t task, struct token token)
+{
+    fix_step(f, (struct sched_event){.type = SCHED_EV_BEGUN,
+                                     .session = {se},
+                                     .u.begun = {.task = {task}, .token = token}});
+}
+
+/* Tasks that wait on their worker for files: the time counts from when they run. */
+static void a_run_may_count_from_when_the_worker_says_so(void **state)
+{
+    (void)state;
+    struct fix f = fix_new();
+    fix_open(&f, 1, .run_timeout_ms = 3000, .attempts_max = 2, .begins = true);
+    fix_hello(&f, 10, .worker = 100);
+    fix_credit(&f, 10, 1);
+    fix_tasks(&f, 1, 1, 1, 0);
+    for (int i = 0; i < 20; i++) {
+        fix_session(&f, SCHED_EV_HEARTBEAT, 10, false);
+        fix_tick(&f, f.now + 1000);
+        assert_int_equal(fix_count(&f, SCHED_ACT_REVOKE), 0);
+    }
+    begun(&f, 10, 2, TOKEN(1, 1)); /* no such task, no such token: nothing */
+    begun(&f, 10, 1, TOKEN(1, 9));
+    fix_session(&f, SCHED_EV_HEARTBEAT, 10, false);
+    fix_tick(&f, f.now + 3000);
+    assert_int_equal(fix_count(&f, SCHED_ACT_REVOKE), 0);
+    begun(&f, 10, 1, TOKEN(1, 1));
+    fix_tick(&f, f.now + 2999);
+    assert_int_equal(fix_count(&f, SCHED_ACT_REVOKE), 0);
+    fix_tick(&f, f.now + 1);
+    assert_string_equal(fix_act(&f, SCHED_ACT_REVOKE, 0).u.revoke.reason, "timeout");
+    begun(&f, 10, 1, TOKEN(1, 1)); /* too late */
+    fix_done(&f);
+}
+
 static void cancel_drops_everything_that_is_not_committing(void **state)
 {
     (void)state;
@@ -424,6 +459,7 @@ int main(void)
         cmocka_unit_test(leaving_in_order_is_no_kill),
         cmocka_unit_test(a_new_session_keeps_what_it_holds),
         cmocka_unit_test(a_run_that_takes_too_long_is_a_failed_attempt),
+        cmocka_unit_test(a_run_may_count_from_when_the_worker_says_so),
         cmocka_unit_test(cancel_drops_everything_that_is_not_committing),
         cmocka_unit_test(pause_and_resume),
         cmocka_unit_test(a_job_whose_dead_letters_are_retried_opens_again),

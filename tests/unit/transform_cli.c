@@ -2,7 +2,7 @@
  * transform_cli.c: drives the transform engine from the command line, for the tests of the engine
  * alone and for measuring it.
  *
- * usage: transform_cli (--sql SQL | --stage JSON) [--format csv|ndjson] [--simd NAME] [--explain]
+ * usage: transform_cli (--sql SQL | --stage JSON) [--format csv|ndjson|copy] [--simd NAME] [--explain]
  *                      [--rejects FILE] [--parts N [--seed N]] [--functions] FILE > out
  *
  * --stage is the whole stage; --sql stands for one that has only SQL. --parts cuts the file into N
@@ -18,12 +18,14 @@
 #include "worker/transform/func.h"
 #include "worker/transform/transform.h"
 #include "worker/transform/write.h"
+#include "worker/transform/write_copy.h"
 
 enum { PARTS_MAX = 4096 };
 
 struct cli {
     const char *sql, *stage, *file;
     enum write_format format;
+    bool copy; /* binary COPY instead */
     enum simd simd;
     bool explain;
     size_t parts;
@@ -106,6 +108,8 @@ static void arguments(struct cli *c, int argc, char **argv)
                 c->sql = value;
             else if (strcmp(a, "--stage") == 0)
                 c->stage = value;
+            else if (strcmp(a, "--format") == 0 && strcmp(value, "copy") == 0)
+                c->copy = true;
             else if (strcmp(a, "--format") == 0)
                 c->format = strcmp(value, "ndjson") == 0 ? WRITE_NDJSON : WRITE_CSV;
             else if (strcmp(a, "--simd") == 0 && !simd_of_name(value, &c->simd))
@@ -149,35 +153,27 @@ static struct transform *compile(struct cli *c, int fd, char ***ret_names, size_
     return t;
 }
 
-static int read_fd(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
-{
-    ssize_t got = read(*(int *)user, to, n);
-    if (got < 0)
-        return error_set(e, ERR_IO, "%s", strerror(errno));
-    *ret_n = (size_t)got;
-    return ERR_OK;
-}
-
 /* Ranges of about the same size. */
-static size_t cut(const struct cli *c, int fd, struct transform_range *ranges)
+static size_t cut(const struct cli *c, const struct transform *t, int fd,
+                  struct transform_range *ranges)
 {
     struct stat st;
-    struct split s;
+    struct transform_cut cut;
     struct error e = {0};
     size_t n = 0;
     ranges[n++] = transform_whole_file;
-    if (c->parts == 1 || fstat(fd, &st) != 0)
+    if (c->parts == 1 || fstat(fd, &st) != 0 || !transform_can_cut(t, fd))
         return n;
-    check(split_init(&s, '"', read_fd, &fd, &e), &e);
+    check(transform_cut_init(&cut, t, fd, NULL, &e), &e);
     for (size_t i = 1; i < c->parts; i++) {
         struct split_point p;
-        check(split_next(&s, (uint64_t)st.st_size * i / c->parts, &p, &e), &e);
+        check(transform_cut_next(&cut, (uint64_t)st.st_size * i / c->parts, &p, &e), &e);
         if (p.offset <= ranges[n - 1].begin.offset || p.offset >= (uint64_t)st.st_size)
             continue;
         ranges[n - 1].end = p.offset;
         ranges[n++] = (struct transform_range){.begin = p, .end = UINT64_MAX};
     }
-    split_done(&s);
+    transform_cut_done(&cut);
     return n;
 }
 
@@ -211,6 +207,7 @@ static void run(struct cli *c, const struct transform *t, int fd, const char *co
 {
     struct error e = {0};
     struct write w;
+    struct write_copy copy;
     struct transform_run *all = NULL;
     static struct transform_range ranges[PARTS_MAX];
     const struct plan *p = transform_plan(t);
@@ -219,21 +216,25 @@ static void run(struct cli *c, const struct transform *t, int fd, const char *co
         shown[i] = p->results[i].name;
     check(write_init(&w, c->format, shown, p->n_shown, ',', '"', flush, NULL, &e), &e);
     w.simd = c->simd;
-    check(transform_open(t, &w.sink, on_reject, c, c->simd, &all, &e), &e);
-    size_t n = cut(c, fd, ranges);
+    check(write_copy_init(&copy, p->n_shown, flush, NULL, &e), &e);
+    check(transform_open(t, c->copy ? &copy.sink : &w.sink, on_reject, c, c->simd, &all, &e), &e);
+    size_t n = cut(c, t, fd, ranges);
     if (n > 1 && transform_gathers(t))
         run_parts(c, t, fd, names, n_names, ranges, n, all);
     else
         for (size_t i = 0; i < n; i++)
             check(transform_file(all, fd, &ranges[i], names, n_names, &e), &e);
     check(transform_end(all, &e), &e);
-    check(write_end(&w, &e), &e);
+    check(c->copy ? write_copy_end(&copy, &e) : write_end(&w, &e), &e);
     struct run_counts counts = transform_counts(all);
-    fprintf(stderr, "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu}\n",
+    fprintf(stderr,
+            "{\"rows\": %llu, \"results\": %llu, \"rejects\": %llu, "
+            "\"skipped\": %llu}\n",
             (unsigned long long)counts.rows, (unsigned long long)counts.results,
-            (unsigned long long)counts.rejects);
+            (unsigned long long)counts.rejects, (unsigned long long)counts.skipped);
     transform_close(all);
     write_done(&w);
+    write_copy_done(&copy);
     free(shown);
 }
 

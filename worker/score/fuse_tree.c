@@ -181,11 +181,12 @@ int fuse_leaves(struct fuse *f)
 static bool take_gather(struct fuse *f, const struct node *from, struct tree_state *s)
 {
     const struct graph *g = f->g;
-    const struct tensor *t = from->in[1] < 0 ? NULL : g->values[from->in[1]].constant;
-    const struct shape *shape = &g->values[from->in[0]].shape;
     bool extract = from->op->run == op_run_extract;
-    if (!(extract || (from->op->run == op_run_gather && op_attr_i(from, "axis", 0) == 1)) || !t ||
-        (t->rank != 1 && !extract) || shape->rank != 2 || shape->dims[1] <= 0)
+    if (!extract && (from->op->run != op_run_gather || op_attr_i(from, "axis", 0) != 1))
+        return false;
+    const struct tensor *t = g->values[from->in[1]].constant;
+    const struct shape *shape = &g->values[from->in[0]].shape;
+    if (!t || (t->rank != 1 && !extract) || shape->rank != 2 || shape->dims[1] <= 0)
         return false;
     for (size_t i = 0; i < t->n; i++) {
         uint32_t column;
@@ -221,7 +222,7 @@ static int take_before(struct fuse *f, struct node *n, struct tree_state *s, boo
     const struct node *from = maker < 0 ? NULL : &f->g->nodes[maker];
     struct arena *keep = f->g->keep;
     *ret_taken = false;
-    if (!from || f->g->values[from->in[0]].shape.type != ELEM_F32 ||
+    if (!from || from->n_in == 0 || from->in[0] < 0 || f->g->values[from->in[0]].shape.type != ELEM_F32 ||
         f->g->values[from->in[0]].shape.rank != 2)
         return ERR_OK;
     size_t width = (size_t)MAX(f->g->values[from->in[0]].shape.dims[1], (int64_t)0);

@@ -344,13 +344,30 @@ int graph_run_node(const struct node *n, const struct tensor **vals, struct aren
     return ERR_OK;
 }
 
+/* The elements that a node read and wrote. */
+static uint64_t elements_of(const struct node *n, const struct tensor **vals)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        sum += n->in[i] >= 0 && vals[n->in[i]] ? vals[n->in[i]]->n : 0;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        sum += n->out[i] >= 0 && vals[n->out[i]] ? vals[n->out[i]]->n : 0;
+    return sum;
+}
+
 int graph_run(const struct graph *g, const struct tensor **vals, struct arena *mem, bool trial,
               struct error *e)
 {
+    uint64_t elements = 0;
     for (size_t i = 0; i < g->n_nodes; i++) {
         int rc = graph_run_node(&g->nodes[i], vals, mem, trial, e);
         if (rc)
             return rc;
+        elements += elements_of(&g->nodes[i], vals);
+        if (elements > GRAPH_RUN_ELEMENTS_MAX)
+            return error_set(e, ERR_LIMIT,
+                             "model: %.150s: until here a run moves more than %d elements",
+                             g->nodes[i].label, GRAPH_RUN_ELEMENTS_MAX);
     }
     return ERR_OK;
 }

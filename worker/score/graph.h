@@ -10,7 +10,10 @@
 
 #include "op.h"
 
-enum { GRAPH_RUN_BYTES_MAX = 256 << 20 }; /* memory of one run of one block of rows */
+enum {
+    GRAPH_RUN_BYTES_MAX = 256 << 20,  /* memory of one run of one block of rows */
+    GRAPH_RUN_ELEMENTS_MAX = 1 << 30, /* that all nodes of a run read and write: a limit on time */
+};
 
 /* What the trial runs found out (plan.h): dimensions that are as many as the rows, or vary with them. */
 enum { SHAPE_ROWS = -1, SHAPE_VARIES = -2 };

@@ -4,6 +4,7 @@
 
 #include "broadcast.h"
 
+enum { PRODUCTS_MAX = 1 << 30 }; /* multiplications of one product without constant weights */
 enum { NARROW = 4 }; /* outputs up to which columns are summed one by one, without a transpose */
 
 /* ---- constant weights ---- */
@@ -64,10 +65,8 @@ int dense_run(const struct dense_state *s, const struct tensor *x, struct arena 
 {
     if (x->cols && s->dense.m <= NARROW)
         return narrow(s, x, mem, out);
-    x = tensor_dense(x, mem);
-    if (!x)
-        return ERR_NOMEM;
-    simd_dense_run(&s->dense, x->f32, s->dense.k ? x->n / s->dense.k : (size_t)x->dims[0], out);
+    size_t rows = s->dense.k ? x->n / s->dense.k : (size_t)x->dims[0];
+    simd_dense_run(&s->dense, x->cols ? NULL : x->f32, x->cols, rows, out);
     return ERR_OK;
 }
 
@@ -127,6 +126,16 @@ static int check_operands(struct op_run *r)
         return op_fail(r->e, r->node, "it is not supported for %s times %s", elem_name(a->type),
                        elem_name(b->type));
     return ERR_OK;
+}
+
+static int check_work(struct op_run *r, size_t n, size_t k, size_t m)
+{
+    double products = (double)n * (double)k * (double)m;
+    return products <= PRODUCTS_MAX ? ERR_OK
+                                    : error_set(r->e, ERR_LIMIT,
+                                                "model: %.150s: %.3g multiplications, over the %d "
+                                                "allowed",
+                                                r->node->label, products, PRODUCTS_MAX);
 }
 
 /* The leading dimensions as tensors of no data, for broadcasting. */
@@ -200,7 +209,9 @@ int op_run_matmul(struct op_run *r)
         dims[rank++] = a.dims[a.rank - 2];
     if (!column)
         dims[rank++] = b.dims[b.rank - 1];
-    if ((rc = op_make(r, 0, a.type, rank, dims)))
+    if (rank > TENSOR_RANK_MAX)
+        return op_fail(r->e, r->node, "the output has more than %d dimensions", TENSOR_RANK_MAX);
+    if ((rc = op_make(r, 0, a.type, rank, dims)) || (rc = check_work(r, r->out[0].n, p.k, 1)))
         return rc;
     p.a = (struct view){&a, 0, p.k, 1};
     p.b = (struct view){&b, 0, p.m, 1};
@@ -277,7 +288,7 @@ int op_run_gemm(struct op_run *r)
                        tensor_text(a, text_a), tensor_text(b, text_b));
     const int64_t dims[] = {a->dims[ta], b->dims[!tb]};
     size_t n = (size_t)dims[0], k = (size_t)a->dims[!ta], m = (size_t)dims[1];
-    if ((rc = op_make(r, 0, a->type, 2, dims)))
+    if ((rc = op_make(r, 0, a->type, 2, dims)) || (rc = check_work(r, n, k, m)))
         return rc;
     struct tensor *out = &r->out[0];
     product(&(struct view){a, 0, ta ? 1 : k, ta ? n : 1},

@@ -31,7 +31,8 @@
 
 struct functions {
     size_t width;
-    void (*dense)(const struct simd_dense *d, const float *x, size_t rows, float *out);
+    void (*dense)(const struct simd_dense *d, const float *x, const float *const *columns,
+                  size_t rows, float *out);
     void (*columns)(const float *const *columns, const float *w, size_t n_columns, size_t rows,
                     float *out);
     void (*exp)(float *v, size_t n);
@@ -81,9 +82,10 @@ bool simd_dense_make(struct arena *keep, const float *w, size_t k, size_t m, con
     return true;
 }
 
-void simd_dense_run(const struct simd_dense *d, const float *x, size_t rows, float *out)
+void simd_dense_run(const struct simd_dense *d, const float *x, const float *const *columns,
+                    size_t rows, float *out)
 {
-    table[d->level].dense(d, x, rows, out);
+    table[d->level].dense(d, x, columns, rows, out);
 }
 
 void simd_columns(const float *const *columns, const float *w, size_t n_columns, size_t rows,

@@ -28,8 +28,9 @@ struct simd_dense {
 bool simd_dense_make(struct arena *keep, const float *w, size_t k, size_t m, const float *bias,
                      enum simd_activation activation, struct simd_dense *ret) MUST_CHECK;
 
-/* out[rows][m] = activation(x[rows][k] * weights + bias) */
-void simd_dense_run(const struct simd_dense *d, const float *x, size_t rows, float *out);
+/* out[rows][m] = activation(x[rows][k] * weights + bias). x may come as k columns instead. */
+void simd_dense_run(const struct simd_dense *d, const float *x, const float *const *columns,
+                    size_t rows, float *out);
 
 /* out[i] += sum over c of w[c] * columns[c][i] */
 void simd_columns(const float *const *columns, const float *w, size_t n_columns, size_t rows,

@@ -99,56 +99,61 @@ MAP(sigmoid)
 MAP(tanh)
 #undef MAP
 
-/* rows x (vectors * WIDTH) outputs of one panel, all in registers. */
-INLINE void NAME(tile)(const struct simd_dense *d, const float *w, const float *bias,
-                       const float *x, size_t rows, size_t vectors, float *out, size_t columns)
+/* rows x (vectors * WIDTH) outputs of one panel, all in registers. x: a row after the other, or the
+ * columns from row `first` on. */
+INLINE void NAME(tile)(const struct simd_dense *d, const float *w, const float *bias, const float *x,
+                       const float *const *columns, size_t first, size_t rows, size_t vectors,
+                       float *out, size_t n_columns)
 {
     vf acc[6][2];
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < vectors; v++)
             acc[r][v] = NAME(load)(bias + v * WIDTH);
     for (size_t k = 0; k < d->k; k++) {
+        const float *at = columns ? columns[k] + first : x + first * d->k + k;
+        size_t step = columns ? 1 : d->k;
         vf row[2];
         for (size_t v = 0; v < vectors; v++)
             row[v] = NAME(load)(w + k * vectors * WIDTH + v * WIDTH);
         for (size_t r = 0; r < rows; r++)
             for (size_t v = 0; v < vectors; v++)
-                acc[r][v] = acc[r][v] + row[v] * x[r * d->k + k];
+                acc[r][v] = acc[r][v] + row[v] * at[r * step];
     }
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < vectors; v++) {
             vf y = d->activation == SIMD_RELU ? NAME(relu)(acc[r][v]) : acc[r][v];
             float part[WIDTH];
-            float *to = out + r * d->m + v * WIDTH;
-            if ((v + 1) * WIDTH <= columns) {
+            float *to = out + (first + r) * d->m + v * WIDTH;
+            if ((v + 1) * WIDTH <= n_columns) {
                 NAME(store)(to, y);
-            } else if (v * WIDTH < columns) {
+            } else if (v * WIDTH < n_columns) {
                 NAME(store)(part, y);
-                memcpy(to, part, (columns - v * WIDTH) * sizeof *part);
+                memcpy(to, part, (n_columns - v * WIDTH) * sizeof *part);
             }
         }
 }
 
-#define PANELS(vectors)                                                                            \
-    do {                                                                                           \
-        size_t r_ = 0;                                                                             \
-        for (; r_ + 6 <= rows; r_ += 6)                                                            \
-            NAME(tile)(d, w, bias, x + r_ * d->k, 6, vectors, to + r_ * d->m, columns);            \
-        for (; r_ < rows; r_++)                                                                    \
-            NAME(tile)(d, w, bias, x + r_ * d->k, 1, vectors, to + r_ * d->m, columns);            \
-    } while (0)
-
-TARGET static void NAME(dense)(const struct simd_dense *d, const float *x, size_t rows, float *out)
+INLINE void NAME(panel)(const struct simd_dense *d, size_t first, const float *x,
+                        const float *const *columns, size_t rows, size_t vectors, float *out)
 {
-    for (size_t first = 0; first < d->m; first += d->panel) {
-        const float *w = d->weights + first * d->k, *bias = d->bias + first;
-        float *to = out + first;
-        size_t columns = d->m - first < d->panel ? d->m - first : d->panel;
+    const float *w = d->weights + first * d->k, *bias = d->bias + first;
+    size_t n = d->m - first < d->panel ? d->m - first : d->panel, r = 0;
+    for (; r + 6 <= rows; r += 6)
+        NAME(tile)(d, w, bias, x, columns, r, 6, vectors, out + first, n);
+    for (; r < rows; r++)
+        NAME(tile)(d, w, bias, x, columns, r, 1, vectors, out + first, n);
+}
+
+TARGET static void NAME(dense)(const struct simd_dense *d, const float *x,
+                               const float *const *columns, size_t rows, float *out)
+{
+    for (size_t first = 0; first < d->m; first += d->panel)
         if (d->panel == WIDTH)
-            PANELS(1);
+            NAME(panel)(d, first, x, columns, rows, 1, out);
+        else if (columns)
+            NAME(panel)(d, first, NULL, columns, rows, 2, out);
         else
-            PANELS(2);
-    }
+            NAME(panel)(d, first, x, NULL, rows, 2, out);
     if (d->activation == SIMD_SIGMOID)
         NAME(sigmoid_all)(out, rows * d->m);
     else if (d->activation == SIMD_TANH)
@@ -174,7 +179,6 @@ TARGET static void NAME(columns)(const float *const *columns, const float *w, si
             out[i] += columns[c][i] * w[c];
 }
 
-#undef PANELS
 #undef vf
 #undef vi
 #undef INLINE

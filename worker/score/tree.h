@@ -60,7 +60,7 @@ int forest_count(struct forest *f, struct arena *keep) MUST_CHECK;
 /* What is added for a weight: a float32, or the bits of a whole number. */
 float forest_step(const struct forest *f, const struct tree_weight *w);
 
-typedef int32_t tree_count __attribute__((may_alias)); /* a sum of whole numbers */
+typedef uint32_t tree_count __attribute__((may_alias)); /* a sum of whole numbers, as int32_t */
 
 static inline void tree_add(float *sum, float step, bool counts)
 {
@@ -87,9 +87,24 @@ struct tree_input {
     const float *offset, *scale;
 };
 
-/* Up to TREE_BLOCK_ROWS rows: x[feature slot][row]. Rows beyond n repeat old values. */
+/* Numbers whose order as integers is theirs as float32: -0 is 0, and NaN is above all. */
+#define TREE_KEY_NAN 0xFFFFFFFFu
+static inline uint32_t tree_key(float v)
+{
+    uint32_t bits;
+    float sum = v + 0.0f;
+    memcpy(&bits, &sum, sizeof bits);
+    bits ^= bits >> 31 ? 0xFFFFFFFFu : 0x80000000u;
+    return v == v ? bits : TREE_KEY_NAN;
+}
+
+/* Up to TREE_BLOCK_ROWS rows: x[feature slot][row]. Rows beyond n repeat old values. After the slots
+ * of the forest there is one of zeros. */
 struct tree_block {
-    float *x; /* slots * TREE_BLOCK_ROWS, aligned to 64 */
+    union {
+        float *x; /* (slots + 1) * TREE_BLOCK_ROWS, aligned to 64 */
+        uint32_t *keys; /* for a kernel that compares keys */
+    };
     uint32_t n;
     bool missing; /* a NaN is among them */
 };
@@ -107,6 +122,7 @@ struct tree_kernel {
     void *data;         /* of the kernel */
     uint32_t *features; /* slot -> feature */
     uint32_t n_slots;
+    bool keys; /* takes tree_key of the numbers */
     int32_t n_targets;
     size_t n_trees;
     const double *units; /* of the forest */
@@ -127,15 +143,21 @@ bool forest_simplify(struct forest *f);
 
 /* ---- the chosen kernel ---- */
 
-/* Makes the kernels that fit, measures them on made-up rows, and keeps the fastest; or the one that
- * forced names ("walk", "lockstep", "quick", "quick-scalar", "quick-avx2", "quick-avx512"). note
- * becomes a sentence about the choice. */
+enum { TREE_FEW_ROWS = 4 };
+
+struct tree_kernels {
+    struct tree_kernel many, few; /* few: for up to TREE_FEW_ROWS rows */
+};
+
+/* Makes the kernels that fit, measures them on made-up rows, and keeps the fastest for many rows and
+ * for one; or the one that forced names ("walk", "lockstep", "quick", "quick-scalar", "quick-avx2",
+ * "quick-avx512"). note becomes a sentence about the choice. */
 int tree_choose(const struct forest *f, const char *forced, struct arena *keep,
-                struct tree_kernel *ret, const char **ret_note, struct error *e) MUST_CHECK;
+                struct tree_kernels *ret, const char **ret_note, struct error *e) MUST_CHECK;
 
 /* Sums for n rows of t (a float32 matrix in either form) into out[row * n_targets + target], with
- * base (n_targets values, or NULL) added first. */
-int tree_sums(const struct tree_kernel *k, const struct tree_input *input, const struct tensor *t,
+ * base (n_targets values, or NULL) added. */
+int tree_sums(const struct tree_kernels *k, const struct tree_input *input, const struct tensor *t,
               const float *base, struct arena *mem, float *out) MUST_CHECK;
 
 /* The leaf that a row arrives at, with the nodes as they are in the model and values in double: for

@@ -14,9 +14,19 @@
 enum {
     TRIAL_BLOCKS = 4,
     TRIAL_ROUNDS = 3,
-    RUN_BLOCKS = 16,                /* blocks that go through one tree after another */
+    RUN_BLOCKS = 8,                /* blocks that go through one tree after another */
     TRIAL_NODES_MAX = 16 * 1048576, /* larger forests are not measured: lockstep wins */
 };
+
+static void to_keys(struct tree_block *b, uint32_t slot, uint32_t n)
+{
+    float *x = b->x + (size_t)slot * TREE_BLOCK_ROWS;
+    uint32_t *keys = b->keys + (size_t)slot * TREE_BLOCK_ROWS;
+    for (uint32_t r = 0; r < n; r++) {
+        float v = x[r];
+        keys[r] = tree_key(v);
+    }
+}
 
 /* ---- slots ---- */
 
@@ -95,34 +105,32 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static double trial_ns(const struct tree_kernel *k, const struct tree_block *blocks, float *acc)
+/* Nanoseconds of a row, in so many blocks at a time. */
+static double trial_ns(const struct tree_kernel *k, const struct tree_block *blocks, size_t n,
+                       float *acc)
 {
     double best = 0;
     for (int round = 0; round < TRIAL_ROUNDS; round++) {
         uint64_t start = now_ns();
-        k->run(k, blocks, TRIAL_BLOCKS, acc);
+        k->run(k, blocks, n, acc);
         double ns = (double)(now_ns() - start);
         if (round == 0 || ns < best)
             best = ns;
     }
-    return best / (TRIAL_BLOCKS * TREE_BLOCK_ROWS);
+    return best / (double)(n * blocks->n);
 }
 
 /* ---- candidates ---- */
 
 enum { LOCKSTEP = QUICK_LEVELS, WALK, KERNELS };
 
-static const char *const names[KERNELS] = {[QUICK_SCALAR] = "quick-scalar",
-                                           [QUICK_AVX2] = "quick-avx2",
-                                           [QUICK_AVX512] = "quick-avx512",
-                                           [LOCKSTEP] = "lockstep",
-                                           [WALK] = "walk"};
+static const char *const names[KERNELS] = {
+    [QUICK_SCALAR] = "quick-scalar", [QUICK_AVX2] = "quick-avx2", [QUICK_AVX512] = "quick-avx512",
+    [LOCKSTEP] = "lockstep",         [WALK] = "walk"};
 
 static int best_quick(void)
 {
-    return quick_has(QUICK_AVX512) ? QUICK_AVX512
-           : quick_has(QUICK_AVX2) ? QUICK_AVX2
-                                   : QUICK_SCALAR;
+    return quick_has(QUICK_AVX512) ? QUICK_AVX512 : quick_has(QUICK_AVX2) ? QUICK_AVX2 : QUICK_SCALAR;
 }
 
 /* Is a kernel asked for, or worth a trial when none is? */
@@ -146,49 +154,69 @@ static int make(int kernel, const struct forest *f, bool simple, struct arena *m
                               : tree_quick_make(f, kernel, mem, ret);
 }
 
-/* Tries the kernels that fit; the fastest one's number, or -1. text: what was measured. */
+/* What the trials found: the fastest kernel for many rows and for one, or -1. */
+struct trials {
+    int best, few;
+    double best_ns, few_ns;
+    char text[200];
+    size_t len;
+};
+
+static void try_one(const struct tree_kernel *k, int kernel, bool large, struct tree_block *blocks,
+                    float *acc, struct trials *t)
+{
+    struct tree_block one = {.x = blocks->x, .n = 1};
+    double ns = large ? 0 : trial_ns(k, blocks, TRIAL_BLOCKS, acc);
+    double few_ns = large ? 0 : trial_ns(k, &one, 1, acc);
+    if (t->best < 0 || ns < t->best_ns || (large && kernel == LOCKSTEP)) {
+        t->best = kernel;
+        t->best_ns = ns;
+    }
+    if (t->few < 0 || few_ns < t->few_ns || (large && kernel == LOCKSTEP)) {
+        t->few = kernel;
+        t->few_ns = few_ns;
+    }
+    int n = snprintf(t->text + t->len, sizeof t->text - t->len, "%s%s %.0f ns/row, one row %.0f ns",
+                     t->len ? "; " : "", k->name, ns, few_ns);
+    t->len = MIN(t->len + (size_t)n, sizeof t->text - 1);
+}
+
 static int try_all(const struct forest *f, bool simple, const char *forced, struct arena *tmp,
-                   const struct tree_kernel *base, int *ret_best, char text[200])
+                   const struct tree_kernel *base, struct trials *t)
 {
     struct tree_block blocks[TRIAL_BLOCKS];
     float *acc = aligned(tmp, (size_t)base->n_combined * TRIAL_BLOCKS);
-    double best_ns = 0;
-    size_t at = 0;
-    text[0] = 0;
-    *ret_best = -1;
+    *t = (struct trials){.best = -1, .few = -1};
     if (!acc || made_up_rows(f, tmp, blocks))
         return ERR_NOMEM;
     for (int kernel = 0; kernel < KERNELS; kernel++) {
         struct tree_kernel k;
         /* the plain way is for forests that have no other */
-        if (!wanted(kernel, forced) && !(kernel == WALK && !forced && *ret_best < 0))
+        if (!wanted(kernel, forced) && !(kernel == WALK && !forced && t->best < 0))
             continue;
         int rc = make(kernel, f, simple, tmp, base, &k);
         if (rc == TREE_UNSUPPORTED)
             continue;
         if (rc)
             return rc;
-        double ns = f->n_nodes > TRIAL_NODES_MAX ? (kernel == LOCKSTEP ? 0 : 1e9)
-                                                 : trial_ns(&k, blocks, acc);
-        at += (size_t)snprintf(text + at, 200 - at, "%s%s %.0f ns/row", at ? ", " : "", k.name, ns);
-        if (*ret_best < 0 || ns < best_ns) {
-            *ret_best = kernel;
-            best_ns = ns;
-        }
+        for (uint32_t s = 0; k.keys && s < base->n_slots; s++) /* kernels of floats came before */
+            for (size_t b = 0; b < TRIAL_BLOCKS; b++)
+                to_keys(&blocks[b], s, TREE_BLOCK_ROWS);
+        try_one(&k, kernel, f->n_nodes > TRIAL_NODES_MAX, blocks, acc, t);
     }
     return ERR_OK;
 }
 
 static int choose(const struct forest *f, const char *forced, struct arena *keep, struct arena *tmp,
-                  struct tree_kernel *ret, const char **ret_note, struct error *e)
+                  struct tree_kernels *ret, const char **ret_note, struct error *e)
 {
     struct tree_kernel base = {.n_targets = f->n_targets,
                                .n_trees = f->n_trees,
                                .units = f->units,
                                .n_combined = (uint32_t)f->n_targets * TREE_BLOCK_ROWS};
     struct forest slots, simple;
-    char text[200], note[400];
-    int best;
+    struct trials t;
+    char note[500];
     if (compact(f, keep, tmp, &slots, &base))
         return ERR_NOMEM;
     simple = slots;
@@ -198,23 +226,27 @@ static int choose(const struct forest *f, const char *forced, struct arena *keep
     memcpy(simple.nodes, slots.nodes, f->n_nodes * sizeof *simple.nodes);
     bool is_simple = forest_simplify(&simple);
     const struct forest *form = is_simple ? &simple : &slots;
-    int rc = try_all(form, is_simple, forced, tmp, &base, &best, text);
+    int rc = try_all(form, is_simple, forced, tmp, &base, &t);
     if (rc)
         return rc;
-    if (best < 0)
-        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest",
-                         forced);
-    if ((rc = make(best, form, is_simple, keep, &base, ret)))
+    if (t.best < 0)
+        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest", forced);
+    if ((rc = make(t.best, form, is_simple, keep, &base, &ret->many)))
+        return rc;
+    ret->few = ret->many;
+    if (t.few != t.best && (rc = make(t.few, form, is_simple, keep, &base, &ret->few)))
         return rc;
     int n = snprintf(note, sizeof note,
-                     "%zu trees, %zu leaves, depth %u, %d targets: kernel %s (measured: %s)",
-                     f->n_trees, f->n_leaves, f->depth, f->n_targets, ret->name, text);
+                     "%zu trees, %zu leaves, depth %u, %d targets: kernel %s, for few rows %s "
+                     "(measured: %s)",
+                     f->n_trees, f->n_leaves, f->depth, f->n_targets, ret->many.name, ret->few.name,
+                     t.text);
     *ret_note = arena_strndup(keep, note, MIN((size_t)n, sizeof note - 1));
     return *ret_note ? ERR_OK : ERR_NOMEM;
 }
 
 int tree_choose(const struct forest *f, const char *forced, struct arena *keep,
-                struct tree_kernel *ret, const char **ret_note, struct error *e)
+                struct tree_kernels *ret, const char **ret_note, struct error *e)
 {
     CLEANUP(arena_done) struct arena tmp;
     arena_init(&tmp, 0);
@@ -260,6 +292,8 @@ static void fill(const struct tree_kernel *k, const struct tree_input *in, const
         }
         adjust(in, feature, x, n);
         b->missing |= has_nan(x, n);
+        if (k->keys)
+            to_keys(b, s, n);
     }
 }
 
@@ -273,16 +307,18 @@ static void spill(const struct tree_kernel *k, const float *acc, const float *ba
         const tree_count *counts = (const tree_count *)(const void *)sums;
         double first = base ? (double)base[j] : 0;
         for (uint32_t r = 0; k->units && r < n; r++)
-            out[r * width + j] = (float)(first + (double)counts[r] * k->units[j]);
+            out[r * width + j] = (float)(first + (double)(int32_t)counts[r] * k->units[j]);
         for (uint32_t r = 0; !k->units && r < n; r++)
             out[r * width + j] = (float)(first + (double)sums[r]);
     }
 }
 
-int tree_sums(const struct tree_kernel *k, const struct tree_input *input, const struct tensor *t,
+int tree_sums(const struct tree_kernels *kernels, const struct tree_input *input, const struct tensor *t,
               const float *base, struct arena *mem, float *out)
 {
-    size_t rows = (size_t)t->dims[0], width = (size_t)k->n_targets;
+    size_t rows = (size_t)t->dims[0];
+    const struct tree_kernel *k = rows <= TREE_FEW_ROWS ? &kernels->few : &kernels->many;
+    size_t width = (size_t)k->n_targets;
     size_t n_blocks = MIN((rows + TREE_BLOCK_ROWS - 1) / TREE_BLOCK_ROWS, (size_t)RUN_BLOCKS);
     struct tree_block blocks[RUN_BLOCKS];
     float *acc = aligned(mem, n_blocks * k->n_combined + 16);
@@ -293,7 +329,7 @@ int tree_sums(const struct tree_kernel *k, const struct tree_input *input, const
         size_t b = 0, first = row;
         for (; b < n_blocks && row < rows; b++) {
             uint32_t n = (uint32_t)MIN(rows - row, (size_t)TREE_BLOCK_ROWS);
-            blocks[b].x = x + b * k->n_slots * TREE_BLOCK_ROWS;
+            blocks[b].x = x + b * (k->n_slots + 1) * TREE_BLOCK_ROWS;
             fill(k, input, t, row, n, &blocks[b]);
             row += n;
         }

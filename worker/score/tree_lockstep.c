@@ -1,16 +1,22 @@
 /*
  * tree_lockstep.c: eight rows go down a tree together. A node has eight bytes: the threshold, and
- * the place of its children (which lie side by side) with the feature. A leaf leads to itself, so
- * that no row has to be asked whether it has arrived; its threshold is a NaN that carries its
- * number. The steps of eight rows hide each other's waiting for memory. One row alone goes down
- * eight trees together instead.
+ * the place of its children (which lie side by side) with the feature. Numbers are compared as keys
+ * (tree_key), so that a step is a comparison of integers whose carry is added to the place of the
+ * children. A leaf leads to itself, so that no row has to be asked whether it has arrived: it
+ * compares a slot that is always 0, and has its own number for a threshold. The steps of eight rows
+ * hide each other's waiting for memory. One row alone goes down eight trees together instead.
  */
 #include "tree.h"
 
-enum { LANES = 8, LEVELS = 4, LEAF_BITS = 22 };
+enum {
+    LANES = 8,
+    LEVELS = 4,
+    SLOT_SHIFT = 7, /* slot << 1 to the bytes of its TREE_BLOCK_ROWS keys */
+};
+_Static_assert(2 << SLOT_SHIFT == TREE_BLOCK_ROWS * sizeof(uint32_t), "a slot is 256 bytes");
 
 struct node8 {
-    float v;       /* a NaN with the number of the leaf in its payload: a leaf */
+    uint32_t key;  /* of the threshold; the number of the leaf */
     uint32_t next; /* place of the yes child << shift | slot << 1 | nan_yes */
 };
 
@@ -25,6 +31,7 @@ struct lockstep {
     struct tree8 *trees;
     size_t n_trees;
     uint32_t shift, mask;
+    uint32_t leaf_slot; /* << 1 */
     int32_t n_targets;
     bool nan_yes, counts;
 };
@@ -49,14 +56,8 @@ static int32_t only_target(const struct forest *f, const int32_t *order, size_t 
     return target;
 }
 
-static uint32_t leaf_bits(uint32_t leaf)
-{
-    return 0x7FC00000u | leaf;
-}
-
 /* Breadth first: order[i] is the node that lies at place i + 1. */
-static size_t breadth_first(const struct forest *f, size_t tree, int32_t *order,
-                            uint32_t *ret_depth)
+static size_t breadth_first(const struct forest *f, size_t tree, int32_t *order, uint32_t *ret_depth)
 {
     size_t n = 1, level_end = 1;
     uint32_t depth = 0;
@@ -87,23 +88,23 @@ static int build_tree(const struct forest *f, size_t tree, const struct lockstep
     float *values = arena_zalloc(keep, ((n + 1) / 2) * width * sizeof *values);
     if (!nodes || !values)
         return ERR_NOMEM;
-    if (n + 1 > 1u << (32 - l->shift) || n / 2 + 1 > 1u << LEAF_BITS)
+    if (n + 1 > 1u << (32 - l->shift))
         return TREE_UNSUPPORTED;
     for (size_t i = 0; i < n; i++) {
         const struct tree_node *node = &f->nodes[order[i]];
         struct node8 *out = &nodes[i + 1];
         if (node->mode != TREE_LEAF) {
-            out->v = (float)node->value;
+            out->key = tree_key((float)node->value);
             out->next = (uint32_t)next << l->shift | (uint32_t)node->feature << 1 | node->nan_yes;
             next += 2;
             continue;
         }
-        uint32_t bits = leaf_bits(leaf);
-        memcpy(&out->v, &bits, sizeof bits);
-        out->next = (uint32_t)i << l->shift; /* no comparison holds: the child beside it, itself */
+        out->key = leaf;
+        out->next = (uint32_t)(i + 1) << l->shift | l->leaf_slot;
         for (uint32_t k = 0; k < node->n_weights; k++) {
             const struct tree_weight *w = &f->weights[node->weight + k];
-            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] = forest_step(f, w);
+            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] =
+                forest_step(f, w);
         }
         leaf++;
     }
@@ -114,26 +115,19 @@ static int build_tree(const struct forest *f, size_t tree, const struct lockstep
 
 /* ---- running ---- */
 
-static inline __attribute__((always_inline)) uint32_t
-down(const struct lockstep *l, const struct node8 *nodes, uint32_t i, const float *x, bool missing)
+static inline __attribute__((always_inline)) uint32_t down(const struct lockstep *l,
+                                                           const struct node8 *nodes, uint32_t i,
+                                                           const uint32_t *x, bool missing)
 {
-    struct node8 n = nodes[i];
-    float v = x[(n.next & l->mask) / 2 * TREE_BLOCK_ROWS];
-    uint32_t no = !(v <= n.v);
+    uint32_t next = nodes[i].next, key;
+    memcpy(&key, (const char *)x + ((size_t)(next & l->mask) << SLOT_SHIFT), sizeof key);
+    uint32_t no = nodes[i].key < key;
     if (missing)
-        no &= ~((uint32_t)(v != v) & n.next);
-    return (n.next >> l->shift) + (no & 1u);
+        no &= ~((uint32_t)(key == TREE_KEY_NAN) & next);
+    return (next >> l->shift) + no;
 }
 
-static inline uint32_t leaf_of(const struct node8 *n)
-{
-    uint32_t bits;
-    memcpy(&bits, &n->v, sizeof bits);
-    return bits & ((1u << LEAF_BITS) - 1);
-}
-
-static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf,
-                            float *sum)
+static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf, float *sum)
 {
     if (t->target >= 0) {
         tree_add(&sum[t->target * TREE_BLOCK_ROWS], t->values[leaf], l->counts);
@@ -144,35 +138,38 @@ static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uin
         tree_add(&sum[k * TREE_BLOCK_ROWS], values[k], l->counts);
 }
 
-static inline bool all_arrived(const struct node8 *nodes, const uint32_t i[LANES])
+static inline bool all_arrived(const struct lockstep *l, const struct node8 *nodes,
+                               const uint32_t i[LANES])
 {
     bool all = true;
     for (size_t k = 0; k < LANES; k++)
-        all &= nodes[i[k]].v != nodes[i[k]].v;
+        all &= (nodes[i[k]].next & l->mask) == l->leaf_slot;
     return all;
 }
 
 static inline __attribute__((always_inline)) void eight_rows(const struct lockstep *l,
-                                                             const struct tree8 *t, const float *x,
-                                                             float *sum, bool missing)
+                                                             const struct tree8 *t,
+                                                             const uint32_t *x, float *sum,
+                                                             bool missing)
 {
     uint32_t i[LANES];
     const struct node8 *nodes = t->nodes;
     for (size_t k = 0; k < LANES; k++)
         i[k] = 1;
     for (uint32_t depth = 0; depth < t->depth; depth += LEVELS) {
-        if (depth >= 2 * LEVELS && all_arrived(nodes, i))
+        if (depth >= 2 * LEVELS && all_arrived(l, nodes, i))
             break;
         for (uint32_t level = 0; level < LEVELS; level++)
             for (size_t k = 0; k < LANES; k++)
                 i[k] = down(l, nodes, i[k], x + k, missing);
     }
     for (size_t k = 0; k < LANES; k++)
-        add_leaf(l, t, leaf_of(&nodes[i[k]]), sum + k);
+        add_leaf(l, t, nodes[i[k]].key, sum + k);
 }
 
 static inline __attribute__((always_inline)) void eight_trees(const struct lockstep *l,
-                                                              const struct tree8 *t, const float *x,
+                                                              const struct tree8 *t,
+                                                              const uint32_t *x,
                                                               float *sum, bool missing)
 {
     uint32_t i[LANES], depth = 0;
@@ -184,15 +181,15 @@ static inline __attribute__((always_inline)) void eight_trees(const struct locks
         for (size_t k = 0; k < LANES; k++)
             i[k] = down(l, t[k].nodes, i[k], x, missing);
     for (size_t k = 0; k < LANES; k++)
-        add_leaf(l, &t[k], leaf_of(&t[k].nodes[i[k]]), sum);
+        add_leaf(l, &t[k], t[k].nodes[i[k]].key, sum);
 }
 
-static void one_tree(const struct lockstep *l, const struct tree8 *t, const float *x, float *sum)
+static void one_tree(const struct lockstep *l, const struct tree8 *t, const uint32_t *x, float *sum)
 {
     uint32_t i = 1;
     for (uint32_t level = 0; level < t->depth; level++)
         i = down(l, t->nodes, i, x, true);
-    add_leaf(l, t, leaf_of(&t->nodes[i]), sum);
+    add_leaf(l, t, t->nodes[i].key, sum);
 }
 
 static void few_rows(const struct lockstep *l, const struct tree_block *b, float *sums)
@@ -201,11 +198,11 @@ static void few_rows(const struct lockstep *l, const struct tree_block *b, float
         size_t t = 0;
         for (; t + LANES <= l->n_trees; t += LANES)
             if (b->missing && l->nan_yes)
-                eight_trees(l, &l->trees[t], b->x + r, sums + r, true);
+                eight_trees(l, &l->trees[t], b->keys + r, sums + r, true);
             else
-                eight_trees(l, &l->trees[t], b->x + r, sums + r, false);
+                eight_trees(l, &l->trees[t], b->keys + r, sums + r, false);
         for (; t < l->n_trees; t++)
-            one_tree(l, &l->trees[t], b->x + r, sums + r);
+            one_tree(l, &l->trees[t], b->keys + r, sums + r);
     }
 }
 
@@ -219,7 +216,7 @@ static void run(const struct tree_kernel *k, const struct tree_block *blocks, si
     }
     for (size_t t = 0; t < l->n_trees; t++)
         for (size_t b = 0; b < n_blocks; b++) {
-            const float *x = blocks[b].x;
+            const uint32_t *x = blocks[b].keys;
             float *sums = acc + b * k->n_combined;
             for (uint32_t r = 0; r < blocks[b].n; r += LANES)
                 if (blocks[b].missing && l->nan_yes)
@@ -237,9 +234,10 @@ int tree_lockstep_make(const struct forest *f, struct arena *keep, struct tree_k
     int32_t *order = arena_alloc(&tmp, (f->n_nodes + 1) * sizeof *order);
     if (!l || !order)
         return ERR_NOMEM;
-    for (l->shift = 2; 1 << (l->shift - 1) < f->n_features; l->shift++)
+    for (l->shift = 2; 1 << (l->shift - 1) < f->n_features + 1; l->shift++)
         ;
-    l->mask = (1u << l->shift) - 1;
+    l->leaf_slot = (uint32_t)f->n_features << 1;
+    l->mask = (1u << l->shift) - 2;
     l->n_trees = f->n_trees;
     l->n_targets = f->n_targets;
     l->counts = f->units != NULL;
@@ -260,6 +258,7 @@ int tree_lockstep_make(const struct forest *f, struct arena *keep, struct tree_k
             return rc;
     }
     ret->name = "lockstep";
+    ret->keys = true;
     ret->run = run;
     ret->data = l;
     return ERR_OK;

@@ -161,7 +161,7 @@ int tree_settle(struct node *n, const char *kernel, enum elem_type input, struct
     struct tree_state *s = n->state;
     if (s->chosen)
         return ERR_OK;
-    int rc = tree_choose(&s->forest, kernel, keep, &s->kernel, &n->note, e);
+    int rc = tree_choose(&s->forest, kernel, keep, &s->kernels, &n->note, e);
     if (rc)
         return rc;
     s->needs_walk = s->aggregate == TREE_MIN || s->aggregate == TREE_MAX ||
@@ -260,7 +260,7 @@ static int scores(struct op_run *r, const struct tree_state *s, const struct ten
             t = &converted;
         }
         const float *base = s->aggregate == TREE_SUM ? s->base : NULL;
-        rc = tree_sums(&s->kernel, &s->input, t, base, r->mem, out);
+        rc = tree_sums(&s->kernels, &s->input, t, base, r->mem, out);
     }
     size_t width = (size_t)s->forest.n_targets;
     for (size_t i = 0; !rc && s->aggregate == TREE_AVERAGE && i < (size_t)t->dims[0] * width; i++)

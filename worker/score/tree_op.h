@@ -17,7 +17,7 @@ enum tree_rounding { TREE_ROUND_UP, TREE_ROUND_DOWN, TREE_ROUND_NONE };
 
 struct tree_state {
     struct forest forest; /* its arrays are gone after loading unless needs_walk */
-    struct tree_kernel kernel;
+    struct tree_kernels kernels;
     struct tree_input input;
     bool chosen;     /* the kernel is there */
     bool needs_walk; /* rows may need the model's own nodes */

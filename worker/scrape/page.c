@@ -50,6 +50,7 @@ void page_reject(struct page *p, const char *reason, const char *detail)
         detail = text;
     }
     output_reject(p->run->out, page_requested(p), reason, detail && *detail ? detail : NULL);
+    output_leave(p->run->out, p->index);
     run_page_settled(p);
 }
 
@@ -394,7 +395,9 @@ static void extract_within(struct page *p, const struct fetch *f, struct span bo
                     "the rows and links of this page have more than 10 MiB");
         return;
     }
-    r->full = output_bytes(r->out) >= RUN_OUTPUT_ENOUGH_BYTES;
+    if (r->out->n_rejects > before.n_rejects)
+        output_leave(r->out, p->index);
+    r->full = !r->task->whole && output_bytes(r->out) >= RUN_OUTPUT_ENOUGH_BYTES;
     remember_validators(p, f);
     run_page_settled(p);
 }

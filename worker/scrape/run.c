@@ -96,6 +96,7 @@ void run_page_untried(struct page *p)
 {
     struct run *r = p->run;
     output_retry(r->out, page_requested(p), r->task->urls[p->index].depth, NULL, NULL);
+    output_leave(r->out, p->index);
     run_page_settled(p);
 }
 
@@ -296,10 +297,14 @@ static void put_failures(struct run *r)
         snprintf(out->error_detail, sizeof out->error_detail, "%s: %s", r->host->key, detail);
         return;
     }
-    for (const struct page *p = r->failed; p; p = p->next)
+    for (const struct page *p = r->failed; p; p = p->next) {
         output_retry(out, page_requested(p), r->task->urls[p->index].depth, p->reason, p->detail);
-    for (size_t i = r->url_next; i < r->task->n_urls; i++)
+        output_leave(out, p->index);
+    }
+    for (size_t i = r->url_next; i < r->task->n_urls; i++) {
         output_retry(out, task_url(r, i), r->task->urls[i].depth, NULL, NULL);
+        output_leave(out, i);
+    }
 }
 
 static bool more_to_start(const struct run *r)
@@ -313,6 +318,7 @@ void run_check(struct run *r)
         return;
     put_counts(r);
     put_failures(r);
+    r->out->n_input_rejects = r->out->n_rejects;
     if (r->no_memory || r->out->failed || !batch_ok(r->out->rows)) {
         r->out->error = ERR_NOMEM;
         r->out->error_reason = REASON_NOMEM;

@@ -75,6 +75,7 @@ struct scrape_task {
     uint32_t grant;          /* concurrent requests that this task may make to its host, from 1 */
     struct scrape_url *urls; /* all of one key */
     size_t n_urls;
+    bool whole; /* all URLs or nothing, so that it makes what it makes without stopping early */
     void *user;
     /* Called once on the loop's thread; takes the output. The task may be freed in it. */
     void (*done)(struct scrape_task *task, struct output *output);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "pg_value.h"
+#include "common/pgnum.h"
 
 enum { NUMBER_LEN_MAX = 400, EXPONENT_MAX = 200000 };
 
@@ -72,8 +72,6 @@ bool pg_text_numeric(struct span text, struct pg_numeric *ret)
     const struct span s = trimmed(text);
     struct pg_numeric n = {.first = (size_t)(s.p - text.p)};
     size_t at = 0, digits = 0, point = SIZE_MAX, first_digit = SIZE_MAX;
-    if (read_word(s, ret))
-        return true;
     if (at < s.len && (s.p[at] == '-' || s.p[at] == '+')) {
         n.negative = s.p[at++] == '-';
         n.first++;
@@ -91,7 +89,7 @@ bool pg_text_numeric(struct span text, struct pg_numeric *ret)
     }
     n.end = (size_t)(s.p - text.p) + at;
     if (digits == 0)
-        return false;
+        return read_word(s, ret);
     if (at < s.len && (s.p[at] == 'e' || s.p[at] == 'E')) {
         if (!read_exponent(s, at + 1, &n.exponent))
             return false;
@@ -113,76 +111,40 @@ bool pg_text_numeric(struct span text, struct pg_numeric *ret)
     return true;
 }
 
-/* Decimal digit number i of the value, counted from the point: 0 is that of the ones, -1 of the
- * tenths. `ones` is where the ones stand among the digits of the text. */
-struct digits {
-    const char *p; /* digits and at most one point */
-    size_t len, point;
-    int64_t ones; /* index of the ones' digit; may lie outside */
-    size_t n_digits;
-};
-
-static int digit_at(const struct digits *d, int64_t place)
+/* Digits that fit into 64 bits, which nearly all do. */
+static bool small_decimal(struct span digits, uint64_t *ret, int32_t *ret_scale)
 {
-    const int64_t i = d->ones - place;
-    if (i < 0 || i >= (int64_t)d->n_digits)
-        return 0;
-    const size_t at = (size_t)i < d->point ? (size_t)i : (size_t)i + 1;
-    return d->p[at] - '0';
-}
-
-static void put_special(struct buf *out, uint16_t sign)
-{
-    pg_value_put_i32(out, 8);
-    pg_value_put_i16(out, 0);
-    pg_value_put_i16(out, 0);
-    pg_value_put_i16(out, (int16_t)sign);
-    pg_value_put_i16(out, 0);
-}
-
-/* The first place of a group of four digits: 0, 4, -4, ... */
-static int64_t group_of(int64_t place)
-{
-    return place >= 0 ? place / 4 : -((-place + 3) / 4);
+    enum { SMALL_DIGITS = 18 };
+    uint64_t m = 0;
+    size_t point = digits.len;
+    if (digits.len > SMALL_DIGITS + 1)
+        return false;
+    for (size_t i = 0; i < digits.len; i++) {
+        if (digits.p[i] == '.')
+            point = i + 1;
+        else
+            m = m * 10 + (uint64_t)(digits.p[i] - '0');
+    }
+    *ret = m;
+    *ret_scale = (int32_t)(digits.len - point);
+    return true;
 }
 
 void pg_text_numeric_put(struct buf *out, struct span text, const struct pg_numeric *n)
 {
     static const uint16_t signs[] = {
         [PG_NUMERIC_NAN] = 0xC000, [PG_NUMERIC_PLUS_INF] = 0xD000, [PG_NUMERIC_MINUS_INF] = 0xF000};
+    const struct span digits = {text.p + n->first, n->end - n->first};
+    uint64_t m;
+    int32_t scale;
     if (n->kind != PG_NUMERIC_FINITE) {
-        put_special(out, signs[n->kind]);
-        return;
+        pgnum_put_special(out, signs[n->kind]);
+    } else if (n->exponent == 0 && small_decimal(digits, &m, &scale)) {
+        uint8_t *to = buf_reserve(out, PGNUM_ROOM);
+        out->len += to ? (size_t)(pgnum_put(to, m, n->negative, scale) - to) : 0;
+    } else {
+        pgnum_put_digits(out, digits, n->negative, n->exponent);
     }
-    struct digits d = {.p = text.p + n->first, .len = n->end - n->first};
-    const char *point = memchr(d.p, '.', d.len);
-    d.point = point ? (size_t)(point - d.p) : d.len;
-    d.n_digits = d.len - (point != NULL);
-    d.ones = (int64_t)d.point - 1 + n->exponent;
-    const int64_t scale = MAX((int64_t)(d.n_digits - d.point) - n->exponent, (int64_t)0);
-    /* Groups of base 10,000 from the first that is not 0 to the last that is not. */
-    int64_t top = group_of(d.ones), bottom = group_of(d.ones - (int64_t)d.n_digits + 1);
-    int64_t first = top + 1, last = bottom;
-    for (int64_t g = top; g >= bottom; g--) {
-        const int v = digit_at(&d, g * 4 + 3) * 1000 + digit_at(&d, g * 4 + 2) * 100 +
-                      digit_at(&d, g * 4 + 1) * 10 + digit_at(&d, g * 4);
-        if (v == 0)
-            continue;
-        if (first == top + 1)
-            first = g;
-        last = g;
-    }
-    const bool zero = first == top + 1;
-    const int64_t n_groups = zero ? 0 : first - last + 1;
-    pg_value_put_i32(out, (int32_t)(8 + 2 * n_groups));
-    pg_value_put_i16(out, (int16_t)n_groups);
-    pg_value_put_i16(out, (int16_t)(zero ? 0 : first));
-    pg_value_put_i16(out, n->negative && !zero ? 0x4000 : 0);
-    pg_value_put_i16(out, (int16_t)scale);
-    for (int64_t g = first; !zero && g >= last; g--)
-        pg_value_put_i16(out,
-                         (int16_t)(digit_at(&d, g * 4 + 3) * 1000 + digit_at(&d, g * 4 + 2) * 100 +
-                                   digit_at(&d, g * 4 + 1) * 10 + digit_at(&d, g * 4)));
 }
 
 bool pg_text_int(struct span text, int64_t *ret)

@@ -1,5 +1,6 @@
 #include "pg_value.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <float.h>
 #include <jansson.h>
@@ -83,12 +84,25 @@ const char *pg_value_type_for(enum col_type from)
 
 static void put_be(struct buf *out, uint64_t v, size_t n)
 {
-    uint8_t *p = buf_reserve(out, n);
+    uint8_t *p = buf_reserve(out, 8);
     if (!p)
         return;
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+    const uint64_t be = htobe64(v << (64 - 8 * n));
+    memcpy(p, &be, sizeof(be));
     out->len += n;
+}
+
+/* Length and value, at one go. */
+static void put_field(struct buf *out, uint64_t v, size_t n)
+{
+    uint8_t *p = buf_reserve(out, 12);
+    if (!p)
+        return;
+    const uint32_t len = htobe32((uint32_t)n);
+    const uint64_t be = htobe64(v << (64 - 8 * n));
+    memcpy(p, &len, sizeof(len));
+    memcpy(p + sizeof(len), &be, sizeof(be));
+    out->len += sizeof(len) + n;
 }
 
 void pg_value_put_i16(struct buf *out, int16_t v)
@@ -127,8 +141,7 @@ static bool put_int(struct buf *out, int64_t v, uint32_t type, char *why)
                  bytes == 2 ? "smallint" : "integer");
         return false;
     }
-    pg_value_put_i32(out, (int32_t)bytes);
-    put_be(out, (uint64_t)v, bytes);
+    put_field(out, (uint64_t)v, bytes);
     return true;
 }
 
@@ -137,8 +150,7 @@ static bool put_float(struct buf *out, double v, uint32_t type, char *why)
     uint64_t bits = 0;
     if (type == PG_FLOAT8) {
         memcpy(&bits, &v, sizeof(v));
-        pg_value_put_i32(out, 8);
-        put_be(out, bits, 8);
+        put_field(out, bits, 8);
         return true;
     }
     const float f = (float)v;
@@ -147,8 +159,7 @@ static bool put_float(struct buf *out, double v, uint32_t type, char *why)
         return false;
     }
     memcpy(&bits, &f, sizeof(f));
-    pg_value_put_i32(out, 4);
-    put_be(out, bits, 4);
+    put_field(out, bits, 4);
     return true;
 }
 
@@ -241,13 +252,34 @@ static bool put_bytes(struct buf *out, const void *p, size_t n, char *why)
         snprintf(why, PG_VALUE_WHY_LEN, "a value of %zu bytes; the limit is %d", n, FIELD_MAX);
         return false;
     }
-    pg_value_put_i32(out, (int32_t)n);
-    buf_append(out, p, n);
+    uint8_t *to = buf_reserve(out, 4 + n);
+    if (!to)
+        return true; /* it sticks in out */
+    const uint32_t len = htobe32((uint32_t)n);
+    memcpy(to, &len, sizeof(len));
+    if (n > 0)
+        memcpy(to + sizeof(len), p, n);
+    out->len += sizeof(len) + n;
     return true;
+}
+
+/* ASCII without NUL, eight bytes at a time. */
+static bool is_plain(struct span s)
+{
+    uint64_t odd = 0, w = 0;
+    for (; s.len >= sizeof(w); s.p += sizeof(w), s.len -= sizeof(w)) {
+        memcpy(&w, s.p, sizeof(w));
+        odd |= w | (w - UINT64_C(0x0101010101010101));
+    }
+    for (size_t i = 0; i < s.len; i++)
+        odd |= (uint64_t)(uint8_t)s.p[i] | ((uint64_t)(uint8_t)s.p[i] - 1);
+    return (odd & UINT64_C(0x8080808080808080)) == 0;
 }
 
 static bool check_text(struct span text, char *why)
 {
+    if (is_plain(text))
+        return true;
     if (text.len && memchr(text.p, '\0', text.len)) {
         snprintf(why, PG_VALUE_WHY_LEN, "a text with a NUL byte");
         return false;

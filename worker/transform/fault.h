@@ -13,6 +13,8 @@
 #define FAULT_OUT_OF_RANGE "OUT_OF_RANGE" /* parses, but the type cannot hold it */
 #define FAULT_BAD_TEXT "BAD_TEXT"         /* not UTF-8, or with a NUL */
 #define FAULT_RAGGED "RAGGED_ROW"         /* fewer or more fields than columns */
+#define FAULT_JSON "BAD_JSON"             /* a line of NDJSON is no object */
+#define FAULT_CAPTURE "CUT_CAPTURE"       /* a capture ends in the middle of a packet */
 #define FAULT_DIVISION "DIVISION_BY_ZERO"
 #define FAULT_OVERFLOW "NUMERIC_OVERFLOW" /* the result of a computation is out of range */
 #define FAULT_ARGUMENT "INVALID_ARGUMENT" /* sqrt(-1), ln(0), substring of negative length */

@@ -7,8 +7,8 @@
 /* An empty text that may be read VEC_PAD bytes on. */
 static const char empty_text[VEC_PAD] = "";
 
-static void refuse(struct eval *v, uint32_t i, struct vec *to, const char *reason, const char *name,
-                   struct span value)
+void load_refuse(struct eval *v, uint32_t i, struct vec *to, const char *reason, const char *name,
+                 struct span value)
 {
     if (v->bad_is_null)
         vec_set_null(to, i);
@@ -22,7 +22,7 @@ static bool good_text(struct span s)
 }
 
 /* One value from its text. */
-static void put(struct eval *v, uint32_t i, struct vec *to, struct span s, const char *name)
+void load_value(struct eval *v, uint32_t i, struct vec *to, struct span s, const char *name)
 {
     enum parse why = PARSE_OK;
     struct num x = {0};
@@ -43,7 +43,7 @@ static void put(struct eval *v, uint32_t i, struct vec *to, struct span s, const
     case SQLTYPE_TEXT:
         to->text[i] = s;
         if (!to->ascii && !good_text(s)) {
-            refuse(v, i, to, FAULT_BAD_TEXT, name, s);
+            load_refuse(v, i, to, FAULT_BAD_TEXT, name, s);
             to->text[i] = (struct span){empty_text, 0};
         }
         break;
@@ -53,10 +53,10 @@ static void put(struct eval *v, uint32_t i, struct vec *to, struct span s, const
         break;
     }
     if (why != PARSE_OK)
-        refuse(v, i, to, why == PARSE_RANGE ? FAULT_OUT_OF_RANGE : FAULT_BAD_VALUE, name, s);
+        load_refuse(v, i, to, why == PARSE_RANGE ? FAULT_OUT_OF_RANGE : FAULT_BAD_VALUE, name, s);
 }
 
-static void put_null(struct vec *to, uint32_t i)
+void load_null(struct vec *to, uint32_t i)
 {
     vec_set_null(to, i);
     if (to->type == SQLTYPE_TEXT)
@@ -159,7 +159,7 @@ static void put_cell(struct eval *v, const struct load_piece *p, uint32_t i, str
     const char *at;
     size_t len;
     if (!raw_at(p, NULL, i, column->field, &at, &len) || len == 0) {
-        put_null(to, i);
+        load_null(to, i);
         return;
     }
     size_t from = (size_t)((const uint8_t *)at - p->block->data);
@@ -168,7 +168,7 @@ static void put_cell(struct eval *v, const struct load_piece *p, uint32_t i, str
         char *room = eval_room(v, v->error ? 0 : len);
         s = eval_keep(v, v->error ? 0 : csv_unquote(s, p->quote, room));
     }
-    put(v, i, to, s, column->name);
+    load_value(v, i, to, s, column->name);
 }
 
 /* The rows of sel that have quotes, one by one. */
@@ -211,7 +211,7 @@ static void load_text(struct eval *v, const struct load_piece *p, const struct s
             to->text[i].p = at;
             to->text[i].len = len;
             if (__builtin_expect(len == 0, 0))
-                put_null(to, i);
+                load_null(to, i);
         }
     }
     load_quoted(v, p, sel, column, to);
@@ -300,9 +300,9 @@ void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const
     {
         uint32_t row = first_row + i;
         if (batch_is_null(b, field, row)) {
-            put_null(to, i);
+            load_null(to, i);
         } else if (col_type_is_text(type)) {
-            put(v, i, to, padded(v, batch_get_text(b, field, row)), column->name);
+            load_value(v, i, to, padded(v, batch_get_text(b, field, row)), column->name);
         } else if (type == COL_BOOL && to->type == SQLTYPE_BOOL) {
             to->b8[i] = batch_get_bool(b, field, row);
         } else if (type == COL_INT64 && to->type == SQLTYPE_INT8) {
@@ -312,7 +312,7 @@ void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const
         } else if (type == COL_FLOAT64 && to->type == SQLTYPE_FLOAT8) {
             to->f64[i] = batch_get_f64(b, field, row);
         } else {
-            refuse(v, i, to, FAULT_BAD_VALUE, column->name, (struct span){empty_text, 0});
+            load_refuse(v, i, to, FAULT_BAD_VALUE, column->name, (struct span){empty_text, 0});
         }
     }
     if (to->type == SQLTYPE_NUMERIC)

@@ -42,4 +42,13 @@ void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
 void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const struct sel *sel,
                 const struct load_column *column);
 
+/* ---- for readers of other formats ---- */
+
+/* Row i from its text: UTF-8 unless the vector is known to be ASCII, readable VEC_PAD bytes on. */
+void load_value(struct eval *v, uint32_t i, struct vec *to, struct span s, const char *name);
+void load_null(struct vec *to, uint32_t i);
+/* A fault of the row, or NULL by policy. */
+void load_refuse(struct eval *v, uint32_t i, struct vec *to, const char *reason, const char *name,
+                 struct span value);
+
 #endif

@@ -84,6 +84,85 @@ static int read_csv(const json_t *csv, struct options *o, struct error *e)
     return ERR_OK;
 }
 
+static int read_ndjson(const json_t *ndjson, struct options *o, struct error *e)
+{
+    static const char *const keys[] = {"columns"};
+    const json_t *paths = json_object_get(ndjson, "columns");
+    const char *name;
+    json_t *path;
+    if (!json_is_object(ndjson))
+        return error_set(e, ERR_INVALID_SPEC, "ndjson: an object is wanted here");
+    int rc = spec_check_keys(ndjson, "ndjson", keys, ARRAY_LEN(keys), e);
+    if (rc == ERR_OK && paths &&
+        (!json_is_object(paths) || json_object_size(paths) > PLAN_COLUMNS_MAX))
+        rc = error_set(e, ERR_INVALID_SPEC,
+                       "ndjson.columns: an object of names and paths is wanted here");
+    if (rc)
+        return rc;
+    struct jsonpath *probe = jsonpath_new();
+    if (!probe)
+        return error_set(e, ERR_NOMEM, "ndjson.columns");
+    json_object_foreach((json_t *)(uintptr_t)paths, name, path)
+    {
+        struct error why = {0};
+        struct span text = {json_string_value(path), json_string_length(path)};
+        rc = json_is_string(path) ? jsonpath_add(probe, text, 0, &why)
+                                  : error_set(&why, ERR_INVALID_SPEC, "a path is wanted here");
+        if (rc) {
+            error_set(e, (enum err)rc, "ndjson.columns.%.100s: %.300s", name, why.detail);
+            break;
+        }
+    }
+    jsonpath_free(probe);
+    o->input = OPTIONS_NDJSON;
+    o->paths = paths;
+    return rc;
+}
+
+static int read_seconds(const json_t *v, const char *path, int64_t *ret, struct error *e)
+{
+    if (!v)
+        return ERR_OK;
+    if (!json_is_integer(v) || json_integer_value(v) < 1 ||
+        json_integer_value(v) > FLOW_TIMEOUT_S_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "%s: 1 to %d seconds are possible", path,
+                         FLOW_TIMEOUT_S_MAX);
+    *ret = json_integer_value(v);
+    return ERR_OK;
+}
+
+static int read_pcap(const json_t *pcap, struct options *o, struct error *e)
+{
+    static const char *const keys[] = {"idle_timeout_s", "active_timeout_s"};
+    if (!json_is_object(pcap))
+        return error_set(e, ERR_INVALID_SPEC, "pcap: an object is wanted here");
+    int rc = spec_check_keys(pcap, "pcap", keys, ARRAY_LEN(keys), e);
+    o->input = OPTIONS_PCAP;
+    o->capture = (struct capture_options){.idle_s = FLOW_IDLE_S,
+                                          .active_s = FLOW_ACTIVE_S,
+                                          .table_max = FLOW_TABLE_MAX};
+    if (rc == ERR_OK)
+        rc = read_seconds(json_object_get(pcap, "idle_timeout_s"), "pcap.idle_timeout_s",
+                          &o->capture.idle_s, e);
+    if (rc == ERR_OK)
+        rc = read_seconds(json_object_get(pcap, "active_timeout_s"), "pcap.active_timeout_s",
+                          &o->capture.active_s, e);
+    return rc;
+}
+
+/* What the files are, beside the SQL. */
+static int read_input(const json_t *stage, struct options *o, struct error *e)
+{
+    const json_t *csv = json_object_get(stage, "csv"), *ndjson = json_object_get(stage, "ndjson"),
+                 *pcap = json_object_get(stage, "pcap");
+    if ((csv != NULL) + (ndjson != NULL) + (pcap != NULL) > 1)
+        return error_set(e, ERR_INVALID_SPEC, "%s: files are of one kind: csv, ndjson or pcap",
+                         pcap ? "pcap" : "ndjson");
+    if (pcap)
+        return read_pcap(pcap, o, e);
+    return ndjson ? read_ndjson(ndjson, o, e) : read_csv(csv, o, e);
+}
+
 static int read_types(const json_t *columns, struct options *o, struct error *e)
 {
     const char *name;
@@ -114,7 +193,8 @@ static int read_types(const json_t *columns, struct options *o, struct error *e)
 
 int options_read(const json_t *stage, struct options *ret, struct error *e)
 {
-    static const char *const keys[] = {"kind", "sql", "columns", "on_error", "csv", "task_bytes"};
+    static const char *const keys[] = {"kind", "sql",    "columns", "on_error",
+                                       "csv",  "ndjson", "pcap",    "task_bytes"};
     static const char *const policies[] = {"reject", "null", "fail"};
     const json_t *sql = json_object_get(stage, "sql");
     struct options o = {.csv = {.delimiter = ',', .quote = '"'}};
@@ -126,7 +206,7 @@ int options_read(const json_t *stage, struct options *ret, struct error *e)
         rc = choice(json_object_get(stage, "on_error"), "on_error", policies, ARRAY_LEN(policies),
                     &policy, e);
     if (rc == ERR_OK)
-        rc = read_csv(json_object_get(stage, "csv"), &o, e);
+        rc = read_input(stage, &o, e);
     if (rc == ERR_OK)
         rc = read_types(json_object_get(stage, "columns"), &o, e);
     if (rc) {

@@ -8,11 +8,17 @@
 
 #include <jansson.h>
 
+#include "capture.h"
 #include "run.h"
+
+enum options_input { OPTIONS_CSV, OPTIONS_NDJSON, OPTIONS_PCAP };
 
 struct options {
     struct span sql; /* borrowed from the stage */
+    enum options_input input;
     struct csv_options csv;
+    struct capture_options capture;
+    const json_t *paths; /* "ndjson.columns": names and paths; NULL: none. Borrowed */
     enum run_policy policy;
     const char **names; /* "csv.names"; NULL: none. The texts are borrowed */
     size_t n_names;

@@ -19,8 +19,10 @@ struct run {
     struct run_counts counts;
     /* Where the rows of the piece come from, for rejects. */
     const struct csv_block *block;
+    const struct ndjson_piece *json;
     size_t first_row;
     struct load_piece piece;
+    enum simd simd;
 };
 
 static enum sqltype *column_types(const struct plan *p)
@@ -103,9 +105,11 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
         size_t k = 0;
         if (c->type == SQLTYPE_OPEN)
             continue;
-        while (k < n && strcmp(names[k], c->name) != 0)
+        while (names && k < n && strcmp(names[k], c->name) != 0)
             k++;
-        if (k == n)
+        if (!names)
+            k = i;
+        else if (k == n)
             return error_set(e, ERR_INVALID_SPEC, "the input has no column \"%s\"%s", c->name,
                              suggest_text(c->name, names, n, hint));
         struct load_column load = {.field = (uint32_t)k, .column = (uint32_t)i, .name = c->name};
@@ -125,6 +129,35 @@ static int by_row(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
+/* The whole row is wrong, and no value of it. */
+static bool is_of_row(const struct eval_fault *f)
+{
+    return strcmp(f->reason, FAULT_RAGGED) == 0 || strcmp(f->reason, FAULT_JSON) == 0;
+}
+
+static uint64_t line_of(const struct run *r, uint32_t row)
+{
+    if (r->block)
+        return csv_line(r->block, r->first_row + row);
+    return r->json ? r->json->first_line + r->json->lines[row] : 0;
+}
+
+int run_reject(struct run *r, const struct run_reject *reject, struct error *e)
+{
+    r->counts.rejects++;
+    if (r->options.policy == RUN_FAIL) {
+        const bool from_text = reject->column || reject->value.p || reject->character == 0;
+        return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
+                         (unsigned long long)reject->line, reject->column ? ", column " : "",
+                         reject->column ? reject->column : "", reject->reason,
+                         from_text ? ": '" : "", (int)MIN(reject->value.len, (size_t)100),
+                         reject->value.p ? reject->value.p : "", from_text ? "'" : "");
+    }
+    if (r->options.reject)
+        r->options.reject(r->options.user, reject);
+    return ERR_OK;
+}
+
 /* In the order of the rows, whatever the order in which columns and expressions found them. */
 static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
 {
@@ -132,26 +165,17 @@ static int report(struct run *r, struct eval *v, bool of_group, struct error *e)
         qsort(v->faults, v->n_faults, sizeof *v->faults, by_row);
     for (uint32_t k = 0; k < v->n_faults; k++) {
         const struct eval_fault *f = &v->faults[k];
-        bool from_text = f->column || f->value.p || strcmp(f->reason, FAULT_RAGGED) == 0;
-        struct run_reject reject = {.line = of_group || !r->block
-                                                ? 0
-                                                : csv_line(r->block, r->first_row + f->row),
+        struct run_reject reject = {.line = of_group ? 0 : line_of(r, f->row),
                                     .row = r->first_row + f->row,
                                     .reason = f->reason,
                                     .column = f->column,
-                                    .character = f->column || strcmp(f->reason, FAULT_RAGGED) == 0
+                                    .character = f->column || is_of_row(f)
                                                      ? 0
                                                      : sqltext_character(r->plan->sql, f->at),
                                     .value = f->value};
-        r->counts.rejects++;
-        if (r->options.policy == RUN_FAIL)
-            return error_set(e, ERR_INVALID_ARGUMENT, "line %llu%s%s: %s%s%.*s%s",
-                             (unsigned long long)reject.line, f->column ? ", column " : "",
-                             f->column ? f->column : "", f->reason, from_text ? ": '" : "",
-                             (int)MIN(f->value.len, (size_t)100), f->value.p ? f->value.p : "",
-                             from_text ? "'" : "");
-        if (r->options.reject)
-            r->options.reject(r->options.user, &reject);
+        int rc = run_reject(r, &reject, e);
+        if (rc)
+            return rc;
     }
     return ERR_OK;
 }
@@ -178,6 +202,8 @@ static void load(struct run *r, const struct batch *b, const struct sel *sel,
     for (size_t k = 0; k < n; k++) {
         if (b)
             load_batch(&r->rows, b, (uint32_t)r->first_row, sel, &columns[k]);
+        else if (r->json)
+            load_json(&r->rows, r->json, r->simd, sel, &columns[k]);
         else
             load_csv(&r->rows, &r->piece, sel, &columns[k]);
     }
@@ -266,6 +292,30 @@ int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e)
     }
     r->block = NULL;
     return rc;
+}
+
+int run_ndjson(struct run *r, struct ndjson *j, enum simd simd, struct error *e)
+{
+    int rc = ERR_OK;
+    r->simd = simd;
+    r->first_row = 0;
+    while (rc == ERR_OK && !r->tail.full) {
+        rc = ndjson_next(j, &r->json, e);
+        if (rc || !r->json)
+            break;
+        r->counts.rows += r->json->n;
+        eval_block(&r->rows);
+        for (uint32_t k = 0; k < r->json->n_bad; k++)
+            eval_fault_value(&r->rows, r->json->bad[k], FAULT_JSON, NULL, 0, r->json->bad_text[k]);
+        rc = run_piece(r, NULL, (struct sel){r->json->good, r->json->n_good}, e);
+    }
+    r->json = NULL;
+    return rc;
+}
+
+bool run_full(const struct run *r)
+{
+    return r->tail.full;
 }
 
 int run_batch(struct run *r, const struct batch *b, struct error *e)

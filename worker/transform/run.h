@@ -12,6 +12,7 @@
 
 #include "csv.h"
 #include "load.h"
+#include "ndjson.h"
 #include "plan.h"
 #include "sink.h"
 #include "state.h"
@@ -45,12 +46,16 @@ int run_new(const struct plan *p, const struct run_options *o, struct sink *sink
             struct error *e) MUST_CHECK;
 void run_free(struct run *r);
 
-/* The names of the fields of the input, in order: where the plan's columns are. INVALID_SPEC: one
- * of them is not there. */
+/* The names of the fields of the input, in order: where the plan's columns are; NULL: field i is
+ * column i of the plan. INVALID_SPEC: one of them is not there. */
 int run_bind(struct run *r, const char *const *names, size_t n, struct error *e) MUST_CHECK;
 
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
+int run_ndjson(struct run *r, struct ndjson *j, enum simd simd, struct error *e) MUST_CHECK;
+/* A reject that the reader found beside the rows; by policy an error. */
+int run_reject(struct run *r, const struct run_reject *reject, struct error *e) MUST_CHECK;
+bool run_full(const struct run *r); /* no more rows are wanted */
 int run_batch(struct run *r, const struct batch *b, struct error *e) MUST_CHECK;
 /* Takes in what another run of the same plan, which has not ended, found. Here and below the plan
  * has something to gather: groups, or rows that the tail keeps. */
@@ -64,6 +69,7 @@ int run_end(struct run *r, struct error *e) MUST_CHECK;
 
 struct run_counts {
     uint64_t rows, rejects, results;
+    uint64_t skipped; /* packets of a capture that belong to no flow; of this run alone */
 };
 struct run_counts run_counts(const struct run *r);
 

@@ -2,7 +2,7 @@
 
 enum { SPLIT_BYTES = 256 * 1024 };
 
-int split_init(struct split *s, uint8_t quote, csv_read_fn *read, void *user, struct error *e)
+int split_init(struct split *s, int quote, csv_read_fn *read, void *user, struct error *e)
 {
     *s = (struct split){.read = read, .user = user, .quote = quote, .here.line = 1};
     s->memory = malloc(SPLIT_BYTES);
@@ -25,7 +25,8 @@ static size_t count(const uint8_t *p, size_t n, uint8_t byte)
 
 static void advance(struct split *s, size_t n)
 {
-    s->in_quote ^= count(s->memory + s->at, n, s->quote) & 1;
+    if (s->quote != SPLIT_NO_QUOTE)
+        s->in_quote ^= count(s->memory + s->at, n, (uint8_t)s->quote) & 1;
     s->here.line += count(s->memory + s->at, n, '\n');
     s->here.offset += n;
     s->at += n;

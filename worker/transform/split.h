@@ -1,6 +1,7 @@
 /*
- * split.h: cuts a file of CSV into ranges of whole rows. A newline may stand inside quotes, so the
- * only way to know is to count the quotes from the start; that is done once, when a job is planned.
+ * split.h: cuts a file of CSV or NDJSON into ranges of whole rows. A newline of CSV may stand inside
+ * quotes, so the only way to know is to count the quotes from the start; that is done once, when a
+ * job is planned. (NDJSON has none, but its lines are to be numbered too.)
  * It does not look at delimiters, and it does not judge the rows.
  *
  * Thread rule: one owner at a time.
@@ -9,6 +10,8 @@
 #define DROVER_TRANSFORM_SPLIT_H
 
 #include "csv.h"
+
+enum { SPLIT_NO_QUOTE = -1 };
 
 /* Where a range may begin. */
 struct split_point {
@@ -19,14 +22,14 @@ struct split_point {
 struct split {
     csv_read_fn *read;
     void *user;
-    uint8_t quote;
+    int quote; /* SPLIT_NO_QUOTE: every newline ends a row */
     uint8_t *memory;
     size_t at, len; /* in memory: bytes looked at, bytes there */
     bool in_quote;
     struct split_point here; /* the next byte, and its line */
 };
 
-int split_init(struct split *s, uint8_t quote, csv_read_fn *read, void *user,
+int split_init(struct split *s, int quote, csv_read_fn *read, void *user,
                struct error *e) MUST_CHECK;
 void split_done(struct split *s);
 

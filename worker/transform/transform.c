@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include "agg.h"
+#include "inflate.h"
 #include "options.h"
 #include "write_batch.h"
 
 struct transform {
     struct plan *plan;
+    enum options_input input;
     struct csv_options csv;
+    struct jsonpath *paths; /* NDJSON: of the plan's columns */
+    struct capture_options capture;
     enum run_policy policy;
     char **names; /* of the input's columns; NULL: the header of each file says */
     size_t n_names;
@@ -20,6 +24,7 @@ struct transform_run {
     struct run *run;
     enum simd simd;
     const atomic_bool *stop; /* NULL: never */
+    uint64_t skipped;        /* packets that belong to no flow */
 };
 
 const struct transform_range transform_whole_file = {.begin = {0, 1}, .end = UINT64_MAX};
@@ -42,6 +47,24 @@ static char **copy_names(const char *const *names, size_t n)
 
 /* ---- compiling ---- */
 
+/* Where in an object the plan's columns are. */
+static int find_paths(struct transform *t, const json_t *given, struct error *e)
+{
+    t->paths = jsonpath_new();
+    int rc = t->paths ? ERR_OK : error_set(e, ERR_NOMEM, "transform");
+    for (uint32_t i = 0; i < t->plan->n_columns && rc == ERR_OK; i++) {
+        const char *name = t->plan->columns[i].name;
+        const json_t *path = json_object_get(given, name);
+        if (path)
+            rc = jsonpath_add(t->paths,
+                              (struct span){json_string_value(path), json_string_length(path)}, i,
+                              e);
+        else
+            rc = jsonpath_add_key(t->paths, span_str(name), i, e);
+    }
+    return rc;
+}
+
 static int compile(struct transform *t, const struct options *o, const char *const *names, size_t n,
                    struct error *e)
 {
@@ -50,7 +73,9 @@ static int compile(struct transform *t, const struct options *o, const char *con
                               .typed_names = o->typed_names,
                               .types = o->types,
                               .n_typed = o->n_typed};
+    t->input = o->input;
     t->csv = o->csv;
+    t->capture = o->capture;
     t->policy = o->policy;
     if (o->names) {
         t->names = copy_names(o->names, o->n_names);
@@ -58,7 +83,8 @@ static int compile(struct transform *t, const struct options *o, const char *con
         if (!t->names)
             return error_set(e, ERR_NOMEM, "transform");
     }
-    return plan_new(o->sql, &po, &t->plan, e);
+    int rc = plan_new(o->sql, &po, &t->plan, e);
+    return rc == ERR_OK && t->input == OPTIONS_NDJSON ? find_paths(t, o->paths, e) : rc;
 }
 
 /* The stage before says names and types; what the user says goes before. */
@@ -89,6 +115,15 @@ static int compile_after(struct transform *t, struct options *o, const struct ba
     return rc;
 }
 
+/* As after a stage whose rows are flows. */
+static int compile_flows(struct transform *t, struct options *o, struct error *e)
+{
+    struct batch *columns = capture_columns();
+    int rc = columns ? compile_after(t, o, columns, e) : error_set(e, ERR_NOMEM, "transform");
+    batch_free(columns);
+    return rc;
+}
+
 int transform_compile(const json_t *stage, const struct batch *input, const char *const *names,
                       size_t n_names, struct transform **ret, struct error *e)
 {
@@ -101,6 +136,8 @@ int transform_compile(const json_t *stage, const struct batch *input, const char
         rc = error_set(e, ERR_NOMEM, "transform");
     else if (input)
         rc = compile_after(t, &o, input, e);
+    else if (o.input == OPTIONS_PCAP)
+        rc = compile_flows(t, &o, e);
     else if (o.names)
         rc = compile(t, &o, o.names, o.n_names, e);
     else
@@ -118,6 +155,7 @@ void transform_free(struct transform *t)
     if (!t)
         return;
     plan_free(t->plan);
+    jsonpath_free(t->paths);
     free(t->names);
     free(t);
 }
@@ -201,6 +239,34 @@ static int read_file(void *user, void *to, size_t n, size_t *ret_n, struct error
     return ERR_OK;
 }
 
+/* The bytes of a range as they are to be read: a file from its beginning on may be compressed. */
+struct source {
+    struct file file;
+    struct inflate *inflate; /* NULL: read as it is */
+    csv_read_fn *read;
+    void *user;
+};
+
+static int source_open(struct source *s, int fd, const struct transform_range *range,
+                       const atomic_bool *stop, struct error *e)
+{
+    *s = (struct source){
+        .file = {.fd = fd, .at = range->begin.offset, .end = range->end, .stop = stop}};
+    s->read = read_file;
+    s->user = &s->file;
+    if (range->begin.offset > 0)
+        return ERR_OK;
+    s->read = inflate_read;
+    int rc = inflate_new(read_file, &s->file, &s->inflate, e);
+    s->user = s->inflate;
+    return rc;
+}
+
+static void source_close(struct source *s)
+{
+    inflate_free(s->inflate);
+}
+
 /* The fields of a row as texts. */
 static int row_names(const struct csv_block *b, uint8_t quote, char ***ret, size_t *ret_n,
                      struct error *e)
@@ -223,18 +289,12 @@ static int row_names(const struct csv_block *b, uint8_t quote, char ***ret, size
     return ERR_OK;
 }
 
-int transform_names(const struct transform *t, int fd, char ***ret_names, size_t *ret_n,
-                    struct error *e)
+static int header_names(const struct transform *t, const struct source *s, char ***ret_names,
+                        size_t *ret_n, struct error *e)
 {
     struct csv csv;
     const struct csv_block *b;
-    struct file file = {.fd = fd, .end = UINT64_MAX};
-    if (t->names) {
-        *ret_names = copy_names((const char *const *)t->names, t->n_names);
-        *ret_n = t->n_names;
-        return *ret_names ? ERR_OK : error_set(e, ERR_NOMEM, "the names of the columns");
-    }
-    int rc = csv_init(&csv, &t->csv, simd_best(), read_file, &file, 1, e);
+    int rc = csv_init(&csv, &t->csv, simd_best(), s->read, s->user, 1, e);
     if (rc)
         return rc;
     rc = csv_next(&csv, &b, e);
@@ -246,11 +306,29 @@ int transform_names(const struct transform *t, int fd, char ***ret_names, size_t
     return rc;
 }
 
+int transform_names(const struct transform *t, int fd, char ***ret_names, size_t *ret_n,
+                    struct error *e)
+{
+    struct source s;
+    if (t->names || t->input != OPTIONS_CSV) {
+        *ret_names = copy_names((const char *const *)t->names, t->n_names);
+        *ret_n = t->n_names;
+        return *ret_names ? ERR_OK : error_set(e, ERR_NOMEM, "the names of the columns");
+    }
+    int rc = source_open(&s, fd, &transform_whole_file, NULL, e);
+    if (rc == ERR_OK)
+        rc = header_names(t, &s, ret_names, ret_n, e);
+    source_close(&s);
+    return rc;
+}
+
 /* ---- cutting files ---- */
 
-bool transform_can_cut(const struct transform *t UNUSED, int fd UNUSED)
+bool transform_can_cut(const struct transform *t, int fd)
 {
-    return true;
+    uint8_t magic[INFLATE_MAGIC_BYTES];
+    ssize_t n = pread(fd, magic, sizeof magic, 0);
+    return t->input != OPTIONS_PCAP && n >= 0 && !inflate_is(magic, (size_t)n);
 }
 
 static int read_cut(void *user, void *to, size_t n, size_t *ret_n, struct error *e)
@@ -266,7 +344,8 @@ int transform_cut_init(struct transform_cut *c, const struct transform *t, int f
                        const atomic_bool *stop, struct error *e)
 {
     *c = (struct transform_cut){.fd = fd, .stop = stop};
-    return split_init(&c->split, t->csv.quote, read_cut, c, e);
+    return split_init(&c->split, t->input == OPTIONS_CSV ? t->csv.quote : SPLIT_NO_QUOTE, read_cut,
+                      c, e);
 }
 
 int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
@@ -312,31 +391,96 @@ void transform_stop(struct transform_run *r, const atomic_bool *stop)
     r->stop = stop;
 }
 
+static int run_csv_file(struct transform_run *r, const struct source *s,
+                        const struct transform_range *range, struct error *e)
+{
+    const struct csv_options *o = &r->transform->csv;
+    struct csv csv;
+    int rc = csv_init(&csv, o, r->simd, s->read, s->user, range->begin.line, e);
+    if (rc)
+        return rc;
+    rc = run_csv(r->run, &csv, o->header && range->begin.offset == 0, e);
+    csv_done(&csv);
+    return rc;
+}
+
+static int run_ndjson_file(struct transform_run *r, const struct source *s,
+                           const struct transform_range *range, struct error *e)
+{
+    const struct transform *t = r->transform;
+    struct ndjson *j = NULL;
+    int rc = ndjson_new(t->paths, t->plan->n_columns, s->read, s->user, range->begin.line, &j, e);
+    if (rc == ERR_OK)
+        rc = run_ndjson(r->run, j, r->simd, e);
+    ndjson_free(j);
+    return rc;
+}
+
+static int take_flows(void *user, const struct batch *rows, bool *ret_enough, struct error *e)
+{
+    struct transform_run *r = user;
+    int rc = run_batch(r->run, rows, e);
+    *ret_enough = run_full(r->run);
+    return rc;
+}
+
+static int run_pcap_file(struct transform_run *r, const struct source *s, struct error *e)
+{
+    struct capture_counts counts;
+    int rc = capture_read(&r->transform->capture, s->read, s->user, take_flows, r, &counts, e);
+    if (rc)
+        return rc;
+    r->skipped += counts.skipped;
+    const struct run_reject cut = {.line = counts.packets + 1, .reason = FAULT_CAPTURE};
+    return counts.cut ? run_reject(r->run, &cut, e) : ERR_OK;
+}
+
+static int bind_columns(struct transform_run *r, const struct batch *rows, struct error *e)
+{
+    const char **names = calloc(rows->n_columns + 1, sizeof *names);
+    if (!names)
+        return error_set(e, ERR_NOMEM, "transform");
+    for (size_t i = 0; i < rows->n_columns; i++)
+        names[i] = rows->columns[i].name;
+    int rc = run_bind(r->run, names, rows->n_columns, e);
+    free(names);
+    return rc;
+}
+
+static int bind_flows(struct transform_run *r, struct error *e)
+{
+    struct batch *columns = capture_columns();
+    int rc = columns ? bind_columns(r, columns, e) : error_set(e, ERR_NOMEM, "transform");
+    batch_free(columns);
+    return rc;
+}
+
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e)
 {
-    const struct transform *t = r->transform;
-    struct csv csv;
-    struct file file = {.fd = fd, .at = range->begin.offset, .end = range->end, .stop = r->stop};
-    int rc = run_bind(r->run, names, n_names, e);
-    if (rc == ERR_OK)
-        rc = csv_init(&csv, &t->csv, r->simd, read_file, &file, range->begin.line, e);
-    if (rc)
-        return rc;
-    rc = run_csv(r->run, &csv, t->csv.header && range->begin.offset == 0, e);
-    csv_done(&csv);
+    struct source s;
+    int rc = source_open(&s, fd, range, r->stop, e);
+    switch (r->transform->input) {
+    case OPTIONS_CSV:
+        rc = rc ? rc : run_bind(r->run, names, n_names, e);
+        rc = rc ? rc : run_csv_file(r, &s, range, e);
+        break;
+    case OPTIONS_NDJSON:
+        rc = rc ? rc : run_bind(r->run, NULL, 0, e);
+        rc = rc ? rc : run_ndjson_file(r, &s, range, e);
+        break;
+    case OPTIONS_PCAP:
+        rc = rc ? rc : bind_flows(r, e);
+        rc = rc ? rc : run_pcap_file(r, &s, e);
+        break;
+    }
+    source_close(&s);
     return rc;
 }
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
 {
-    const char **names = calloc(in->n_columns + 1, sizeof *names);
-    if (!names)
-        return error_set(e, ERR_NOMEM, "transform");
-    for (size_t i = 0; i < in->n_columns; i++)
-        names[i] = in->columns[i].name;
-    int rc = run_bind(r->run, names, in->n_columns, e);
-    free(names);
+    int rc = bind_columns(r, in, e);
     return rc ? rc : run_batch(r->run, in, e);
 }
 
@@ -362,5 +506,7 @@ int transform_end(struct transform_run *r, struct error *e)
 
 struct run_counts transform_counts(const struct transform_run *r)
 {
-    return run_counts(r->run);
+    struct run_counts counts = run_counts(r->run);
+    counts.skipped = r->skipped;
+    return counts;
 }

@@ -1,4 +1,4 @@
-"""The transform benchmark as Python programs. Usage: transform.py ENGINE csv|ndjson|group INPUT OUTPUT.
+"""The transform benchmark as Python programs. Usage: transform.py ENGINE csv|ndjson|group|from-ndjson INPUT OUTPUT.
 
 ENGINE is csv (the module), pandas, duckdb or polars. Each as its users write it, on one thread.
 """
@@ -13,7 +13,7 @@ def by_csv(case, source, target):
     groups = {}
     with open(source, newline="", encoding="utf-8") as f, open(target, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        for row in csv.DictReader(f):
+        for row in (map(json.loads, f) if case == "from-ndjson" else csv.DictReader(f)):
             amount = float(row["amount"])
             if case == "group":
                 total = groups.setdefault(row["category"], [0, 0.0])
@@ -21,7 +21,7 @@ def by_csv(case, source, target):
                 total[1] += amount
             elif amount > 0:
                 fields = (row["id"], round(amount * 1.21, 2), row["date"], row["category"].strip().lower())
-                if case == "csv":
+                if case != "ndjson":
                     writer.writerow(fields)
                 else:
                     out.write(json.dumps(dict(zip(("id", "round", "date", "lower"), fields))) + "\n")
@@ -33,13 +33,13 @@ def by_pandas(case, source, target):
     """A data frame in memory."""
     import pandas
 
-    frame = pandas.read_csv(source)
+    frame = pandas.read_json(source, lines=True) if case == "from-ndjson" else pandas.read_csv(source)
     if case == "group":
         frame.groupby("category").amount.agg(["count", "sum"]).to_csv(target)
         return
     frame = frame[frame.amount > 0]
     frame = frame.assign(amount=(frame.amount * 1.21).round(2), category=frame.category.str.strip().str.lower())
-    if case == "csv":
+    if case != "ndjson":
         frame.to_csv(target, index=False)
     else:
         frame.to_json(target, orient="records", lines=True)
@@ -51,8 +51,9 @@ def by_duckdb(case, source, target):
 
     base = duckdb.connect()
     base.execute("SET threads = 1")
-    rows = (f"read_csv('{source}', header = true, columns = {{'id': 'VARCHAR', 'amount': 'DECIMAL(12,2)', "
-            "'date': 'VARCHAR', 'category': 'VARCHAR'})")
+    kinds = "{'id': 'VARCHAR', 'amount': 'DECIMAL(12,2)', 'date': 'VARCHAR', 'category': 'VARCHAR'}"
+    rows = (f"read_json('{source}', format = 'newline_delimited', columns = {kinds})" if case == "from-ndjson" else
+            f"read_csv('{source}', header = true, columns = {kinds})")
     query = (f"SELECT id, round(amount * 1.21, 2), date, lower(trim(category)) FROM {rows} WHERE amount > 0"
              if case != "group" else
              f"SELECT category, count(*), sum(amount) FROM {rows} GROUP BY category ORDER BY category")
@@ -63,13 +64,13 @@ def by_polars(case, source, target):
     """A lazy frame, streamed where Polars can."""
     import polars
 
-    frame = polars.scan_csv(source)
+    frame = polars.scan_ndjson(source) if case == "from-ndjson" else polars.scan_csv(source)
     if case == "group":
         frame.group_by("category").agg(polars.len(), polars.sum("amount")).sort("category").collect().write_csv(target)
         return
     frame = frame.filter(polars.col("amount") > 0).with_columns(
         (polars.col("amount") * 1.21).round(2), polars.col("category").str.strip_chars().str.to_lowercase())
-    if case == "csv":
+    if case != "ndjson":
         frame.sink_csv(target)
     else:
         frame.sink_ndjson(target)

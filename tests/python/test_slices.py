@@ -60,7 +60,7 @@ def test_every_size_of_slice_gives_whole_rows_in_order(data, quote):
             assert part.line == 1 + data[:at].count(b"\n")
             assert (part.sha, part.size) == (sha_of(part.data), len(part.data))
             at += part.size
-            assert at in ends, f"{part.data!r} does not end with a row (size {size})"
+            assert at in ends, f"{bytes(part.data)!r} does not end with a row (size {size})"
 
 
 def test_random_files_are_cut_between_rows():

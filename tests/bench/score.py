@@ -1,0 +1,68 @@
+"""The score engine against the training library and ONNX Runtime, on one processor, in one run: thousand rows a
+second for the models of the table in docs/SCORE.md, and the microseconds of a single row.
+
+Models are trained and exported in an environment that pip makes (tests/e2e/score_peers.py). Two figures of ours:
+the graph over columns of float32 (what ONNX Runtime is given too), and a whole stage, from a batch of float64
+columns to a batch of results. DROVER_BENCH_MODELS names the models to take, with commas between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Dict, List
+
+from _harness import OURS, ROOT, Bench, Sample, note, run
+
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+
+from score_peers import peers_python  # noqa: E402
+
+CLI = ROOT / "build-static" / "tests" / "unit" / "score_cli"
+PEER = Path(__file__).parent / "peers" / "score.py"
+STAGE = "drover, stage"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+CPU = 1
+
+
+def measure(bench: Bench, folder: Path, python: Path, name: str) -> None:
+    """One model by all engines."""
+    model = folder / f"{name}.onnx"
+    commands: Dict[str, List[object]] = {
+        OURS: [CLI, "--model", model, "--f32", folder / "rows.f32"],
+        "onnxruntime": [python, PEER, "run", "onnxruntime", name, folder],
+        "library": [python, PEER, "run", "library", name, folder]}
+
+    def measured(engine: str) -> Sample:
+        ran = run(commands[engine], cpu=CPU, env=ONE_THREAD)
+        figures = json.loads(ran.output)
+        bench.add(f"{name}, single row", engine, Sample(figures["single_us"], "us", ran.peak_mb))
+        if engine == OURS:
+            bench.add(name, STAGE, Sample(figures["stage_rows_per_s"] / 1000, "krows/s", ran.peak_mb))
+        return Sample(figures["rows_per_s"] / 1000, "krows/s", ran.peak_mb)
+
+    bench.rounds(name, {engine: (lambda engine=engine: measured(engine)) for engine in commands})
+
+
+def main() -> None:
+    """Trains, then measures."""
+    bench = Bench("score")
+    python, why = peers_python()
+    if python is None:
+        raise SystemExit(why)
+    with tempfile.TemporaryDirectory(prefix="drover-bench-") as name:
+        folder = Path(name)
+        note("training and exporting the models")
+        run([python, PEER, "make", folder], timeout=900)
+        found = sorted(path.stem for path in folder.glob("*.onnx"))
+        wanted = os.environ.get("DROVER_BENCH_MODELS")
+        for model in wanted.split(",") if wanted else found:
+            measure(bench, folder, python, model)
+    bench.report()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""drover-worker run with transforms: --sql over files, jobs with relative paths, formats, --explain, and what a
+user is told when the rows are not the answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import transform_data as data
+from fleet import find_binary
+from transform_data import GROUP_SQL, ROWS_SQL, TOTAL_SQL
+
+TABLE = data.table(20_000)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    data.write(tmp_path / "table.csv", TABLE)
+    return tmp_path
+
+
+def run(folder: Path, *words: str, status: int = 0) -> Any:
+    """In that folder; standard output and standard error as texts."""
+    done = subprocess.run([str(find_binary("drover-worker")), "run", *words], cwd=folder, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == status, done
+    return done
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+def texts(rows: list[tuple[Any, ...]]) -> list[list[str]]:
+    return [[str(value) for value in row] for row in rows]
+
+
+def test_sql_over_a_file(folder: Path) -> None:
+    done = run(folder, "--sql", ROWS_SQL, "table.csv", "--loops", "1")
+    assert rows_of(done.stdout) == [["id", "gross", "category"], *texts(data.answer(ROWS_SQL, TABLE))]
+    stats = json.loads(done.stderr)
+    assert stats["stats"] == {"input_rows": len(TABLE)} and stats["state"] == "done"
+
+
+@pytest.mark.parametrize("loops", ["1", "3"])
+def test_groups_of_several_files(folder: Path, loops: str) -> None:
+    more = data.table(500, seed=2)
+    data.write(folder / "other.csv", more)
+    done = run(folder, "--sql", GROUP_SQL, "table.csv", str(folder / "other.csv"), "--loops", loops)
+    assert rows_of(done.stdout)[1:] == texts(data.answer(GROUP_SQL, TABLE + more))
+    assert run(folder, "--sql", GROUP_SQL, "*.csv", "--loops", loops).stdout == done.stdout
+
+
+def test_all_columns_and_formats(folder: Path) -> None:
+    sql = "SELECT * FROM input WHERE id::int IN (3, 4)"
+    want = [dict(zip(("id", "amount", "date", "category"), [row[0], str(row[1]), row[2], row[3]])) for row in TABLE[3:5]]
+    for words in (("--format", "ndjson"), ("--output", "out.ndjson"), ("--output", "out.x", "--format", "ndjson")):
+        done = run(folder, "--sql", sql, "table.csv", *words)
+        text = (folder / words[1]).read_text() if "--output" in words else done.stdout
+        assert [json.loads(line) for line in text.splitlines()] == want
+    run(folder, "--sql", sql, "--output", "out.csv", "table.csv")
+    assert list(csv.DictReader((folder / "out.csv").open(newline=""))) == [
+        {name: str(value) for name, value in row.items()} for row in want]
+
+
+def test_files_whose_columns_are_in_another_order(folder: Path) -> None:
+    """Each by its own header, also for *."""
+    (folder / "a.csv").write_text("x,y\n1,2\n")
+    (folder / "b.csv").write_text("y,x\n20,10\n")
+    assert rows_of(run(folder, "--sql", "SELECT * FROM input ORDER BY x", "a.csv", "b.csv").stdout) == [
+        ["x", "y"], ["1", "2"], ["10", "20"]]
+
+
+def test_a_job_with_relative_paths(folder: Path) -> None:
+    (folder / "below").mkdir()
+    data.write(folder / "below/more.csv", TABLE[:10])
+    job = {"drover": 1, "stages": [{"kind": "transform", "sql": TOTAL_SQL}],
+           "input": {"items": ["table.csv", "below/*.csv", f"file://{folder}/below/more.csv"]}}
+    (folder / "job.json").write_text(json.dumps(job))
+    run(folder, "--job", "job.json", "--output", "out.csv")
+    want = data.answer(TOTAL_SQL, TABLE + TABLE[:10] + TABLE[:10])
+    assert rows_of((folder / "out.csv").read_text())[1:] == texts(want)
+    del job["input"]
+    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "names.txt").write_text("below/more.csv\n")
+    run(folder, "--job", "job.json", "--input", "names.txt", "--output", "out.csv")
+    assert rows_of((folder / "out.csv").read_text())[1:] == texts(data.answer(TOTAL_SQL, TABLE[:10]))
+
+
+def test_explain_runs_nothing(folder: Path) -> None:
+    sql = "SELECT category, sum(amount) AS s FROM input WHERE date > '2024' GROUP BY category"
+    text = run(folder, "--explain", "--sql", sql, "table.csv", "--output", "never.csv").stdout
+    for line in ("stage 1: transform", "  read: date text", "  read where true: amount numeric, category text",
+                 "  group by: category", "columns: category text, s decimal"):
+        assert line in text.splitlines(), text
+    assert "one task more brings the parts together" in text
+    assert not (folder / "never.csv").exists()
+    job = {"drover": 1, "stages": [{"kind": "noop", "rows": True},
+                                   {"kind": "transform", "sql": "SELECT upper(item) AS item FROM input"}]}
+    (folder / "job.json").write_text(json.dumps(job))
+    text = run(folder, "--explain", "--job", "job.json").stdout
+    assert "stage 1: noop" in text and "stage 2: transform" in text and "gather" not in text
+
+
+@pytest.mark.parametrize(("words", "status", "said"), [
+    (("--sql", "SELECT lowr(category) FROM input", "table.csv"), 2, 'stages[0].sql, character 8: there is no function "lowr"'),
+    (("--sql", "SELECT amont FROM input", "table.csv"), 2, 'there is no column "amont" (did you mean "amount"?)'),
+    (("--sql", "SELECT id FROM input"), 2, "--sql QUERY and files"),
+    (("--sql", "SELECT id FROM input", "--job", "job.json"), 2, "--sql QUERY and files"),
+    (("--job", "job.json", "table.csv"), 2, "--job FILE, or --sql"),
+    (("--sql", "SELECT id FROM input", "table.csv", "--format", "xml"), 2, '--format: "xml"'),
+    (("--sql", "SELECT id FROM input", "missing.csv"), 1, "missing.csv: No such file"),
+    (("--sql", "SELECT id FROM input", "missing-*.csv"), 1, "missing-*.csv: no file is called like that"),
+    (("--sql", "SELECT id FROM input", "empty.csv"), 1, "empty.csv: the file is empty"),
+])
+def test_mistakes(folder: Path, words: tuple[str, ...], status: int, said: str) -> None:
+    (folder / "empty.csv").write_bytes(b"")
+    done = run(folder, *words, status=status)
+    assert said in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("sql", [ROWS_SQL, TOTAL_SQL])
+def test_an_answer_over_a_part_is_a_failure(folder: Path, sql: str) -> None:
+    """A file that goes missing after the first: exit status 1, and no answer that looks like one."""
+    done = run(folder, "--sql", sql, "--output", "out.csv", "table.csv", "missing.csv", status=1)
+    assert json.loads(done.stdout)["state"] == "failed"
+    assert "inputs that came to nothing: 1" in done.stderr and "missing.csv" in done.stderr
+    if sql == TOTAL_SQL:
+        assert len(rows_of((folder / "out.csv").read_text())) == 1, "only the header"
+
+
+def test_wrong_values(folder: Path) -> None:
+    (folder / "bad.csv").write_text("id,amount\n1,2\n2,dear\n3,4\n")
+    sql = "SELECT sum(amount) AS s FROM input"
+    done = run(folder, "--sql", sql, "bad.csv", "--rejects", "rejects.ndjson")
+    assert rows_of(done.stdout) == [["s"], ["6"]] and json.loads(done.stderr)["rejects"] == 1
+    assert json.loads((folder / "rejects.ndjson").read_text()) == {
+        "input": f"{folder}/bad.csv:3", "reason": "BAD_VALUE", "detail": 'amount: "dear"'}
+    job = {"drover": 1, "stages": [{"kind": "transform", "sql": sql, "on_error": "fail"}], "input": {"items": ["bad.csv"]}}
+    (folder / "job.json").write_text(json.dumps(job))
+    done = run(folder, "--job", "job.json", status=1)
+    assert "bad.csv" in done.stderr and "line 3" in done.stderr
