@@ -421,8 +421,9 @@ static int start(struct predict_http *h, struct error *e)
                          &fd, h->url, e);
     if (rc)
         return rc;
+    /* poll, not epoll: there libmicrohttpd 0.9.75 forgets connections when more than 128 wake at a time. */
     h->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)PREDICT_HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)PREDICT_HTTP_IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_END);

@@ -6,8 +6,7 @@
  *     GET  /v1/models
  *
  * A port of its own, not the one of /metrics: that one is for machines that watch, has no password and few
- * connections; this one has a token, bodies and thousands. One thread of libmicrohttpd (epoll) reads and
- * writes; a request that is complete waits in a list for the loop, which does everything else, and its
+ * connections; this one has a token, bodies and many. One thread of libmicrohttpd reads and writes; a request that is complete waits in a list for the loop, which does everything else, and its
  * connection sleeps until the answer is there.
  *
  *   [reading] --all of it--> [asked: the loop's, the connection sleeps] --> [answered] --> sent
@@ -21,7 +20,7 @@
 #include "common/err.h"
 
 enum {
-    PREDICT_HTTP_CONNECTIONS_MAX = 4096,
+    PREDICT_HTTP_CONNECTIONS_MAX = 2048,
     PREDICT_HTTP_IDLE_S = 60,       /* a connection that is silent for so long is closed */
     PREDICT_HTTP_TOKEN_MIN = 16,    /* bytes: a shorter one could be guessed */
     PREDICT_HTTP_TOKEN_MAX = 1024
