@@ -116,6 +116,24 @@ static const struct verb verbs[] = {
      sink_init,
      "make the PostgreSQL of URL (an administrator's connection) ready for rows",
      {"for-job", "worker-role", "password-file", "dry-run"}},
+    {"model", "ls", "", 0, 0, model_ls, "named models, all versions", {0}},
+    {"model",
+     "show",
+     "NAME[@VERSION]",
+     1,
+     1,
+     model_show,
+     "one of them, with its graph and measured kernels",
+     {0}},
+    {"model",
+     "add",
+     "NAME[@VERSION] FILE",
+     2,
+     2,
+     model_add,
+     "give the model (ONNX) in FILE a name; by default the next version",
+     {"sample", "tolerance", "columns"}},
+    {"model", "rm", "NAME[@VERSION]", 1, 1, model_rm, "forget it, or all of its versions", {0}},
     {"key", "gen", "FILE", 1, 1, key_gen, "make a key pair: FILE (secret) and FILE.pub", {0}},
     {"key",
      "authorize",
@@ -174,6 +192,9 @@ static const struct {
     {"for-job", "--for-job FILE          make the tables of that job too, from its columns"},
     {"worker-role", "--worker-role ROLE      as which workers connect (drover_worker)"},
     {"password-file", "--password-file FILE    gives the role that password"},
+    {"sample", "--sample FILE           rows that must come out as FILE says (export_check in Python)"},
+    {"tolerance", "--tolerance X           by how much they may differ (1e-5)"},
+    {"columns", "--columns A,B,...       names of the columns of a model that takes one matrix"},
     {"dry-run", "--dry-run               print the SQL and do nothing"},
 };
 
@@ -183,7 +204,7 @@ static const char *const extra_flags[] = {
     "output=|o",        "yes|y",        "key=",           "server-key=", "input=",  "name=",
     "idempotency-key=", "wait",         "max=",           "follow",      "rejects", "cursor=",
     "timeout=",         "job=",         "file=",          "origin",      "server",  "task=",
-    "for-job=",         "worker-role=", "password-file=", "dry-run",     NULL};
+    "for-job=",         "worker-role=", "password-file=", "dry-run", "sample=", "tolerance=", "columns=",     NULL};
 
 static const struct config_option options[] = {
     {"url", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0, "Address of the coordinator's front."},
