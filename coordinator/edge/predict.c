@@ -315,6 +315,13 @@ static void wait_for_worker(struct predict_batch *b, bool front)
 
 /* ---- requests ---- */
 
+static uint64_t step_queue(struct predict *p, struct model *m);
+
+static bool is_full(const struct predict *p, const struct predict_queue *q)
+{
+    return q->waiting_rows + q->rows->n_rows >= p->edge->options.predict_queue_rows;
+}
+
 int predict_open(struct predict *p, struct span name, uint64_t version, struct model **ret,
                  struct batch **ret_rows, uint32_t *ret_retry_after_ms, struct error *e)
 {
@@ -336,7 +343,9 @@ int predict_open(struct predict *p, struct span name, uint64_t version, struct m
         return error_set(e, ERR_UNAVAILABLE, "the model %s fails (its breaker is open): %s",
                          m->name, b->error);
     }
-    if (q->waiting_rows + q->rows->n_rows >= p->edge->options.predict_queue_rows) {
+    if (is_full(p, q))
+        step_queue(p, m); /* what came in this turn may go to workers now */
+    if (is_full(p, q)) {
         *ret_retry_after_ms = PREDICT_RETRY_AFTER_MS;
         predict_stats_request(&m->stats, PREDICT_FULL, 0, 0);
         return error_set(e, ERR_QUEUE_FULL,

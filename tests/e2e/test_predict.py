@@ -360,10 +360,11 @@ def test_answers_are_not_mixed_up(served: Coordinator, fronts: Any, start_worker
         one.join(120)
         assert not one.is_alive(), "a request hangs"
     assert wrong == []
-    metrics = served.metrics()
     label = 'model="twice",version="1"'
     bad = 200 * len([i for i in range(40) if i % 7 == 3])
-    assert metrics[f'drover_predict_requests_total{{{label},outcome="ok"}}'] == 200 * 40 - bad
+    wait_until(lambda: served.metrics()[f'drover_predict_requests_total{{{label},outcome="ok"}}'] == 200 * 40 - bad,
+               "the metrics to be published")
+    metrics = served.metrics()
     assert metrics[f'drover_predict_requests_total{{{label},outcome="rejected"}}'] == bad
     assert metrics[f"drover_predict_seconds_count{{{label}}}"] == 200 * 40 - bad
     assert metrics[f"drover_predict_batch_rows_count{{{label}}}"] < 200 * 40 - bad, "nothing was batched"
@@ -567,13 +568,8 @@ def test_breaker(coordinators: Any, fronts: Any, scorer: Any) -> None:
     assert "breaker is open" in wrong.detail and "no memory" in wrong.detail and wrong.retry_after_ms > 0
     [model] = front.call("model.ls")["models"]
     assert (model["breaker"], model["error"]) == ("open", "the model cannot be loaded: no memory")
-    wait_until(lambda: coordinator.metrics()['drover_predict_breaker_open{model="twice",version="1"}'] == 1, "the metric")
-
-    def let_in() -> bool:
-        worker.receive(0.05)
-        return coordinator.metrics()['drover_predict_breaker_open{model="twice",version="1"}'] == 1
-
-    assert let_in()
+    series = 'drover_predict_breaker_open{model="twice",version="1"}'
+    worker.live_until(lambda: coordinator.metrics().get(series) == 1, "the metric")
     probe = None
     while probe is None:
         [number] = asking(front)
