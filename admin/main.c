@@ -192,7 +192,8 @@ static const struct {
     {"for-job", "--for-job FILE          make the tables of that job too, from its columns"},
     {"worker-role", "--worker-role ROLE      as which workers connect (drover_worker)"},
     {"password-file", "--password-file FILE    gives the role that password"},
-    {"sample", "--sample FILE           rows that must come out as FILE says (export_check in Python)"},
+    {"sample",
+     "--sample FILE           rows that must come out as FILE says (export_check in Python)"},
     {"tolerance", "--tolerance X           by how much they may differ (1e-5)"},
     {"columns", "--columns A,B,...       names of the columns of a model that takes one matrix"},
     {"dry-run", "--dry-run               print the SQL and do nothing"},
@@ -200,11 +201,32 @@ static const struct {
 
 static const char *const global_flags[] = {"output", "yes", "key", "server-key"};
 
-static const char *const extra_flags[] = {
-    "output=|o",        "yes|y",        "key=",           "server-key=", "input=",  "name=",
-    "idempotency-key=", "wait",         "max=",           "follow",      "rejects", "cursor=",
-    "timeout=",         "job=",         "file=",          "origin",      "server",  "task=",
-    "for-job=",         "worker-role=", "password-file=", "dry-run", "sample=", "tolerance=", "columns=",     NULL};
+static const char *const extra_flags[] = {"output=|o",
+                                          "yes|y",
+                                          "key=",
+                                          "server-key=",
+                                          "input=",
+                                          "name=",
+                                          "idempotency-key=",
+                                          "wait",
+                                          "max=",
+                                          "follow",
+                                          "rejects",
+                                          "cursor=",
+                                          "timeout=",
+                                          "job=",
+                                          "file=",
+                                          "origin",
+                                          "server",
+                                          "task=",
+                                          "for-job=",
+                                          "worker-role=",
+                                          "password-file=",
+                                          "dry-run",
+                                          "sample=",
+                                          "tolerance=",
+                                          "columns=",
+                                          NULL};
 
 static const struct config_option options[] = {
     {"url", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0, "Address of the coordinator's front."},

@@ -51,7 +51,8 @@ static void name_args(struct ctl *ctl, const char *name, uint64_t version, size_
 /* Names of columns as lists of texts, which tables can show. */
 static void add_names(json_t *model)
 {
-    static const char *const lists[][2] = {{"columns", "column_names"}, {"results", "result_names"}};
+    static const char *const lists[][2] = {{"columns", "column_names"},
+                                           {"results", "result_names"}};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         json_t *names = json_array();
         const json_t *from = json_object_get(model, lists[i][0]);
@@ -140,8 +141,7 @@ int model_add(struct ctl *ctl, size_t n, const char *const *args, struct error *
         rc = upload_file(ctl, sample, sample_blob, e);
     if (rc)
         return rc;
-    name_args(ctl, name, version,
-              (sample ? 2u : 1u) + (names ? 1u : 0u) + (tolerance ? 1u : 0u));
+    name_args(ctl, name, version, (sample ? 2u : 1u) + (names ? 1u : 0u) + (tolerance ? 1u : 0u));
     ctl_arg_str(ctl, "blob", blob);
     if (sample)
         ctl_arg_str(ctl, "sample", sample_blob);

@@ -29,8 +29,8 @@ static int map_file(const char *path, struct span *ret, struct error *e)
     if (!S_ISREG(st.st_mode))
         rc = error_set(e, ERR_INVALID_ARGUMENT, "%s is no regular file", path);
     else if ((uint64_t)st.st_size > BLOB_BYTES_MAX)
-        rc = error_set(e, ERR_INVALID_ARGUMENT, "%s has %lld bytes; the limit of a blob is %llu", path,
-                       (long long)st.st_size, (unsigned long long)BLOB_BYTES_MAX);
+        rc = error_set(e, ERR_INVALID_ARGUMENT, "%s has %lld bytes; the limit of a blob is %llu",
+                       path, (long long)st.st_size, (unsigned long long)BLOB_BYTES_MAX);
     else if (st.st_size > 0 &&
              (p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         rc = error_set(e, ERR_INVALID_ARGUMENT, "%s: %s", path, strerror(errno));
@@ -41,8 +41,8 @@ static int map_file(const char *path, struct span *ret, struct error *e)
 }
 
 /* One piece; *ret_at: where to go on. A full coordinator is waited for. */
-static int put(struct ctl *ctl, const char *name, struct span file, size_t *ret_at,
-               bool *ret_whole, struct error *e)
+static int put(struct ctl *ctl, const char *name, struct span file, size_t *ret_at, bool *ret_whole,
+               struct error *e)
 {
     for (;;) {
         CTL_JSON answer = NULL;

@@ -296,12 +296,12 @@ int wire_begun_read(struct span body, struct arena *a, struct wire_token **ret, 
 /* PREDICT, c->w: rows for a model, to be answered now, and w->c PREDICTED: what it makes of them. Nobody
  * keeps either: a message that is lost is a request that is made again, or fails. */
 struct wire_predict {
-    uint64_t id;              /* of the request, within the session */
-    struct span blob;         /* the 32 bytes of the model's SHA-256 */
-    struct span sample;       /* the same of the sample that proves it; p == NULL: none */
-    double tolerance;         /* of the sample, from 0 to 1 */
-    uint32_t deadline_ms;     /* from now; later nobody waits for the answer */
-    struct span rows;         /* wire form of a batch; p == NULL: load the model, nothing more */
+    uint64_t id;          /* of the request, within the session */
+    struct span blob;     /* the 32 bytes of the model's SHA-256 */
+    struct span sample;   /* the same of the sample that proves it; p == NULL: none */
+    double tolerance;     /* of the sample, from 0 to 1 */
+    uint32_t deadline_ms; /* from now; later nobody waits for the answer */
+    struct span rows;     /* wire form of a batch; p == NULL: load the model, nothing more */
 };
 void wire_predict_pack(struct buf *out, const struct wire_predict *m);
 int wire_predict_read(struct span body, struct wire_predict *ret, struct error *e) MUST_CHECK;

@@ -157,10 +157,11 @@ static int write_ports(const struct coordinator *c, const char *path, struct err
     FILE *f = fopen(temporary, "we");
     if (!f)
         return error_set(e, ERR_IO, "--ports-file: %s cannot be written: %m", temporary);
-    fprintf(f, "{\"front\": \"%s\", \"back\": \"%s\", \"http\": \"%s\", \"predict\": \"%s\", \"pid\": %ld}\n",
-            transport_url(c->edge.front), transport_url(c->edge.back),
-            c->http ? http_url(c->http) : "",
-            c->edge.predict_http ? predict_http_url(c->edge.predict_http) : "", (long)getpid());
+    fprintf(
+        f,
+        "{\"front\": \"%s\", \"back\": \"%s\", \"http\": \"%s\", \"predict\": \"%s\", \"pid\": %ld}\n",
+        transport_url(c->edge.front), transport_url(c->edge.back), c->http ? http_url(c->http) : "",
+        c->edge.predict_http ? predict_http_url(c->edge.predict_http) : "", (long)getpid());
     bool ok = fflush(f) == 0 && !ferror(f);
     fclose(f);
     if (ok && rename(temporary, path) == 0)

@@ -111,7 +111,7 @@ struct edge {
     struct predict *predict;
     struct model_checker *checker;
     struct predict_http *predict_http; /* NULL: off */
-    struct keys_allow *keys; /* NULL: loopback without keys */
+    struct keys_allow *keys;           /* NULL: loopback without keys */
     const struct config *config;
 
     struct store_request *again; /* writes that wait for room on the disk */

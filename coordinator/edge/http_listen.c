@@ -42,8 +42,8 @@ static int parse_url(const char *option, const char *url, union address *ret, bo
         n = sscanf(url, "http://%63[0-9.]:%u%c", host, &port, &rest);
     if (n == 2 && port <= 65535 && parse_host(host, (uint16_t)port, ret, ret_loopback))
         return 0;
-    return error_set(e, ERR_INVALID_ARGUMENT,
-                     "%s: \"%s\" is not like http://127.0.0.1:7702", option, url);
+    return error_set(e, ERR_INVALID_ARGUMENT, "%s: \"%s\" is not like http://127.0.0.1:7702",
+                     option, url);
 }
 
 static int listen_on(const union address *address, int backlog, int *ret_fd, struct error *e)
@@ -76,7 +76,8 @@ static void write_url(int fd, char ret[HTTP_URL_MAX])
              ntohs(v4 ? real.v4.sin_port : real.v6.sin6_port));
 }
 
-int http_listen(const struct http_listen *l, int *ret_fd, char ret_url[HTTP_URL_MAX], struct error *e)
+int http_listen(const struct http_listen *l, int *ret_fd, char ret_url[HTTP_URL_MAX],
+                struct error *e)
 {
     union address address;
     bool loopback = false;

@@ -320,7 +320,8 @@ static void render_models(const struct edge *e, struct buf *out)
             predict_unknown(e->predict));
     head(out, "predict_rows_total", "counter", "Rows that were predicted.");
     for (size_t i = 0; (m = model_table_at(t, i)); i++)
-        buf_printf(out, "drover_predict_rows_total{model=\"%s\",version=\"%" PRIu64 "\"} %" PRIu64 "\n",
+        buf_printf(out,
+                   "drover_predict_rows_total{model=\"%s\",version=\"%" PRIu64 "\"} %" PRIu64 "\n",
                    m->name, m->version, m->stats.rows);
     head(out, "predict_breaker_open", "gauge", "1 while a model fails and is not asked.");
     for (size_t i = 0; (m = model_table_at(t, i)); i++) {

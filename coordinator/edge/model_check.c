@@ -102,7 +102,8 @@ int model_checker_new(const char *data_dir, struct model_checker **ret, struct e
     m->end = &m->back;
     m->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = m->fd >= 0 ? ERR_OK : error_set(e, ERR_IO, "eventfd: %s", strerror(errno));
-    if (rc == ERR_OK && (size_t)snprintf(folder, sizeof(folder), "%s/blobs", data_dir) >= sizeof(folder))
+    if (rc == ERR_OK &&
+        (size_t)snprintf(folder, sizeof(folder), "%s/blobs", data_dir) >= sizeof(folder))
         rc = error_set(e, ERR_CONFIG, "data_dir: the path is too long");
     if (rc == ERR_OK)
         rc = blob_files_find(folder, &m->files, e);

@@ -27,9 +27,9 @@ struct model_check {
     double tolerance;
     const struct span *names; /* of a matrix' columns, or NULL */
     size_t n_names;
-    bool explain;             /* text is wanted, with kernels chosen and measured on this machine */
-    struct model_info *info;  /* answered, unless explain; the owner's */
-    struct buf text;          /* answered, when explain */
+    bool explain;            /* text is wanted, with kernels chosen and measured on this machine */
+    struct model_info *info; /* answered, unless explain; the owner's */
+    struct buf text;         /* answered, when explain */
     void (*done)(struct model_check *c); /* loop thread; owns c again */
     int rc;
     struct error error;

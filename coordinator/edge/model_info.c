@@ -131,7 +131,7 @@ static int one_matrix(struct model_info *info, const struct score_model *m,
     info->n_columns = (uint32_t)width;
     for (size_t i = 0; i < width; i++) {
         snprintf(number, sizeof(number), "%zu", i + 1);
-        struct span name = names               ? names[i]
+        struct span name = names              ? names[i]
                            : info->positional ? span_str(number)
                                               : span_str(m->graph.values[m->graph.inputs[0]].name);
         info->columns[i].cell = cell;
@@ -146,8 +146,8 @@ static int named_inputs(struct model_info *info, const struct score_model *m,
                         const struct span *names, struct error *e)
 {
     if (names)
-        return error_set(e, ERR_INVALID_ARGUMENT,
-                         "columns: the model names its %zu inputs itself", m->graph.n_inputs);
+        return error_set(e, ERR_INVALID_ARGUMENT, "columns: the model names its %zu inputs itself",
+                         m->graph.n_inputs);
     info->n_columns = (uint32_t)m->graph.n_inputs;
     for (size_t i = 0; i < m->graph.n_inputs; i++) {
         const char *name = m->graph.values[m->graph.inputs[i]].name;
@@ -171,14 +171,15 @@ static int fill(struct model_info *info, const struct score_model *m, const stru
 {
     size_t n_inputs = m->graph.n_inputs, width = n_inputs == 1 ? score_input_width(m, 0) : n_inputs;
     if (n_inputs == 0 || width == 0 || width > BATCH_COLUMNS_MAX)
-        return error_set(e, ERR_INVALID_ARGUMENT, "the model takes %zu columns: 1 to %d can be given",
-                         width, BATCH_COLUMNS_MAX);
+        return error_set(e, ERR_INVALID_ARGUMENT,
+                         "the model takes %zu columns: 1 to %d can be given", width,
+                         BATCH_COLUMNS_MAX);
     info->columns = arena_zalloc(&info->mem, width * sizeof(*info->columns));
     info->results = arena_zalloc(&info->mem, (m->n_columns + 1) * sizeof(*info->results));
     if (!info->columns || !info->results)
         return no_memory(e);
-    int rc = n_inputs == 1 ? one_matrix(info, m, names, n_names, e)
-                           : named_inputs(info, m, names, e);
+    int rc =
+        n_inputs == 1 ? one_matrix(info, m, names, n_names, e) : named_inputs(info, m, names, e);
     info->n_results = (uint32_t)m->n_columns;
     for (size_t i = 0; i < m->n_columns && rc == ERR_OK; i++) {
         info->results[i].type = m->columns[i].type;

@@ -1,6 +1,5 @@
 #include "model_table.h"
 
-
 struct model_table {
     struct model **items; /* in order of names and versions */
     size_t n, cap;
@@ -52,7 +51,7 @@ static size_t place(const struct model_table *t, struct span name, uint64_t vers
 }
 
 int model_table_add(struct model_table *t, const struct store_model *from, struct model **ret,
-               struct error *e)
+                    struct error *e)
 {
     if (from->name.len > MODEL_NAME_MAX)
         return error_set(e, ERR_MALFORMED, "a model's name of %zu bytes", from->name.len);
@@ -105,8 +104,8 @@ struct model *model_table_find(const struct model_table *t, struct span name, ui
     return version && t->items[at]->version != version ? NULL : t->items[at];
 }
 
-int model_table_need(const struct model_table *t, struct span name, uint64_t version, struct model **ret,
-                struct error *e)
+int model_table_need(const struct model_table *t, struct span name, uint64_t version,
+                     struct model **ret, struct error *e)
 {
     struct model *m = model_table_find(t, name, version);
     int len = (int)MIN(name.len, (size_t)100);

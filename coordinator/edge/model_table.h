@@ -32,19 +32,19 @@ struct model {
 struct model_table;
 
 struct model_table *model_table_new(void) MUST_CHECK; /* NULL: no memory */
-void model_table_free(struct model_table *t); /* after predict_free */
+void model_table_free(struct model_table *t);         /* after predict_free */
 
 /* Adds one that the store has now. The pointer is valid until it is removed. NOMEM, MALFORMED. */
 int model_table_add(struct model_table *t, const struct store_model *from, struct model **ret,
-               struct error *e) MUST_CHECK;
+                    struct error *e) MUST_CHECK;
 /* Forgets it and frees it. */
 void model_table_remove(struct model_table *t, struct model *m);
 
 /* version 0: the newest. NULL: there is none. */
 struct model *model_table_find(const struct model_table *t, struct span name, uint64_t version);
 /* The same as an error: NOT_FOUND, which names what there is. */
-int model_table_need(const struct model_table *t, struct span name, uint64_t version, struct model **ret,
-                struct error *e) MUST_CHECK;
+int model_table_need(const struct model_table *t, struct span name, uint64_t version,
+                     struct model **ret, struct error *e) MUST_CHECK;
 /* In order of names and versions; NULL at the end. */
 struct model *model_table_at(const struct model_table *t, size_t i);
 bool model_table_is_newest(const struct model_table *t, size_t i); /* of its name */

@@ -252,7 +252,7 @@ static struct session *choose(const struct predict *p, uint64_t not, bool *ret_a
     size_t at = 0;
     *ret_any = false;
     for (struct worker *w; (w = sessions_worker_next(p->edge->sessions, &at));) {
-        if (!may_have(w) || w->session->id == not)
+        if (!may_have(w) || w->session->id == not )
             continue;
         *ret_any = true;
         if (w->session->predict_open < PREDICT_OPEN_MAX &&
@@ -396,8 +396,8 @@ int predict_add(struct predict *p, struct model *m, struct predict_request *r, u
     else if (n == 0)
         rc = error_set(e, ERR_INVALID_ARGUMENT, "rows: there are none");
     else if (n > PREDICT_ROWS_MAX)
-        rc = error_set(e, ERR_LIMIT, "rows: %u rows; one request takes %d: submit a job for more", n,
-                       PREDICT_ROWS_MAX);
+        rc = error_set(e, ERR_LIMIT, "rows: %u rows; one request takes %d: submit a job for more",
+                       n, PREDICT_ROWS_MAX);
     else if (first == 0 && batch_bytes(q->rows) > PREDICT_BATCH_BYTES_MAX)
         rc = error_set(e, ERR_LIMIT, "rows: they take more than %d MiB",
                        PREDICT_BATCH_BYTES_MAX >> 20);
@@ -407,7 +407,8 @@ int predict_add(struct predict *p, struct model *m, struct predict_request *r, u
     }
     if (first == 0)
         q->filling_ms = p->edge->now_ms;
-    timeout_ms = timeout_ms ? MIN(timeout_ms, (uint64_t)o->predict_timeout_ms) : o->predict_timeout_ms;
+    timeout_ms =
+        timeout_ms ? MIN(timeout_ms, (uint64_t)o->predict_timeout_ms) : o->predict_timeout_ms;
     r->first = first;
     r->n_rows = n;
     r->from_us = clock_us();
@@ -415,7 +416,8 @@ int predict_add(struct predict *p, struct model *m, struct predict_request *r, u
     p->deadline_ms = MIN(p->deadline_ms, r->until_ms);
     requests_add(q->filling, r);
     struct error full;
-    if (q->rows->n_rows >= o->predict_batch_rows || batch_bytes(q->rows) > PREDICT_BATCH_BYTES_MAX / 2)
+    if (q->rows->n_rows >= o->predict_batch_rows ||
+        batch_bytes(q->rows) > PREDICT_BATCH_BYTES_MAX / 2)
         (void)!close_filling(p, m, &full); /* without memory it goes on being filled */
     return ERR_OK;
 }
@@ -498,7 +500,8 @@ static void answer_rows(struct predict *p, struct predict_batch *b, const struct
     struct error e = {0};
     int rc = m->rows.p ? batch_unpack(m->rows, &rows, &e) : ERR_OK;
     if (rc == ERR_OK && b->n_rows && (!rows || rows->n_rows != b->n_rows))
-        rc = error_set(&e, ERR_MALFORMED, "%u rows came for %u", rows ? rows->n_rows : 0, b->n_rows);
+        rc =
+            error_set(&e, ERR_MALFORMED, "%u rows came for %u", rows ? rows->n_rows : 0, b->n_rows);
     if (rc) {
         failed(p, b->model, e.detail);
         fail_all(b, ERR_UNAVAILABLE, "a worker's answer cannot be read", PREDICT_RETRY_AFTER_MS);
@@ -715,7 +718,9 @@ void predict_look(const struct predict *p, const struct model *m, struct predict
     const struct predict_queue *q = m->queue ? m->queue : &none;
     const struct predict_breaker *b = &q->breaker;
     *ret = (struct predict_view){
-        .state = !b->open ? PREDICT_CLOSED : b->probing ? PREDICT_PROBE : PREDICT_OPEN,
+        .state = !b->open     ? PREDICT_CLOSED
+                 : b->probing ? PREDICT_PROBE
+                              : PREDICT_OPEN,
         .retry_ms = b->until_ms - MIN(b->until_ms, p->edge->now_ms),
         .error = b->error,
         .queued_rows = q->waiting_rows + (q->rows ? q->rows->n_rows : 0),

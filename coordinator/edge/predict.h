@@ -31,15 +31,15 @@ struct session;
 struct wire_predicted;
 
 enum {
-    PREDICT_ROWS_MAX = 10 * 1000,            /* of one request */
-    PREDICT_BATCH_BYTES_MAX = 4 << 20,       /* of one batch: it is sent before it has more */
-    PREDICT_OPEN_MAX = 8,                    /* batches that one worker has at a time */
-    PREDICT_PREFETCH_MAX = 16,               /* models that a new worker is told to load */
-    PREDICT_FAILURES = 5,                    /* in a row, until the model's breaker opens */
-    PREDICT_PAUSE_MS = 1000,                 /* of an open breaker, at first; it doubles */
+    PREDICT_ROWS_MAX = 10 * 1000,      /* of one request */
+    PREDICT_BATCH_BYTES_MAX = 4 << 20, /* of one batch: it is sent before it has more */
+    PREDICT_OPEN_MAX = 8,              /* batches that one worker has at a time */
+    PREDICT_PREFETCH_MAX = 16,         /* models that a new worker is told to load */
+    PREDICT_FAILURES = 5,              /* in a row, until the model's breaker opens */
+    PREDICT_PAUSE_MS = 1000,           /* of an open breaker, at first; it doubles */
     PREDICT_PAUSE_MAX_MS = 30 * 1000,
-    PREDICT_RETRY_AFTER_MS = 1000,           /* told with a full queue */
-    PREDICT_LOAD_MS = 60 * 1000              /* a worker may take so long to load a model ahead of time */
+    PREDICT_RETRY_AFTER_MS = 1000, /* told with a full queue */
+    PREDICT_LOAD_MS = 60 * 1000    /* a worker may take so long to load a model ahead of time */
 };
 
 struct predict_answer {
@@ -69,8 +69,7 @@ struct model_table *predict_models(const struct predict *p);
  * appended, whole ones. NOT_FOUND, UNAVAILABLE (no worker, breaker), QUEUE_FULL, NOMEM;
  * *ret_retry_after_ms is valid after an error. */
 int predict_open(struct predict *p, struct span name, uint64_t version, struct model **ret,
-                 struct batch **ret_rows, uint32_t *ret_retry_after_ms,
-                 struct error *e) MUST_CHECK;
+                 struct batch **ret_rows, uint32_t *ret_retry_after_ms, struct error *e) MUST_CHECK;
 /* The rows from `first` on are r's. timeout_ms 0: as long as the configuration allows. Nothing but
  * appending rows happened since predict_open. An error (LIMIT, NOMEM, INVALID_ARGUMENT: no rows) takes
  * the rows out again. */
@@ -87,7 +86,7 @@ uint64_t predict_step(struct predict *p);
 void predict_answered(struct predict *p, struct session *s, const struct wire_predicted *m);
 void predict_session_new(struct predict *p, struct session *s); /* may be sent to now */
 void predict_session_end(struct predict *p, const struct session *s);
-void predict_model_new(struct predict *p, struct model *m); /* tells workers to load it */
+void predict_model_new(struct predict *p, struct model *m);  /* tells workers to load it */
 void predict_model_gone(struct predict *p, struct model *m); /* before it is removed */
 
 /* ---- to look at ---- */

@@ -40,7 +40,7 @@ struct predict_http {
     char *token;
     size_t body_max;
     int fd;
-    struct arena arena; /* of one request, on the loop */
+    struct arena arena;   /* of one request, on the loop */
     pthread_mutex_t lock; /* of what follows */
     struct http_call *asked, **end;
     bool stopping;
@@ -213,8 +213,8 @@ void predict_http_poll(struct predict_http *h)
 static enum MHD_Result send_answer(struct http_call *c)
 {
     char seconds[24];
-    struct MHD_Response *r = MHD_create_response_from_buffer(c->text.len, c->text.data,
-                                                             MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(c->text.len, c->text.data, MHD_RESPMEM_MUST_FREE);
     if (!r)
         return MHD_NO;
     c->text = (struct buf){0}; /* the response has it now */
@@ -235,8 +235,8 @@ static enum MHD_Result send_answer(struct http_call *c)
 static bool token_fits(const struct predict_http *h, struct MHD_Connection *connection)
 {
     static const char scheme[] = "Bearer ";
-    const char *given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-                                                    MHD_HTTP_HEADER_AUTHORIZATION);
+    const char *given =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
     if (!given || strncasecmp(given, scheme, sizeof(scheme) - 1) != 0)
         return false;
     given += sizeof(scheme) - 1;
@@ -267,8 +267,8 @@ static bool read_path(struct http_call *c, const char *path)
 static void route(struct http_call *c, const char *url, const char *method)
 {
     static const char prefix[] = "/v1/models/";
-    const char *length = MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND,
-                                                     MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *length =
+        MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
     c->list = strcmp(url, "/v1/models") == 0;
     if (!token_fits(c->owner, c->connection))
@@ -414,19 +414,20 @@ static int start(struct predict_http *h, struct error *e)
     if (rc == ERR_OK)
         rc = http_listen(&(struct http_listen){.url = config_str(h->edge->config, "predict.listen"),
                                                .option = "predict.listen",
-                                               .anywhere = config_bool(h->edge->config,
-                                                                       "predict.anywhere"),
+                                               .anywhere =
+                                                   config_bool(h->edge->config, "predict.anywhere"),
                                                .anywhere_option = "predict.anywhere",
                                                .backlog = 1024},
                          &fd, h->url, e);
     if (rc)
         return rc;
     /* poll, not epoll: there libmicrohttpd 0.9.75 forgets connections when more than 128 wake at a time. */
-    h->daemon = MHD_start_daemon(
-        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)PREDICT_HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)PREDICT_HTTP_IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_END);
+    h->daemon =
+        MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                         on_request, h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)PREDICT_HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                         (unsigned)PREDICT_HTTP_IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
+                         MHD_OPTION_END);
     if (h->daemon)
         return ERR_OK;
     close(fd);

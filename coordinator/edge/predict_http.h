@@ -21,8 +21,8 @@
 
 enum {
     PREDICT_HTTP_CONNECTIONS_MAX = 2048,
-    PREDICT_HTTP_IDLE_S = 60,       /* a connection that is silent for so long is closed */
-    PREDICT_HTTP_TOKEN_MIN = 16,    /* bytes: a shorter one could be guessed */
+    PREDICT_HTTP_IDLE_S = 60,    /* a connection that is silent for so long is closed */
+    PREDICT_HTTP_TOKEN_MIN = 16, /* bytes: a shorter one could be guessed */
     PREDICT_HTTP_TOKEN_MAX = 1024
 };
 
@@ -32,7 +32,7 @@ struct predict_http;
 /* *ret NULL: predict.listen is not set. CONFIG, AUTH, IO. */
 int predict_http_new(struct edge *e, struct predict_http **ret, struct error *error) MUST_CHECK;
 /* Before predict_free; answers what was asked and ends the thread. */
-void predict_http_free(struct predict_http *h); /* takes NULL */
+void predict_http_free(struct predict_http *h);             /* takes NULL */
 const char *predict_http_url(const struct predict_http *h); /* with the real port */
 
 int predict_http_fd(const struct predict_http *h); /* readable when poll has something to do */

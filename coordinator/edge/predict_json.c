@@ -202,8 +202,8 @@ static const char *number_end(const char *p, bool *ret_whole)
  * once (Clinger 1990). */
 static bool quick(const char *p, const char *end, double *ret)
 {
-    static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    static const double tens[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                  1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
     bool negative = *p == '-';
     uint64_t v = 0;
     size_t n = 0, decimals = 0;
@@ -309,7 +309,8 @@ static int cell(struct json *j, struct predict_rows *r, uint32_t at)
     case 't':
         return word(j, "true") ? predict_rows_bool(r, at, true, j->e) : bad(j, "a value is wanted");
     case 'f':
-        return word(j, "false") ? predict_rows_bool(r, at, false, j->e) : bad(j, "a value is wanted");
+        return word(j, "false") ? predict_rows_bool(r, at, false, j->e)
+                                : bad(j, "a value is wanted");
     case 'n':
         return word(j, "null") ? predict_rows_null(r, at, j->e) : bad(j, "a value is wanted");
     default:
@@ -408,8 +409,8 @@ static int list_row(struct json *j, struct predict_rows *r)
     if (rc == ERR_OK && !take(j, ']')) {
         do {
             if (at == r->n)
-                return error_set(j->e, ERR_INVALID_ARGUMENT, "rows[%u]: more than %u values", r->row,
-                                 r->n);
+                return error_set(j->e, ERR_INVALID_ARGUMENT, "rows[%u]: more than %u values",
+                                 r->row, r->n);
             rc = cell(j, r, at++);
         } while (rc == ERR_OK && take(j, ','));
         if (rc == ERR_OK)
@@ -464,7 +465,8 @@ static int find_members(struct json *j, const char **ret_columns, const char **r
             if (!to || *to)
                 return error_set(j->e, ERR_INVALID_ARGUMENT, "'%.*s': %s",
                                  (int)MIN(key.len, (size_t)60), key.p,
-                                 to ? "it is there twice" : "only \"rows\" and \"columns\" are known");
+                                 to ? "it is there twice"
+                                    : "only \"rows\" and \"columns\" are known");
             *to = j->p;
             rc = skip(j, 1);
         } while (rc == ERR_OK && take(j, ','));

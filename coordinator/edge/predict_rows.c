@@ -110,8 +110,8 @@ int predict_rows_names(struct predict_rows *r, const struct span *names, size_t 
     return r->info->positional ? ERR_OK : match_names(r, e);
 }
 
-int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t guess,
-                      uint32_t *ret, struct error *e)
+int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t guess, uint32_t *ret,
+                      struct error *e)
 {
     char where[30];
     if (guess < r->n && span_eq(r->names[guess], name)) {
@@ -120,10 +120,11 @@ int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t g
     }
     snprintf(where, sizeof(where), "rows[%u]", r->row);
     if (r->info->positional)
-        return error_set(e, ERR_INVALID_ARGUMENT,
-                         "%s: '%.*s' is not where the first row has it; the columns of this model have "
-                         "no names, so that their order counts (add the model with its columns)",
-                         where, (int)MIN(name.len, (size_t)60), name.p);
+        return error_set(
+            e, ERR_INVALID_ARGUMENT,
+            "%s: '%.*s' is not where the first row has it; the columns of this model have "
+            "no names, so that their order counts (add the model with its columns)",
+            where, (int)MIN(name.len, (size_t)60), name.p);
     int64_t column = model_info_find(r->info, name);
     for (uint32_t i = 0; column >= 0 && i < r->n; i++)
         if (r->columns[i] == (uint32_t)column) {
@@ -142,8 +143,7 @@ static int wrong(const struct predict_rows *r, uint32_t at, const char *detail, 
                      (int)MIN(name.len, (size_t)100), name.p, detail);
 }
 
-int predict_rows_wrong(const struct predict_rows *r, uint32_t at, const char *what,
-                       struct error *e)
+int predict_rows_wrong(const struct predict_rows *r, uint32_t at, const char *what, struct error *e)
 {
     char detail[120];
     snprintf(detail, sizeof(detail), "%s is wanted, not %s",
@@ -257,8 +257,8 @@ int predict_rows_end(struct predict_rows *r, struct error *e)
         return error_set(e, ERR_LIMIT, "rows: they take more than %d MiB",
                          PREDICT_BATCH_BYTES_MAX >> 20);
     if (r->row >= PREDICT_ROWS_MAX)
-        return error_set(e, ERR_LIMIT,
-                         "rows: more than %d; submit a job for so many (score)", PREDICT_ROWS_MAX);
+        return error_set(e, ERR_LIMIT, "rows: more than %d; submit a job for so many (score)",
+                         PREDICT_ROWS_MAX);
     batch_row_end(r->out);
     r->row++;
     return ERR_OK;

@@ -39,12 +39,13 @@ int predict_rows_bool(struct predict_rows *r, uint32_t at, bool v, struct error 
 /* v: UTF-8. */
 int predict_rows_text(struct predict_rows *r, uint32_t at, struct span v,
                       struct error *e) MUST_CHECK;
-int predict_rows_wrong(const struct predict_rows *r, uint32_t at, const char *what, /* "an object" */
+int predict_rows_wrong(const struct predict_rows *r, uint32_t at,
+                       const char *what, /* "an object" */
                        struct error *e) MUST_CHECK;
 
 /* The position of a name; guess: where it is expected. INVALID_ARGUMENT: unknown, or out of order. */
-int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t guess,
-                      uint32_t *ret, struct error *e) MUST_CHECK;
+int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t guess, uint32_t *ret,
+                      struct error *e) MUST_CHECK;
 /* Ends the row. INVALID_ARGUMENT: a column is missing. */
 int predict_rows_end(struct predict_rows *r, struct error *e) MUST_CHECK;
 

@@ -30,8 +30,10 @@ void predict_stats_batch(struct predict_stats *s, uint32_t rows)
 const char *predict_outcome_name(enum predict_outcome outcome)
 {
     static const char *const names[] = {
-        [PREDICT_OK] = "ok",           [PREDICT_REJECTED] = "rejected",
-        [PREDICT_FULL] = "full",       [PREDICT_TIMEOUT] = "timeout",
+        [PREDICT_OK] = "ok",
+        [PREDICT_REJECTED] = "rejected",
+        [PREDICT_FULL] = "full",
+        [PREDICT_TIMEOUT] = "timeout",
         [PREDICT_UNAVAILABLE] = "unavailable",
     };
     return names[outcome];

@@ -2,7 +2,8 @@
 #include "store_sqlite.h"
 
 /* A row of STORE_SQLITE_MODEL. False: no memory, or bytes that are no name of a blob. */
-static bool read_model(struct sq *q, struct arena *arena, struct store_model *ret, bool *ret_removed)
+static bool read_model(struct sq *q, struct arena *arena, struct store_model *ret,
+                       bool *ret_removed)
 {
     struct store_model m = {0};
     struct span blob, sample;
@@ -88,7 +89,8 @@ int store_sqlite_model_add(struct store *base, const struct store_model *in, uin
     same = found && !removed && same_model(&there, in);
     uint64_t version = in->version ? in->version : !found ? 1 : there.version + (same ? 0 : 1);
     if (in->version && found && !same)
-        return error_set(e, ERR_WRONG_STATE, "version %llu of %.*s %s; give another number, or none",
+        return error_set(e, ERR_WRONG_STATE,
+                         "version %llu of %.*s %s; give another number, or none",
                          (unsigned long long)version, (int)MIN(in->name.len, (size_t)100),
                          in->name.p, removed ? "was removed" : "is another model");
     code = same ? 0 : insert(s, in, version, e);

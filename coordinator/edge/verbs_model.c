@@ -177,8 +177,8 @@ static void checked(struct model_check *check)
         return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
     buf_init(&packed, 0);
     model_info_pack(check->info, &packed);
-    char *info = buf_ok(&packed) ? arena_strndup(&c->arena, (const char *)packed.data, packed.len)
-                                 : NULL;
+    char *info =
+        buf_ok(&packed) ? arena_strndup(&c->arena, (const char *)packed.data, packed.len) : NULL;
     c->model.info = (struct span){info, packed.len};
     buf_done(&packed);
     if (!info)

@@ -13,7 +13,10 @@ static struct model_info *make_info(bool positional)
     static const struct {
         const char *name;
         enum model_cell cell;
-    } named[] = {{"age", MODEL_FLOAT}, {"city", MODEL_TEXT}, {"vip", MODEL_BOOL}, {"n", MODEL_INT32}};
+    } named[] = {{"age", MODEL_FLOAT},
+                 {"city", MODEL_TEXT},
+                 {"vip", MODEL_BOOL},
+                 {"n", MODEL_INT32}};
     static const char *const numbers[] = {"1", "2", "3"};
     struct model_info *info;
     struct error e;

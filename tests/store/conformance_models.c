@@ -5,8 +5,10 @@
 
 static struct store_model model_of(const char *name, const char *bytes)
 {
-    struct store_model m = {
-        .name = span_str(name), .info = SPAN("info"), .tolerance = 1e-5, .created_ms = 77};
+    struct store_model m = {.name = span_str(name),
+                            .info = SPAN("info"),
+                            .tolerance = 1e-5,
+                            .created_ms = 77};
     assert_true(blob_hash_of(bytes, strlen(bytes), &m.blob));
     return m;
 }
@@ -163,8 +165,8 @@ static void a_rollback_takes_them_back(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
 const struct CMUnitTest conformance_models[] = {
-    TEST(versions_count_from_one),     TEST(the_same_model_again_is_the_same_version),
-    TEST(numbers_are_given_once),      TEST(blobs_of_models_are_needed),
-    TEST(models_are_bounded),          TEST(a_rollback_takes_them_back),
+    TEST(versions_count_from_one), TEST(the_same_model_again_is_the_same_version),
+    TEST(numbers_are_given_once),  TEST(blobs_of_models_are_needed),
+    TEST(models_are_bounded),      TEST(a_rollback_takes_them_back),
 };
 const size_t conformance_models_n = ARRAY_LEN(conformance_models);

@@ -222,7 +222,8 @@ static int take_before(struct fuse *f, struct node *n, struct tree_state *s, boo
     const struct node *from = maker < 0 ? NULL : &f->g->nodes[maker];
     struct arena *keep = f->g->keep;
     *ret_taken = false;
-    if (!from || from->n_in == 0 || from->in[0] < 0 || f->g->values[from->in[0]].shape.type != ELEM_F32 ||
+    if (!from || from->n_in == 0 || from->in[0] < 0 ||
+        f->g->values[from->in[0]].shape.type != ELEM_F32 ||
         f->g->values[from->in[0]].shape.rank != 2)
         return ERR_OK;
     size_t width = (size_t)MAX(f->g->values[from->in[0]].shape.dims[1], (int64_t)0);

@@ -101,9 +101,9 @@ MAP(tanh)
 
 /* rows x (vectors * WIDTH) outputs of one panel, all in registers. x: a row after the other, or the
  * columns from row `first` on. */
-INLINE void NAME(tile)(const struct simd_dense *d, const float *w, const float *bias, const float *x,
-                       const float *const *columns, size_t first, size_t rows, size_t vectors,
-                       float *out, size_t n_columns)
+INLINE void NAME(tile)(const struct simd_dense *d, const float *w, const float *bias,
+                       const float *x, const float *const *columns, size_t first, size_t rows,
+                       size_t vectors, float *out, size_t n_columns)
 {
     vf acc[6][2];
     for (size_t r = 0; r < rows; r++)

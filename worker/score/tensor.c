@@ -81,7 +81,8 @@ const struct tensor *tensor_dense(const struct tensor *t, struct arena *mem)
     if (!dense || tensor_make(mem, t->type, t->rank, t->dims, dense))
         return NULL;
     size_t n = (size_t)t->dims[0], width = (size_t)t->dims[1];
-    for (size_t first = 0; first < n; first += TRANSPOSE_ROWS) { /* lines stay near while they fill */
+    for (size_t first = 0; first < n;
+         first += TRANSPOSE_ROWS) { /* lines stay near while they fill */
         size_t end = MIN(first + TRANSPOSE_ROWS, n);
         for (size_t c = 0; c < width; c++)
             for (size_t r = first; r < end; r++)

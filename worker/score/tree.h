@@ -102,7 +102,7 @@ static inline uint32_t tree_key(float v)
  * of the forest there is one of zeros. */
 struct tree_block {
     union {
-        float *x; /* (slots + 1) * TREE_BLOCK_ROWS, aligned to 64 */
+        float *x;       /* (slots + 1) * TREE_BLOCK_ROWS, aligned to 64 */
         uint32_t *keys; /* for a kernel that compares keys */
     };
     uint32_t n;

@@ -14,7 +14,7 @@
 enum {
     TRIAL_BLOCKS = 4,
     TRIAL_ROUNDS = 3,
-    RUN_BLOCKS = 8,                /* blocks that go through one tree after another */
+    RUN_BLOCKS = 8,                 /* blocks that go through one tree after another */
     TRIAL_NODES_MAX = 16 * 1048576, /* larger forests are not measured: lockstep wins */
 };
 
@@ -124,13 +124,17 @@ static double trial_ns(const struct tree_kernel *k, const struct tree_block *blo
 
 enum { LOCKSTEP = QUICK_LEVELS, WALK, KERNELS };
 
-static const char *const names[KERNELS] = {
-    [QUICK_SCALAR] = "quick-scalar", [QUICK_AVX2] = "quick-avx2", [QUICK_AVX512] = "quick-avx512",
-    [LOCKSTEP] = "lockstep",         [WALK] = "walk"};
+static const char *const names[KERNELS] = {[QUICK_SCALAR] = "quick-scalar",
+                                           [QUICK_AVX2] = "quick-avx2",
+                                           [QUICK_AVX512] = "quick-avx512",
+                                           [LOCKSTEP] = "lockstep",
+                                           [WALK] = "walk"};
 
 static int best_quick(void)
 {
-    return quick_has(QUICK_AVX512) ? QUICK_AVX512 : quick_has(QUICK_AVX2) ? QUICK_AVX2 : QUICK_SCALAR;
+    return quick_has(QUICK_AVX512) ? QUICK_AVX512
+           : quick_has(QUICK_AVX2) ? QUICK_AVX2
+                                   : QUICK_SCALAR;
 }
 
 /* Is a kernel asked for, or worth a trial when none is? */
@@ -230,7 +234,8 @@ static int choose(const struct forest *f, const char *forced, struct arena *keep
     if (rc)
         return rc;
     if (t.best < 0)
-        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest", forced);
+        return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest",
+                         forced);
     if ((rc = make(t.best, form, is_simple, keep, &base, &ret->many)))
         return rc;
     ret->few = ret->many;
@@ -313,8 +318,8 @@ static void spill(const struct tree_kernel *k, const float *acc, const float *ba
     }
 }
 
-int tree_sums(const struct tree_kernels *kernels, const struct tree_input *input, const struct tensor *t,
-              const float *base, struct arena *mem, float *out)
+int tree_sums(const struct tree_kernels *kernels, const struct tree_input *input,
+              const struct tensor *t, const float *base, struct arena *mem, float *out)
 {
     size_t rows = (size_t)t->dims[0];
     const struct tree_kernel *k = rows <= TREE_FEW_ROWS ? &kernels->few : &kernels->many;

@@ -57,7 +57,8 @@ static int32_t only_target(const struct forest *f, const int32_t *order, size_t 
 }
 
 /* Breadth first: order[i] is the node that lies at place i + 1. */
-static size_t breadth_first(const struct forest *f, size_t tree, int32_t *order, uint32_t *ret_depth)
+static size_t breadth_first(const struct forest *f, size_t tree, int32_t *order,
+                            uint32_t *ret_depth)
 {
     size_t n = 1, level_end = 1;
     uint32_t depth = 0;
@@ -103,8 +104,7 @@ static int build_tree(const struct forest *f, size_t tree, const struct lockstep
         out->next = (uint32_t)(i + 1) << l->shift | l->leaf_slot;
         for (uint32_t k = 0; k < node->n_weights; k++) {
             const struct tree_weight *w = &f->weights[node->weight + k];
-            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] =
-                forest_step(f, w);
+            values[leaf * width + (ret->target >= 0 ? 0 : (size_t)w->target)] = forest_step(f, w);
         }
         leaf++;
     }
@@ -127,7 +127,8 @@ static inline __attribute__((always_inline)) uint32_t down(const struct lockstep
     return (next >> l->shift) + no;
 }
 
-static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf, float *sum)
+static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uint32_t leaf,
+                            float *sum)
 {
     if (t->target >= 0) {
         tree_add(&sum[t->target * TREE_BLOCK_ROWS], t->values[leaf], l->counts);
@@ -169,8 +170,8 @@ static inline __attribute__((always_inline)) void eight_rows(const struct lockst
 
 static inline __attribute__((always_inline)) void eight_trees(const struct lockstep *l,
                                                               const struct tree8 *t,
-                                                              const uint32_t *x,
-                                                              float *sum, bool missing)
+                                                              const uint32_t *x, float *sum,
+                                                              bool missing)
 {
     uint32_t i[LANES], depth = 0;
     for (size_t k = 0; k < LANES; k++) {
