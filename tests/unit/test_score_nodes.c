@@ -110,7 +110,7 @@ static int run_case(const char *dir, struct arena *mem, char why[300], struct er
         struct tensor *t = arena_alloc(mem, sizeof *t);
         assert_true(read_data(dir, "input", k, mem, t, e));
         if (e->code)
-            return e->code;
+            return (int)e->code;
         vals[g.inputs[k]] = t;
     }
     if ((rc = graph_run(&g, vals, mem, false, e)))
@@ -118,7 +118,7 @@ static int run_case(const char *dir, struct arena *mem, char why[300], struct er
     for (size_t k = 0; k < g.n_outputs; k++) {
         struct tensor want;
         if (!read_data(dir, "output", k, mem, &want, e) || e->code)
-            return e->code;
+            return (int)e->code;
         if (!same(&want, vals[g.outputs[k]], why))
             return ERR_INTERNAL;
     }

@@ -29,7 +29,8 @@ static bool output_shape(const struct tensor *const *in, struct broadcast *b)
 bool broadcast_make(const struct tensor *const *in, uint32_t n_in, struct broadcast *ret)
 {
     struct broadcast b = {.n_in = n_in};
-    size_t next[BROADCAST_MAX], counts[TENSOR_RANK_MAX], steps[BROADCAST_MAX][TENSOR_RANK_MAX];
+    size_t next[BROADCAST_INPUTS], counts[TENSOR_RANK_MAX],
+        steps[BROADCAST_INPUTS][TENSOR_RANK_MAX];
     uint32_t n = 0; /* loops, from the inside out */
     if (!output_shape(in, &b))
         return false;
@@ -67,7 +68,7 @@ bool broadcast_make(const struct tensor *const *in, uint32_t n_in, struct broadc
 
 void broadcast_each(const struct broadcast *b, broadcast_fn fn, void *user)
 {
-    size_t at[TENSOR_RANK_MAX] = {0}, in[BROADCAST_MAX] = {0}, out = 0;
+    size_t at[TENSOR_RANK_MAX] = {0}, in[BROADCAST_INPUTS] = {0}, out = 0;
     for (uint32_t d = 0; d < b->rank; d++)
         if (b->dims[d] == 0)
             return;

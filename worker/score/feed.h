@@ -18,7 +18,7 @@ int feed_tensor(const struct batch *in, const uint32_t *columns, size_t n_column
                 struct tensor *ret, struct error *e) MUST_CHECK;
 
 /* Element `at` of each row of t (width elements each) into a column of out. The rows' other columns
- * must be filled alike, and then out->n_rows raised, which feed_rows does. A failure sticks in out. */
+ * must be filled alike, and then out->n_rows raised (feed_rows). A failure sticks in out. */
 void feed_column(const struct tensor *t, size_t width, size_t at, struct batch *out, size_t column);
 
 /* Copies rows of a column. */

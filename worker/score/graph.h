@@ -1,6 +1,6 @@
 /*
- * graph.h: the checked graph of a model: operators found, names resolved, nodes in an order in which
- * every input is made before it is used. It runs nodes; it knows nothing of batches (bind.h) and of
+ * graph.h: the checked graph of a model: operators found, names resolved, nodes in an order that
+ * makes every input before it is used. It runs nodes; it knows nothing of batches (bind.h) and of
  * what may be fused (plan.h).
  *
  * Thread rule: immutable once built; graph_run may be called by many threads, each with an arena.
@@ -15,7 +15,7 @@ enum {
     GRAPH_RUN_ELEMENTS_MAX = 1 << 30, /* that all nodes of a run read and write: a limit on time */
 };
 
-/* What the trial runs found out (plan.h): dimensions that are as many as the rows, or vary with them. */
+/* What trial runs found (plan.h): dimensions that are as many as the rows, or vary with them. */
 enum { SHAPE_ROWS = -1, SHAPE_VARIES = -2 };
 struct shape {
     enum elem_type type; /* ELEM_NONE: not known */

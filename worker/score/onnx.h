@@ -90,8 +90,8 @@ struct onnx_model {
     size_t n_nodes, n_tensors, n_inputs, n_outputs;
 };
 
-/* Reads a model. Names, tensors and small attributes lie in keep; arrays of attributes of the domain
- * ai.onnx.ml, which operators turn into something better, lie in load. INVALID_SPEC, LIMIT, NOMEM. */
+/* Reads a model. Names, tensors and small attributes lie in keep; arrays of attributes of domain
+ * ai.onnx.ml, which operators turn into something better, in load. INVALID_SPEC, LIMIT, NOMEM. */
 int onnx_read(struct span file, struct arena *keep, struct arena *load, struct onnx_model *ret,
               struct error *e) MUST_CHECK;
 

@@ -138,7 +138,7 @@ struct walk {
     size_t in_bytes, out_bytes;
 };
 
-static void walk_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void walk_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                      void *user)
 {
     const struct walk *w = user;

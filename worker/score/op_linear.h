@@ -3,7 +3,7 @@
  * and those with support vectors: SVMRegressor, SVMClassifier.
  *
  * Semantics: https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md; where it is silent, ONNX
- * Runtime's. Support vectors as LIBSVM has them (https://www.csie.ntu.edu.tw/~cjlin/papers/libsvm.pdf).
+ * Runtime's. Support vectors are LIBSVM's: https://www.csie.ntu.edu.tw/~cjlin/papers/libsvm.pdf
  *
  * Thread rule: states are immutable once the model is loaded.
  */

@@ -152,8 +152,8 @@ struct products {
     struct tensor *out;
 };
 
-static void products_run(const struct broadcast *lead, const size_t in[BROADCAST_MAX], size_t out,
-                         void *user)
+static void products_run(const struct broadcast *lead, const size_t in[BROADCAST_INPUTS],
+                         size_t out, void *user)
 {
     const struct products *p = user;
     struct view a = p->a, b = p->b;
@@ -172,7 +172,7 @@ int op_prepare_matmul(struct op_prepare *p)
     return make_dense(p, w->f32, (size_t)w->dims[0], (size_t)w->dims[1], NULL);
 }
 
-/* As numpy.matmul: a vector counts as a row (left) or a column (right), leading dimensions repeat. */
+/* As numpy.matmul: a vector is a row (left) or a column (right), leading dimensions repeat. */
 int op_run_matmul(struct op_run *r)
 {
     if (r->node->state)
@@ -253,7 +253,7 @@ struct addition {
     double beta;
 };
 
-static void add_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void add_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                     void *user)
 {
     const struct addition *a = user;

@@ -1,6 +1,6 @@
 /*
- * op_prep.h: the operators of ai.onnx.ml that make features: Scaler, Imputer, Normalizer, Binarizer,
- * FeatureVectorizer, OneHotEncoder, LabelEncoder, and ZipMap, which only names columns.
+ * op_prep.h: the operators of ai.onnx.ml that make features: Scaler, Imputer, Normalizer,
+ * Binarizer, FeatureVectorizer, OneHotEncoder, LabelEncoder, and ZipMap, which only names columns.
  *
  * Thread rule: states are immutable once the model is loaded.
  */

@@ -211,13 +211,13 @@ struct copy {
     size_t width;
 };
 
-static void copy_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void copy_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                      void *user)
 {
     const struct copy *c = user;
-    for (size_t i = 0; i < b->run; i++)
-        memcpy(c->to + (out + i) * c->width, c->from + (in[0] + i * b->run_steps[0]) * c->width,
-               c->width);
+    size_t same = b->run_steps[0] ? b->run : 1; /* elements that lie side by side */
+    for (size_t i = 0; i < b->run; i += same)
+        memcpy(c->to + (out + i) * c->width, c->from + in[0] * c->width, same * c->width);
 }
 
 int op_run_expand(struct op_run *r)

@@ -187,9 +187,8 @@ static int unary_bool(struct op_run *r)
     int rc = op_make(r, 0, ELEM_BOOL, t->rank, t->dims);
     for (size_t i = 0; !rc && i < t->n; i++) {
         double x = tensor_f64(t, i);
-        r->out[0].bools[i] = inverts    ? !t->bools[i]
-                             : infinite ? (isinf(x) && (x > 0 ? positive : negative))
-                                        : isnan(x);
+        bool yes = infinite ? isinf(x) && (x > 0 ? positive : negative) : isnan(x);
+        r->out[0].bools[i] = inverts ? !t->bools[i] : yes;
     }
     return rc;
 }
@@ -260,7 +259,7 @@ struct where {
     size_t width;
 };
 
-static void where_run(const struct broadcast *b, const size_t in[BROADCAST_MAX], size_t out,
+static void where_run(const struct broadcast *b, const size_t in[BROADCAST_INPUTS], size_t out,
                       void *user)
 {
     const struct where *w = user;

@@ -215,7 +215,7 @@ static int find_shapes(struct graph *g, bool one_row, struct error *e)
     const struct tensor **a = trial_run(g, one_row ? 1 : TRIAL_ROWS, &mem, e);
     const struct tensor **b = a && !one_row ? trial_run(g, TRIAL_ROWS_2, &mem, e) : a;
     if (!b)
-        return e->code;
+        return (int)e->code;
     for (size_t i = 0; i < g->n_values; i++) {
         if (!a[i] || !b[i])
             continue;

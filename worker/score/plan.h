@@ -20,8 +20,8 @@ enum { PLAN_FOLDED_BYTES_MAX = 64 << 20 }; /* of constants that are computed whe
 int plan_make(struct graph *g, const char *kernel, struct arena *folded, bool *ret_one_row,
               struct error *e) MUST_CHECK;
 
-/* The columns that a matrix of unknown width must have at least, by the operators that take it; 0: no
- * operator says. */
+/* The columns that a matrix of unknown width must have at least, by the operators that take it; 0:
+ * no operator says. */
 int64_t plan_width(const struct graph *g, int32_t value);
 
 #endif

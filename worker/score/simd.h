@@ -1,7 +1,7 @@
 /*
- * simd.h: dense float32 arithmetic for the processor at hand: AVX-512, AVX2 with FMA, or the vectors
- * that every x86-64 (or other) processor has. One source, simd_impl.h, compiled for each. The last
- * bits of sums differ between them, since the order of additions does.
+ * simd.h: dense float32 arithmetic for the processor at hand: AVX-512, AVX2 with FMA, or the
+ * vectors that every x86-64 (or other) processor has. One source, simd_impl.h, compiled for each.
+ * The last bits of sums differ between them, since the order of additions does.
  *
  * Thread rule: pure functions.
  */

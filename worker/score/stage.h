@@ -6,10 +6,10 @@
  *      "inputs": {"X": ["age", "income"], "city": "city"},
  *      "outputs": ["label", "probability_1"], "keep": ["id"]}
  *
- * Without "inputs", an input takes the column of its name; a model with one matrix takes all columns
- * that are not kept, in their order. Without "outputs" all columns of the model come out. Kept
- * columns come first. NULL is a missing value: NaN for floats, empty for text; an integer that is
- * NULL is an error.
+ * Without "inputs", an input takes the column of its name; a model with one matrix takes all
+ * columns that are not kept, in their order. Without "outputs" all columns of the model come out.
+ * Kept columns come first. NULL is a missing value: NaN for floats, empty for text; an integer that
+ * is NULL is an error.
  *
  * Thread rule: a stage is immutable and may be shared by threads, each with a scratch of its own.
  */

@@ -55,7 +55,7 @@ static inline bool elem_float(enum elem_type type)
     return type == ELEM_F32 || type == ELEM_F64;
 }
 
-/* The number of elements of a shape into *ret. LIMIT when it or a dimension is negative or too big. */
+/* The number of elements of a shape. LIMIT when it or a dimension is negative or too big. */
 int tensor_count(uint32_t rank, const int64_t *dims, size_t *ret) MUST_CHECK;
 
 /* A tensor with memory for its elements, not cleared. LIMIT or NOMEM. */

@@ -1,15 +1,15 @@
 /*
- * tree.h: ensembles of decision trees. A forest is what a model describes, checked; a tree_kernel is
- * a forest in the form of one way to walk it. All kernels add the same weights in the order of the
- * trees, so their sums agree bit for bit, on every processor.
+ * tree.h: ensembles of decision trees. A forest is what a model describes, checked; a tree_kernel
+ * is a forest in the form of one way to walk it. All kernels add the same weights in the order of
+ * the trees, so their sums agree bit for bit, on every processor.
  *
  * Votes of classifiers are added as whole numbers of a small unit, chosen so that sums fit into 31
  * bits: ten trees of twenty make one half exactly, as they do in the library that adds float64, and
  * a tie is a tie. Regressors add float32, since their leaves may be of any size.
  *
  * Semantics: ai.onnx.ml TreeEnsembleRegressor/Classifier (versions 1 to 3) and TreeEnsemble (5),
- * https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md. A comparison with NaN is false unless
- * the node says that missing values track true.
+ * https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md. A comparison with NaN is false
+ * unless the node says that missing values track true.
  *
  * Thread rule: immutable once built.
  */
@@ -98,8 +98,8 @@ static inline uint32_t tree_key(float v)
     return v == v ? bits : TREE_KEY_NAN;
 }
 
-/* Up to TREE_BLOCK_ROWS rows: x[feature slot][row]. Rows beyond n repeat old values. After the slots
- * of the forest there is one of zeros. */
+/* Up to TREE_BLOCK_ROWS rows: x[feature slot][row]. Rows beyond n repeat old values. After the
+ * slots of the forest there is one of zeros. */
 struct tree_block {
     union {
         float *x;       /* (slots + 1) * TREE_BLOCK_ROWS, aligned to 64 */
@@ -149,9 +149,9 @@ struct tree_kernels {
     struct tree_kernel many, few; /* few: for up to TREE_FEW_ROWS rows */
 };
 
-/* Makes the kernels that fit, measures them on made-up rows, and keeps the fastest for many rows and
- * for one; or the one that forced names ("walk", "lockstep", "quick", "quick-scalar", "quick-avx2",
- * "quick-avx512"). note becomes a sentence about the choice. */
+/* Makes the kernels that fit, measures them on made-up rows, and keeps the fastest for many rows
+ * and for one; or the one that forced names ("walk", "lockstep", "quick", "quick-scalar",
+ * "quick-avx2", "quick-avx512"). note becomes a sentence about the choice. */
 int tree_choose(const struct forest *f, const char *forced, struct arena *keep,
                 struct tree_kernels *ret, const char **ret_note, struct error *e) MUST_CHECK;
 

@@ -6,7 +6,7 @@
 
 /* ---- preparing ---- */
 
-/* Comparisons x <= v and x > v with v a float32 hold for x if they hold for x rounded up to float32;
+/* Comparisons x <= v and x > v with v a float32 hold for x if they hold for x rounded up to it;
  * x < v and x >= v if they hold for x rounded down. */
 static enum tree_rounding rounding_of(const struct forest *f)
 {

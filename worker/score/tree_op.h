@@ -37,8 +37,8 @@ int tree_prepare_classifier(struct op_prepare *p);
 int tree_prepare_v5(struct op_prepare *p);
 int tree_run_op(struct op_run *r);
 
-/* Chooses the kernel of a prepared node (or takes the one that is named). Once, after the planner is
- * done with it; until then rows walk over the model's own nodes. */
+/* Chooses the kernel of a prepared node (or takes the one that is named). Once, after the planner
+ * is done with it; until then rows walk over the model's own nodes. */
 int tree_settle(struct node *n, const char *kernel, enum elem_type input, struct arena *keep,
                 struct error *e) MUST_CHECK;
 

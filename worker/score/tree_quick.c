@@ -11,10 +11,10 @@ struct maker {
     struct quick *q;
     struct arena *keep;
     uint32_t *leaves; /* by node: of its subtree */
-    struct way way[QUICK_TREE_LEAVES_MAX];
+    struct way way[QUICK_TREE_LEAVES];
     size_t n_way;
-    struct quick_test tests[QUICK_LEAVES + QUICK_TREE_LEAVES_MAX]; /* of one part */
-    uint8_t kinds[QUICK_LEAVES + QUICK_TREE_LEAVES_MAX];
+    struct quick_test tests[QUICK_LEAVES + QUICK_TREE_LEAVES]; /* of one part */
+    uint8_t kinds[QUICK_LEAVES + QUICK_TREE_LEAVES];
     size_t n_tests, cap_parts, cap_tests;
     bool counting; /* the first pass only counts */
     int32_t target;
@@ -131,10 +131,10 @@ static bool fits(struct maker *m)
         if (f->nodes[i].mode != TREE_LEAF && f->nodes[i].mode != TREE_LEQ &&
             f->nodes[i].mode != TREE_EQ)
             return false;
-    if (f->depth >= QUICK_TREE_LEAVES_MAX)
+    if (f->depth >= QUICK_TREE_LEAVES)
         return false;
     for (size_t t = 0; t < f->n_trees; t++)
-        if (count_leaves(m, f->roots[t]) > QUICK_TREE_LEAVES_MAX)
+        if (count_leaves(m, f->roots[t]) > QUICK_TREE_LEAVES)
             return false;
     return true;
 }

@@ -14,7 +14,7 @@
 
 #include "tree.h"
 
-enum { QUICK_LEAVES = 32, QUICK_TREE_LEAVES_MAX = 2048 };
+enum { QUICK_LEAVES = 32, QUICK_TREE_LEAVES = 2048 };
 
 /* When a test clears bits, by the order of the tests in a part. NaN: is it cleared for NaN? */
 enum quick_kind {

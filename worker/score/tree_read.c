@@ -155,6 +155,10 @@ static int read_node(struct op_prepare *p, const struct columns *c, size_t i, st
         n->yes = (int32_t)find_key(c->keys, c->n, tree | (uint64_t)c->yes[i]);
     if (id_ok(c->no[i]))
         n->no = (int32_t)find_key(c->keys, c->n, tree | (uint64_t)c->no[i]);
+    if (n->yes < 0 || n->no < 0)
+        return op_fail(p->e, p->node, "node %zu has no %s child: tree %lld has no node %lld", i,
+                       n->yes < 0 ? "true" : "false", (long long)c->trees[i],
+                       (long long)(n->yes < 0 ? c->yes[i] : c->no[i]));
     return ERR_OK;
 }
 
@@ -194,7 +198,7 @@ static int find_roots(struct op_prepare *p, const struct columns *c, struct aren
 
 /* ---- weights ---- */
 
-/* Puts the weights of each leaf side by side, those of one target added up. leaf[i] < 0: skipped. */
+/* Puts the weights of each leaf side by side, one target's added up. leaf[i] < 0: skipped. */
 static int group_weights(struct op_prepare *p, const int64_t *leaf, const int64_t *targets,
                          const double *w, size_t n, struct forest *f)
 {

@@ -1,6 +1,6 @@
 /*
- * tree_read.h: reads the attributes of TreeEnsembleRegressor, TreeEnsembleClassifier and TreeEnsemble
- * into a forest, checking every number.
+ * tree_read.h: reads the attributes of TreeEnsembleRegressor, TreeEnsembleClassifier and
+ * TreeEnsemble into a forest, checking every number.
  *
  * Thread rule: used while a model is loaded.
  */
