@@ -19,7 +19,7 @@
 struct stage {
     struct transform *transform;
     uint64_t task_bytes;
-    int64_t rejects_max; /* -1: no limit */
+    int64_t rejects_max;  /* -1: no limit */
     pthread_mutex_t lock; /* of the loading of the lookup tables, which the first run does */
     bool has_tables;
 };

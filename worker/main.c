@@ -45,7 +45,7 @@ static int serve(const struct config *c)
         .server_key = o.has_key ? o.server_key : NULL,
         .id = o.id,
         .host = o.host,
-        .kinds = engines_kinds() | WIRE_KIND_SCORE, /* predictions */
+        .kinds = engines_kinds(),
         .loops = o.loops,
         .slots = o.slots,
         .scrape = o.scrape,

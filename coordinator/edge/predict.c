@@ -6,36 +6,16 @@
 #include "common/log.h"
 #include "common/wire.h"
 #include "coordinator/edge/edge.h"
+#include "coordinator/edge/predict_batch.h"
 #include "coordinator/edge/predict_breaker.h"
 #include "coordinator/edge/predict_rows.h"
 #include "coordinator/edge/sessions.h"
-
-struct requests {
-    struct predict_request *first, *last;
-};
-
-/* Rows that go to a worker in one message. Requests may leave it before it is answered. */
-struct predict_batch {
-    struct predict_batch *next, *prev;
-    struct model *model;
-    uint64_t id;      /* on the wire; 0: not sent */
-    uint64_t session; /* that it was sent to */
-    struct requests requests;
-    uint32_t n_requests, n_rows;
-    struct buf packed; /* empty: the model is to be loaded, nothing more */
-    bool again;        /* a worker had it already */
-    uint64_t until_ms; /* the latest deadline of its requests */
-};
-
-struct batches {
-    struct predict_batch *first, *last;
-};
 
 struct predict_queue {
     struct batch *rows; /* of the batch that is being filled */
     struct predict_batch *filling;
     uint64_t filling_ms; /* since when there are rows in it */
-    struct batches waiting, open;
+    struct predict_batches waiting, open;
     uint32_t waiting_rows, n_open;
     struct predict_breaker breaker;
 };
@@ -46,99 +26,6 @@ struct predict {
     uint64_t next_id, unknown;
     uint64_t deadline_ms; /* no request is late before it */
 };
-
-/* ---- lists ---- */
-
-static void requests_add(struct predict_batch *b, struct predict_request *r)
-{
-    r->batch = b;
-    r->next = NULL;
-    r->prev = b->requests.last;
-    *(r->prev ? &r->prev->next : &b->requests.first) = r;
-    b->requests.last = r;
-    b->n_requests++;
-    b->until_ms = MAX(b->until_ms, r->until_ms);
-}
-
-static void requests_take(struct predict_request *r)
-{
-    struct predict_batch *b = r->batch;
-    *(r->prev ? &r->prev->next : &b->requests.first) = r->next;
-    *(r->next ? &r->next->prev : &b->requests.last) = r->prev;
-    b->n_requests--;
-    r->batch = NULL;
-}
-
-static void batches_add(struct batches *list, struct predict_batch *b)
-{
-    b->next = NULL;
-    b->prev = list->last;
-    *(b->prev ? &b->prev->next : &list->first) = b;
-    list->last = b;
-}
-
-static void batches_take(struct batches *list, struct predict_batch *b)
-{
-    *(b->prev ? &b->prev->next : &list->first) = b->next;
-    *(b->next ? &b->next->prev : &list->last) = b->prev;
-    b->next = b->prev = NULL;
-}
-
-static struct predict_batch *batch_make(struct model *m)
-{
-    struct predict_batch *b = calloc(1, sizeof(*b));
-    if (!b)
-        return NULL;
-    b->model = m;
-    buf_init(&b->packed, 0);
-    return b;
-}
-
-static void batch_drop(struct predict_batch *b)
-{
-    assert(b->n_requests == 0);
-    buf_done(&b->packed);
-    free(b);
-}
-
-/* ---- answers ---- */
-
-static enum predict_outcome outcome_of(int code)
-{
-    switch (code) {
-    case ERR_OK:
-        return PREDICT_OK;
-    case ERR_INVALID_ARGUMENT:
-    case ERR_LIMIT:
-        return PREDICT_REJECTED;
-    case ERR_TIMEOUT:
-        return PREDICT_TIMEOUT;
-    default:
-        return PREDICT_UNAVAILABLE;
-    }
-}
-
-static void answer(struct predict_request *r, const struct predict_answer *a)
-{
-    struct model *m = r->batch->model;
-    requests_take(r);
-    predict_stats_request(&m->stats, outcome_of(a->code), r->n_rows, clock_us() - r->from_us);
-    r->done(r, a);
-}
-
-static void answer_all(struct predict_batch *b, const struct predict_answer *a)
-{
-    while (b->requests.first)
-        answer(b->requests.first, a);
-}
-
-static void fail_all(struct predict_batch *b, int code, const char *detail, uint32_t retry_ms)
-{
-    answer_all(b, &(struct predict_answer){.code = code,
-                                           .detail = detail,
-                                           .retry_after_ms = retry_ms,
-                                           .model = b->model});
-}
 
 /* ---- life ---- */
 
@@ -158,13 +45,13 @@ struct predict *predict_new(struct edge *e)
 
 static const char no_worker[] = "no worker is ready that can predict";
 
-static void end_list(struct batches *list, int code, const char *detail)
+static void end_list(struct predict_batches *list, int code, const char *detail)
 {
     while (list->first) {
         struct predict_batch *b = list->first;
-        batches_take(list, b);
-        fail_all(b, code, detail, 0);
-        batch_drop(b);
+        predict_batch_unlist(list, b);
+        predict_batch_fail(b, code, detail, 0);
+        predict_batch_free(b);
     }
 }
 
@@ -182,8 +69,8 @@ static void end_queue(struct predict *p, struct model *m, int code, const char *
     end_list(&q->waiting, code, detail);
     end_list(&q->open, code, detail);
     if (q->filling) {
-        fail_all(q->filling, code, detail, 0);
-        batch_drop(q->filling);
+        predict_batch_fail(q->filling, code, detail, 0);
+        predict_batch_free(q->filling);
     }
     batch_free(q->rows);
     free(q);
@@ -223,7 +110,7 @@ static struct predict_queue *queue_of(struct model *m)
     if (q && !q->rows)
         q->rows = model_info_batch(m->info);
     if (q && !q->filling)
-        q->filling = batch_make(m);
+        q->filling = predict_batch_new(m);
     return q && q->rows && q->filling ? q : NULL;
 }
 
@@ -279,7 +166,7 @@ static void give(struct predict *p, struct predict_batch *b, struct session *s)
                           .deadline_ms = (uint32_t)(until_ms - MIN(until_ms, e->now_ms)),
                           .rows = b->packed.len ? buf_span(&b->packed) : (struct span){0},
                       });
-    batches_add(&m->queue->open, b);
+    predict_batch_list(&m->queue->open, b);
     m->queue->n_open++;
     s->predict_open++;
     if (b->packed.len) {
@@ -294,17 +181,17 @@ static void take_back(struct predict *p, struct predict_batch *b)
     struct session *s = sessions_get(p->edge->sessions, b->session);
     if (s)
         s->predict_open--;
-    batches_take(&b->model->queue->open, b);
+    predict_batch_unlist(&b->model->queue->open, b);
     b->model->queue->n_open--;
 }
 
 static void wait_for_worker(struct predict_batch *b, bool front)
 {
     struct predict_queue *q = b->model->queue;
-    struct batches *list = &q->waiting;
+    struct predict_batches *list = &q->waiting;
     q->waiting_rows += b->n_rows;
     if (!front || !list->first) {
-        batches_add(list, b);
+        predict_batch_list(list, b);
         return;
     }
     b->prev = NULL;
@@ -367,13 +254,13 @@ int predict_open(struct predict *p, struct span name, uint64_t version, struct m
 static int close_filling(struct predict *p, struct model *m, struct error *e)
 {
     struct predict_queue *q = m->queue;
-    struct predict_batch *b = q->filling, *next = batch_make(m);
+    struct predict_batch *b = q->filling, *next = predict_batch_new(m);
     (void)p;
     if (next)
         batch_pack(q->rows, &b->packed);
     if (!next || !buf_ok(&b->packed)) {
         if (next)
-            batch_drop(next);
+            predict_batch_free(next);
         buf_clear(&b->packed);
         return error_set(e, ERR_NOMEM, "no memory for a batch");
     }
@@ -414,7 +301,7 @@ int predict_add(struct predict *p, struct model *m, struct predict_request *r, u
     r->from_us = clock_us();
     r->until_ms = p->edge->now_ms + timeout_ms;
     p->deadline_ms = MIN(p->deadline_ms, r->until_ms);
-    requests_add(q->filling, r);
+    predict_batch_join(q->filling, r);
     struct error full;
     if (q->rows->n_rows >= o->predict_batch_rows ||
         batch_bytes(q->rows) > PREDICT_BATCH_BYTES_MAX / 2)
@@ -463,8 +350,8 @@ static void once_more(struct predict *p, struct predict_batch *b, const char *wh
         return give(p, b, other);
     if (may)
         return wait_for_worker(b, true);
-    fail_all(b, ERR_UNAVAILABLE, why, PREDICT_RETRY_AFTER_MS);
-    batch_drop(b);
+    predict_batch_fail(b, ERR_UNAVAILABLE, why, PREDICT_RETRY_AFTER_MS);
+    predict_batch_free(b);
 }
 
 /* Every request of the batch in a batch of its own. */
@@ -475,23 +362,23 @@ static void ask_one_by_one(struct predict_batch *b)
     int rc = batch_unpack(buf_span(&b->packed), &rows, &e);
     while (b->requests.first) {
         struct predict_request *r = b->requests.first;
-        struct predict_batch *alone = batch_make(b->model);
+        struct predict_batch *alone = predict_batch_new(b->model);
         if (rc || !alone || predict_rows_cut(rows, r->first, r->n_rows, &alone->packed)) {
             if (alone)
-                batch_drop(alone);
-            answer(r, &(struct predict_answer){.code = ERR_UNAVAILABLE,
-                                               .detail = "no memory for the rows",
-                                               .model = b->model});
+                predict_batch_free(alone);
+            predict_batch_answer_one(r, &(struct predict_answer){.code = ERR_UNAVAILABLE,
+                                                                 .detail = "no memory for the rows",
+                                                                 .model = b->model});
             continue;
         }
-        requests_take(r);
+        predict_batch_leave(r);
         r->first = 0;
         alone->n_rows = r->n_rows;
-        requests_add(alone, r);
+        predict_batch_join(alone, r);
         wait_for_worker(alone, false);
     }
     batch_free(rows);
-    batch_drop(b);
+    predict_batch_free(b);
 }
 
 static void answer_rows(struct predict *p, struct predict_batch *b, const struct wire_predicted *m)
@@ -504,13 +391,14 @@ static void answer_rows(struct predict *p, struct predict_batch *b, const struct
             error_set(&e, ERR_MALFORMED, "%u rows came for %u", rows ? rows->n_rows : 0, b->n_rows);
     if (rc) {
         failed(p, b->model, e.detail);
-        fail_all(b, ERR_UNAVAILABLE, "a worker's answer cannot be read", PREDICT_RETRY_AFTER_MS);
+        predict_batch_fail(b, ERR_UNAVAILABLE, "a worker's answer cannot be read",
+                           PREDICT_RETRY_AFTER_MS);
     } else {
         predict_breaker_good(&b->model->queue->breaker);
-        answer_all(b, &(struct predict_answer){.model = b->model, .rows = rows});
+        predict_batch_answer(b, &(struct predict_answer){.model = b->model, .rows = rows});
     }
     batch_free(rows);
-    batch_drop(b);
+    predict_batch_free(b);
 }
 
 void predict_answered(struct predict *p, struct session *s, const struct wire_predicted *m)
@@ -533,15 +421,15 @@ void predict_answered(struct predict *p, struct session *s, const struct wire_pr
             ask_one_by_one(b);
             return;
         }
-        fail_all(b, (int)m->code, why, 0);
-        batch_drop(b);
+        predict_batch_fail(b, (int)m->code, why, 0);
+        predict_batch_free(b);
         return;
     }
     failed(p, model, why);
     if (m->code != ERR_TIMEOUT)
         return once_more(p, b, why);
-    fail_all(b, ERR_TIMEOUT, why, 0);
-    batch_drop(b);
+    predict_batch_fail(b, ERR_TIMEOUT, why, 0);
+    predict_batch_free(b);
 }
 
 /* ---- what happens elsewhere ---- */
@@ -549,7 +437,7 @@ void predict_answered(struct predict *p, struct session *s, const struct wire_pr
 static void prefetch(struct predict *p, struct model *m, struct session *s)
 {
     struct predict_queue *q = queue_of(m);
-    struct predict_batch *b = q ? batch_make(m) : NULL;
+    struct predict_batch *b = q ? predict_batch_new(m) : NULL;
     if (b)
         give(p, b, s);
 }
@@ -612,9 +500,10 @@ static void expire_list(struct predict *p, struct predict_batch *b, uint64_t *ne
         for (struct predict_request *r = b->requests.first; r; r = next) {
             next = r->next;
             if (p->edge->now_ms >= r->until_ms)
-                answer(r, &(struct predict_answer){.code = ERR_TIMEOUT,
-                                                   .detail = "no answer before the deadline",
-                                                   .model = b->model});
+                predict_batch_answer_one(
+                    r, &(struct predict_answer){.code = ERR_TIMEOUT,
+                                                .detail = "no answer before the deadline",
+                                                .model = b->model});
             else
                 *next_ms = MIN(*next_ms, r->until_ms);
         }
@@ -642,12 +531,12 @@ static void refuse_waiting(struct predict_queue *q, const char *why)
 {
     while (q->waiting.first) {
         struct predict_batch *b = q->waiting.first;
-        batches_take(&q->waiting, b);
+        predict_batch_unlist(&q->waiting, b);
         q->waiting_rows -= b->n_rows;
-        fail_all(b, ERR_UNAVAILABLE, why, PREDICT_RETRY_AFTER_MS);
-        batch_drop(b);
+        predict_batch_fail(b, ERR_UNAVAILABLE, why, PREDICT_RETRY_AFTER_MS);
+        predict_batch_free(b);
     }
-    fail_all(q->filling, ERR_UNAVAILABLE, why, PREDICT_RETRY_AFTER_MS);
+    predict_batch_fail(q->filling, ERR_UNAVAILABLE, why, PREDICT_RETRY_AFTER_MS);
     q->filling->until_ms = 0;
     batch_clear(q->rows);
 }
@@ -660,12 +549,12 @@ static void send_waiting(struct predict *p, struct predict_queue *q)
         struct session *s = b->n_requests ? choose(p, 0, &any) : NULL;
         if (b->n_requests && !s)
             return;
-        batches_take(&q->waiting, b);
+        predict_batch_unlist(&q->waiting, b);
         q->waiting_rows -= b->n_rows;
         if (s)
             give(p, b, s);
         else
-            batch_drop(b); /* nobody waits for it any more */
+            predict_batch_free(b); /* nobody waits for it any more */
     }
 }
 
