@@ -27,6 +27,8 @@ verb_fn dead_ls, dead_show, dead_retry, dead_discard;
 verb_fn breaker_ls, breaker_trip, breaker_pin, breaker_reset;
 /* sink.c */
 verb_fn sink_ls, sink_check;
+/* model.c */
+verb_fn model_ls, model_show, model_add, model_rm;
 /* sink_init.c */
 verb_fn sink_init;
 /* explain.c */

@@ -46,6 +46,8 @@ enum wire_type {
     WIRE_SINK = 15,
     WIRE_CALLS = 16,
     WIRE_BEGUN = 17,
+    WIRE_PREDICT = 18,
+    WIRE_PREDICTED = 19,
     /* client and coordinator */
     WIRE_REQUEST = 32,
     WIRE_REPLY = 33,
@@ -290,6 +292,27 @@ int wire_blob_answer_read(struct span body, struct wire_blob_answer *ret,
 void wire_begun_pack(struct buf *out, const struct wire_token *tokens, size_t n);
 int wire_begun_read(struct span body, struct arena *a, struct wire_token **ret, size_t *ret_n,
                     struct error *e) MUST_CHECK;
+
+/* PREDICT, c->w: rows for a model, to be answered now, and w->c PREDICTED: what it makes of them. Nobody
+ * keeps either: a message that is lost is a request that is made again, or fails. */
+struct wire_predict {
+    uint64_t id;          /* of the request, within the session */
+    struct span blob;     /* the 32 bytes of the model's SHA-256 */
+    struct span sample;   /* the same of the sample that proves it; p == NULL: none */
+    double tolerance;     /* of the sample, from 0 to 1 */
+    uint32_t deadline_ms; /* from now; later nobody waits for the answer */
+    struct span rows;     /* wire form of a batch; p == NULL: load the model, nothing more */
+};
+void wire_predict_pack(struct buf *out, const struct wire_predict *m);
+int wire_predict_read(struct span body, struct wire_predict *ret, struct error *e) MUST_CHECK;
+struct wire_predicted {
+    uint64_t id;
+    uint32_t code; /* enum err; not OK: there are no rows, and detail says why */
+    struct span detail;
+    struct span rows; /* wire form of a batch, as many as were asked for */
+};
+void wire_predicted_pack(struct buf *out, const struct wire_predicted *m);
+int wire_predicted_read(struct span body, struct wire_predicted *ret, struct error *e) MUST_CHECK;
 
 void wire_drain_pack(struct buf *out, bool on);
 int wire_drain_read(struct span body, bool *ret, struct error *e) MUST_CHECK;

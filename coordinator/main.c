@@ -18,8 +18,11 @@
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/loop.h"
+#include "coordinator/edge/model_check.h"
 #include "coordinator/edge/notify.h"
 #include "coordinator/edge/options.h"
+#include "coordinator/edge/predict.h"
+#include "coordinator/edge/predict_http.h"
 #include "coordinator/edge/replay.h"
 #include "coordinator/edge/sessions.h"
 #include "coordinator/edge/sink_thread.h"
@@ -85,8 +88,9 @@ static int start_scheduler(struct coordinator *c, struct error *e)
     edge->completions = completions_new(edge);
     edge->downstreams = downstreams_new(edge);
     edge->blob_serve = blob_serve_new(edge);
+    edge->predict = predict_new(edge);
     if (edge->sched && edge->sessions && edge->jobs && edge->inputs && edge->waiters &&
-        edge->completions && edge->downstreams && edge->blob_serve)
+        edge->completions && edge->downstreams && edge->blob_serve && edge->predict)
         return 0;
     return error_set(e, ERR_NOMEM, "no memory to start");
 }
@@ -105,6 +109,8 @@ static int start_store(struct coordinator *c, struct error *e)
         rc = start_scheduler(c, e);
     if (rc == 0) /* behind the store's lock: nobody else has the folder */
         rc = blobs_new(edge, config_str(c->config, "data_dir"), &edge->blobs, e);
+    if (rc == 0)
+        rc = model_checker_new(config_str(c->config, "data_dir"), &edge->checker, e);
     if (rc == 0)
         rc = replay_store(edge, c->store, e);
     if (rc == 0)
@@ -137,6 +143,8 @@ static int start_sockets(struct coordinator *c, struct error *e)
         rc = start_socket(c, "listen.front", KEYS_CLIENT | KEYS_ADMIN, &c->edge.front, e);
     if (rc == 0 && strcmp(http, "off") != 0)
         rc = http_new(http, config_bool(c->config, "listen.http_anywhere"), &c->http, e);
+    if (rc == 0)
+        rc = predict_http_new(&c->edge, &c->edge.predict_http, e);
     return rc;
 }
 
@@ -149,9 +157,11 @@ static int write_ports(const struct coordinator *c, const char *path, struct err
     FILE *f = fopen(temporary, "we");
     if (!f)
         return error_set(e, ERR_IO, "--ports-file: %s cannot be written: %m", temporary);
-    fprintf(f, "{\"front\": \"%s\", \"back\": \"%s\", \"http\": \"%s\", \"pid\": %ld}\n",
-            transport_url(c->edge.front), transport_url(c->edge.back),
-            c->http ? http_url(c->http) : "", (long)getpid());
+    fprintf(
+        f,
+        "{\"front\": \"%s\", \"back\": \"%s\", \"http\": \"%s\", \"predict\": \"%s\", \"pid\": %ld}\n",
+        transport_url(c->edge.front), transport_url(c->edge.back), c->http ? http_url(c->http) : "",
+        c->edge.predict_http ? predict_http_url(c->edge.predict_http) : "", (long)getpid());
     bool ok = fflush(f) == 0 && !ferror(f);
     fclose(f);
     if (ok && rename(temporary, path) == 0)
@@ -197,6 +207,8 @@ static void stop(struct coordinator *c)
     struct edge *e = &c->edge;
     http_free(c->http);
     e->stopping = true;
+    predict_http_free(e->predict_http);
+    model_checker_free(e->checker);
     sink_thread_free(e->sink_thread, e); /* requests that wait for a sink are answered */
     store_thread_free(e->store);         /* commits what is queued */
     blobs_free(e->blobs);
@@ -204,6 +216,7 @@ static void stop(struct coordinator *c)
     waiters_free(e->waiters);
     completions_free(e->completions);
     downstreams_free(e->downstreams);
+    predict_free(e->predict);
     sessions_free(e->sessions);
     blob_serve_free(e->blob_serve);
     jobs_free(e->jobs);

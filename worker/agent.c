@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "worker/credit.h"
+#include "worker/predictor.h"
 #include "worker/systemd.h"
 #include "worker/uplink.h"
 
@@ -31,6 +32,7 @@ struct agent {
     enum agent_state state;
     struct uplink uplink;
     struct workload work;
+    struct predictor *predictor;
     struct credit credit;
     struct transport_context *context;
     struct transport *transport;
@@ -198,6 +200,16 @@ static void send_blob_asks(struct agent *a)
     }
 }
 
+static void send_predictions(struct agent *a)
+{
+    struct wire_predicted m;
+    while (a->uplink.state == UPLINK_UP && predictor_next(a->predictor, &m)) {
+        wire_predicted_pack(begin_message(a, WIRE_PREDICTED), &m);
+        if (!send_message(a, WIRE_PREDICTED))
+            return;
+    }
+}
+
 static void send_credit(struct agent *a)
 {
     if (a->uplink.state != UPLINK_UP)
@@ -244,6 +256,7 @@ static void welcomed(struct agent *a, const struct uplink_event *ev)
     a->ever_up = true;
     credit_session(&a->credit);
     workload_session(&a->work);
+    predictor_session(a->predictor);
     told_to_drain(a, ev->on);
 }
 
@@ -332,6 +345,9 @@ static void handle(struct agent *a, const struct uplink_event *ev)
             parts_answer(&a->work.parts, now_ms(), &ev->blob);
         else
             cache_answer(a->work.cache, now_ms(), &ev->blob);
+        break;
+    case UPLINK_EV_PREDICT:
+        predictor_take(a->predictor, &ev->predict);
         break;
     case UPLINK_EV_DRAIN:
         told_to_drain(a, ev->on);
@@ -444,7 +460,8 @@ static void drain_timers(struct agent *a)
                                       held_count(&a->work.held, HELD_LANDING)));
         workload_cancel_running(&a->work);
     }
-    if (a->work.held.n == 0 || now >= a->drain_until_ms + ACK_WAIT_MS)
+    if ((a->work.held.n == 0 && predictor_idle(a->predictor)) ||
+        now >= a->drain_until_ms + ACK_WAIT_MS)
         a->state = AGENT_ENDED;
 }
 
@@ -536,7 +553,8 @@ static int init(struct agent *a, struct error *e)
                                          .landing_budget_bytes = config->result_budget_bytes,
                                          .cache = config->cache,
                                          .seed = uplink.seed};
-    return workload_init(&a->work, &work, e);
+    rc = workload_init(&a->work, &work, e);
+    return rc ? rc : predictor_new(a->work.cache, &a->predictor, e);
 }
 
 static void done(struct agent *a)
@@ -554,7 +572,7 @@ static void turn(struct agent *a)
     struct transport_item items[] = {
         {.transport = a->transport, .fd = -1}, {.fd = workload_fd(&a->work)},
         {.fd = workload_sinks_fd(&a->work)},   {.fd = a->signal_fd},
-        {.fd = cache_fd(a->work.cache)},
+        {.fd = predictor_fd(a->predictor)},    {.fd = cache_fd(a->work.cache)},
     };
     const size_t n = ARRAY_LEN(items) - (cache_fd(a->work.cache) < 0);
     transport_wait(items, n, time_to_wait(a));
@@ -564,6 +582,8 @@ static void turn(struct agent *a)
     read_messages(a);
     check_lease(a);
     cache_poll(a->work.cache, now_ms());
+    predictor_pump(a->predictor);
+    send_predictions(a);
     workload_collect(&a->work);
     workload_pump(&a->work, may_start, a);
     send_begun(a);
@@ -592,6 +612,7 @@ int agent_run(const struct agent_config *config, struct error *e)
     systemd_send("READY=1");
     while (a.state != AGENT_ENDED)
         turn(&a);
+    predictor_free(a.predictor);
     runner_stop(a.work.runner); /* BYE gives the hosts to others */
     if (a.uplink.state == UPLINK_UP) {
         wire_reason_pack(begin_message(&a, WIRE_BYE), "drained");

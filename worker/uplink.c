@@ -216,6 +216,9 @@ static int in_session(struct uplink *s, const struct wire_frame *frame, uint64_t
     case WIRE_BLOB:
         ret->type = UPLINK_EV_BLOB;
         return wire_blob_answer_read(frame->body, &ret->blob, e);
+    case WIRE_PREDICT:
+        ret->type = UPLINK_EV_PREDICT;
+        return wire_predict_read(frame->body, &ret->predict, e);
     case WIRE_DRAIN:
         ret->type = UPLINK_EV_DRAIN;
         return wire_drain_read(frame->body, &ret->on, e);

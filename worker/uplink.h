@@ -96,6 +96,7 @@ enum uplink_event_type {
     UPLINK_EV_SINK,    /* sink */
     UPLINK_EV_BREAKER, /* breakers */
     UPLINK_EV_BLOB,    /* blob */
+    UPLINK_EV_PREDICT, /* predict */
     UPLINK_EV_DRAIN,   /* on */
     UPLINK_EV_DOWN     /* reason; uplink_down was done */
 };
@@ -112,6 +113,7 @@ struct uplink_event {
     struct wire_breaker *breakers;
     size_t n_breakers;
     struct wire_blob_answer blob;
+    struct wire_predict predict;
     bool on; /* DRAIN; WELCOME: the coordinator has this worker draining */
 };
 

@@ -6,6 +6,7 @@
 #include "coordinator/edge/blob_serve.h"
 #include "coordinator/edge/completions.h"
 #include "coordinator/edge/downstreams.h"
+#include "coordinator/edge/predict.h"
 #include "coordinator/edge/sessions.h"
 
 enum { RESYNC_EVERY_MS = 500, RESULT_BYTES_MAX = WIRE_MESSAGE_MAX - 4096 };
@@ -241,6 +242,15 @@ static int on_blob(struct incoming *in)
     return rc;
 }
 
+static int on_predicted(struct incoming *in)
+{
+    struct wire_predicted m;
+    int rc = wire_predicted_read(in->frame.body, &m, &in->error);
+    if (rc == 0)
+        predict_answered(in->e->predict, in->session, &m);
+    return rc;
+}
+
 static int on_begun(struct incoming *in)
 {
     struct wire_token *tokens;
@@ -326,7 +336,7 @@ static void dispatch(struct incoming *in)
     static int (*const handlers[])(struct incoming *) = {
         [WIRE_CREDIT] = on_credit, [WIRE_RESULT] = on_result, [WIRE_HEARTBEAT] = on_heartbeat,
         [WIRE_BYE] = on_bye,       [WIRE_RESYNC] = on_resync, [WIRE_CALLS] = on_calls,
-        [WIRE_BLOB] = on_blob,     [WIRE_BEGUN] = on_begun,
+        [WIRE_BLOB] = on_blob,     [WIRE_BEGUN] = on_begun,   [WIRE_PREDICTED] = on_predicted,
     };
     struct edge *e = in->e;
     int rc = wire_frame_read(in->inbox->message.data, &in->frame, &in->error);

@@ -7,6 +7,7 @@
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/outbox.h"
+#include "coordinator/edge/predict.h"
 #include "coordinator/edge/sessions.h"
 
 enum { REFUSE_AFTER_FULL_MS = 1000 };
@@ -30,6 +31,7 @@ static void act_welcome(struct edge *e, const struct sched_action *a)
                                                       .heartbeat_ms = e->options.heartbeat_ms,
                                                       .draining = s->worker->draining});
     sessions_send(e->sessions, s);
+    predict_session_new(e->predict, s);
 }
 
 /* Tasks of a job that has just ended count as the last kind. */

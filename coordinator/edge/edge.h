@@ -24,6 +24,9 @@ struct downstreams;
 struct inputs;
 struct jobs;
 struct keys_allow;
+struct model_checker;
+struct predict;
+struct predict_http;
 struct sessions;
 struct sink_thread;
 struct transport;
@@ -41,6 +44,10 @@ struct edge_options {
     size_t waiters_max;
     uint64_t blob_bytes_max;
     uint64_t blob_keep_ms;
+    uint32_t predict_batch_rows; /* of a batch for a worker */
+    uint32_t predict_batch_wait_ms;
+    uint32_t predict_queue_rows; /* that wait for a model */
+    uint32_t predict_timeout_ms;
 };
 
 /* Since the start of the process, for metrics and status. */
@@ -101,7 +108,10 @@ struct edge {
     struct downstreams *downstreams;
     struct blobs *blobs;
     struct blob_serve *blob_serve;
-    struct keys_allow *keys; /* NULL: loopback without keys */
+    struct predict *predict;
+    struct model_checker *checker;
+    struct predict_http *predict_http; /* NULL: off */
+    struct keys_allow *keys;           /* NULL: loopback without keys */
     const struct config *config;
 
     struct store_request *again; /* writes that wait for room on the disk */

@@ -26,6 +26,11 @@ static const struct front_verb verbs[] = {
     {"job.rm", CLIENT, verbs_job_rm},
     {"blob.have", CLIENT, verbs_blob_have},
     {"blob.put", CLIENT, verbs_blob_put},
+    {"model.ls", CLIENT, verbs_model_ls},
+    {"model.show", CLIENT, verbs_model_show},
+    {"model.add", CLIENT, verbs_model_add},
+    {"model.rm", CLIENT, verbs_model_rm},
+    {"predict", CLIENT, verbs_predict},
     {"dead.ls", CLIENT, verbs_dead_ls},
     {"dead.show", CLIENT, verbs_dead_show},
     {"dead.retry", CLIENT, verbs_dead_retry},
@@ -76,6 +81,8 @@ void front_free(struct call *c)
     if (c->received)
         transport_message_done(&c->message);
     spec_free(c->spec);
+    model_info_free(c->check.info);
+    buf_done(&c->check.text);
     arena_done(&c->arena);
     arena_done(&c->request.arena);
     free(c);
@@ -116,9 +123,14 @@ void front_send(struct call *c)
 
 void front_fail(struct call *c, int code, const char *detail)
 {
+    bool later = err_class((enum err)code) == ERR_CLASS_RETRY;
+    front_fail_later(c, code, detail, later ? FRONT_RETRY_AFTER_MS : 0);
+}
+
+void front_fail_later(struct call *c, int code, const char *detail, uint32_t retry_after_ms)
+{
     struct edge *e = c->edge;
     struct error error = {0};
-    bool later = err_class((enum err)code) == ERR_CLASS_RETRY;
     e->counts.requests_failed++;
     if (code == ERR_QUEUE_FULL || code == ERR_STORE_FULL)
         e->counts.refused_full++;
@@ -128,7 +140,7 @@ void front_fail(struct call *c, int code, const char *detail)
                         .seq = c->seq,
                         .code = (uint32_t)code,
                         .detail = span_str(detail && detail[0] ? detail : err_text((enum err)code)),
-                        .retry_after_ms = later ? FRONT_RETRY_AFTER_MS : 0});
+                        .retry_after_ms = retry_after_ms});
     (void)!transport_send(e->front, &c->message.peer, buf_span(&e->out), &error);
     front_free(c);
 }
@@ -167,7 +179,7 @@ int front_need(bool given, const char *argument, struct error *error)
 
 /* ---- arguments ---- */
 
-enum arg_type { ARG_U64, ARG_TEXT, ARG_BIN, ARG_ARRAY, ARG_JOB };
+enum arg_type { ARG_U64, ARG_F64, ARG_TEXT, ARG_BIN, ARG_ARRAY, ARG_JOB };
 
 static const struct arg {
     const char *name;
@@ -198,6 +210,12 @@ static const struct arg {
     {"total", ARG_U64, offsetof(struct front_args, total)},
     {"data", ARG_BIN, offsetof(struct front_args, data)},
     {"items", ARG_ARRAY, offsetof(struct front_args, items)},
+    {"blob", ARG_TEXT, offsetof(struct front_args, blob)},
+    {"sample", ARG_TEXT, offsetof(struct front_args, sample)},
+    {"tolerance", ARG_F64, offsetof(struct front_args, tolerance)},
+    {"columns", ARG_ARRAY, offsetof(struct front_args, columns)},
+    {"rows", ARG_ARRAY, offsetof(struct front_args, rows)},
+    {"timeout_ms", ARG_U64, offsetof(struct front_args, timeout_ms)},
 };
 
 /* An id, or a name; a text of digits alone is an id too. */
@@ -231,6 +249,9 @@ static bool read_arg(struct unpack *u, const struct arg *a, struct front_args *r
         *(uint64_t *)to = unpack_u64(u);
         if (to == &ret->version)
             ret->has_version = true;
+    } else if (a->type == ARG_F64) {
+        *(double *)to = unpack_f64(u);
+        ret->has_tolerance = true;
     } else if (a->type == ARG_TEXT) {
         *(struct span *)to = unpack_str(u);
     } else if (a->type == ARG_BIN) {

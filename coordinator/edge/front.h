@@ -17,6 +17,8 @@
 #include "common/spec.h"
 #include "common/transport.h"
 #include "coordinator/edge/edge.h"
+#include "coordinator/edge/model_check.h"
+#include "coordinator/edge/predict.h"
 
 enum {
     FRONT_WAIT_MAX_MS = 30 * 1000,
@@ -48,6 +50,10 @@ struct front_args {
     struct span items; /* packed array */
     struct span sha, shas, data;
     uint64_t offset, total;
+    struct span blob, sample, columns, rows; /* columns and rows: packed arrays */
+    double tolerance;
+    bool has_tolerance;
+    uint64_t timeout_ms;
 };
 
 /* One request in work. */
@@ -77,6 +83,9 @@ struct call {
     void (*asks_then)(struct call *c);
 
     struct blob_request blob; /* blob.put */
+    struct model_check check; /* model.add, model.show */
+    struct predict_request predict;
+    struct store_model model; /* model.add */
 
     /* what verbs carry from one step to the next */
     struct spec *spec;
@@ -110,6 +119,8 @@ bool front_receive(struct edge *e, size_t max);
 struct buf *front_reply(struct call *c);
 void front_send(struct call *c);
 void front_fail(struct call *c, int code, const char *detail); /* answers with ERROR and frees */
+/* The same with a time after which to try again; 0: not. */
+void front_fail_later(struct call *c, int code, const char *detail, uint32_t retry_after_ms);
 void front_free(struct call *c);
 
 /* Hands the call to the store's thread: run there, then done here with the code in request.rc. */

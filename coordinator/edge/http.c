@@ -1,22 +1,19 @@
 #include "http.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "coordinator/edge/http_listen.h"
 
 enum { READY_TEXT_MAX = 200, REQUEST_SECONDS_MAX = 10 };
 
 struct http {
     struct MHD_Daemon *daemon;
-    char url[80];
+    char url[HTTP_URL_MAX];
     _Atomic uint64_t alive_ms;
     pthread_mutex_t lock; /* of what follows */
     struct buf metrics;
@@ -104,89 +101,18 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 
 /* ---- start and end ---- */
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static bool parse_host(const char *host, uint16_t port, union address *ret, bool *ret_loopback)
-{
-    *ret = (union address){0};
-    if (inet_pton(AF_INET, host, &ret->v4.sin_addr) == 1) {
-        ret->v4.sin_family = AF_INET;
-        ret->v4.sin_port = htons(port);
-        *ret_loopback = ntohl(ret->v4.sin_addr.s_addr) >> 24 == 127;
-        return true;
-    }
-    if (inet_pton(AF_INET6, host, &ret->v6.sin6_addr) != 1)
-        return false;
-    ret->v6.sin6_family = AF_INET6;
-    ret->v6.sin6_port = htons(port);
-    *ret_loopback = IN6_IS_ADDR_LOOPBACK(&ret->v6.sin6_addr);
-    return true;
-}
-
-/* "http://HOST:PORT" with a numeric host; IPv6 in brackets. */
-static int parse_url(const char *url, union address *ret, bool *ret_loopback, struct error *e)
-{
-    char host[64];
-    unsigned port = 0;
-    char rest = 0;
-    int n = sscanf(url, "http://[%63[0-9a-fA-F:.]]:%u%c", host, &port, &rest);
-    if (n != 2)
-        n = sscanf(url, "http://%63[0-9.]:%u%c", host, &port, &rest);
-    if (n == 2 && port <= 65535 && parse_host(host, (uint16_t)port, ret, ret_loopback))
-        return 0;
-    return error_set(e, ERR_INVALID_ARGUMENT,
-                     "listen.http: \"%s\" is not like http://127.0.0.1:7702", url);
-}
-
-static int listen_on(const union address *address, int *ret_fd, struct error *e)
-{
-    socklen_t len = address->any.sa_family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
-    int on = 1;
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        bind(fd, &address->any, len) == 0 && listen(fd, HTTP_CONNECTIONS_MAX) == 0) {
-        *ret_fd = fd;
-        return 0;
-    }
-    int saved = errno;
-    if (fd >= 0)
-        close(fd);
-    return error_set(e, ERR_IO, "%s", strerror(saved));
-}
-
-static void write_url(struct http *h, int fd)
-{
-    union address real = {0};
-    char host[INET6_ADDRSTRLEN] = "?";
-    socklen_t len = sizeof(real);
-    if (getsockname(fd, &real.any, &len))
-        return;
-    bool v4 = real.any.sa_family == AF_INET;
-    inet_ntop(real.any.sa_family, v4 ? (void *)&real.v4.sin_addr : (void *)&real.v6.sin6_addr, host,
-              sizeof(host));
-    snprintf(h->url, sizeof(h->url), v4 ? "http://%s:%u" : "http://[%s]:%u", host,
-             ntohs(v4 ? real.v4.sin_port : real.v6.sin6_port));
-}
-
 int http_new(const char *url, bool anywhere, struct http **ret, struct error *e)
 {
-    union address address;
-    bool loopback = false;
+    char real[HTTP_URL_MAX];
     int fd = -1;
-    int rc = parse_url(url, &address, &loopback, e);
+    int rc = http_listen(&(struct http_listen){.url = url,
+                                               .option = "listen.http",
+                                               .anywhere = anywhere,
+                                               .anywhere_option = "listen.http_anywhere",
+                                               .backlog = HTTP_CONNECTIONS_MAX},
+                         &fd, real, e);
     if (rc)
         return rc;
-    if (!loopback && !anywhere)
-        return error_set(e, ERR_AUTH,
-                         "%s can be reached by others; set http.anywhere to allow that", url);
-    struct error why = {0};
-    rc = listen_on(&address, &fd, &why);
-    if (rc)
-        return error_set(e, ERR_IO, "%s cannot be bound: %s", url, why.detail);
     struct http *h = calloc(1, sizeof(*h));
     if (!h) {
         close(fd);
@@ -195,7 +121,7 @@ int http_new(const char *url, bool anywhere, struct http **ret, struct error *e)
     pthread_mutex_init(&h->lock, NULL);
     buf_init(&h->metrics, 0);
     snprintf(h->not_ready, sizeof(h->not_ready), "starting");
-    write_url(h, fd);
+    memcpy(h->url, real, sizeof(real));
     http_alive(h);
     h->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, on_request, h,
                                  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,

@@ -11,7 +11,10 @@
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/front.h"
 #include "coordinator/edge/metrics.h"
+#include "coordinator/edge/model_check.h"
 #include "coordinator/edge/notify.h"
+#include "coordinator/edge/predict.h"
+#include "coordinator/edge/predict_http.h"
 #include "coordinator/edge/sessions.h"
 #include "coordinator/edge/sink_thread.h"
 #include "coordinator/edge/waiters.h"
@@ -203,11 +206,15 @@ static int64_t turn(struct loop *l, struct chores *c, bool receive)
     store_thread_poll(e->store, e);
     sink_thread_poll(e->sink_thread, e);
     blobs_poll(e->blobs);
+    model_checker_poll(e->checker);
     if (receive) {
         more = back_receive(e, BACK_BATCH);
         more |= front_receive(e, FRONT_BATCH);
+        if (e->predict_http)
+            predict_http_poll(e->predict_http);
     }
     uint64_t due = run_timers(e);
+    due = MIN(due, predict_step(e->predict));
     if (receive)
         due = MIN(due, do_chores(c, e));
     edge_flush(e);
@@ -224,6 +231,7 @@ static void wind_up(struct loop *l, struct chores *c)
     struct error error;
     uint64_t give_up_ms = e->now_ms + STOP_WITHIN_MS;
     e->stopping = true;
+    predict_stop(e->predict);
     waiters_wake_all(e->waiters); /* they are answered with what there is */
     LOG_INFO("stopping");
     notify_send("STOPPING=1");
@@ -247,7 +255,11 @@ int loop_run(struct loop *l, struct error *error)
         {.transport = e->back, .fd = -1},       {.transport = e->front, .fd = -1},
         {.fd = store_thread_fd(e->store)},      {.fd = l->signal_fd},
         {.fd = sink_thread_fd(e->sink_thread)}, {.fd = blobs_fd(e->blobs)},
+        {.fd = model_checker_fd(e->checker)},   {.fd = -1},
     };
+    size_t n_items = ARRAY_LEN(items) - 1;
+    if (e->predict_http)
+        items[n_items++].fd = predict_http_fd(e->predict_http);
     bool stop = false;
     int rc = 0;
     while (!stop && rc == 0) {
@@ -255,7 +267,7 @@ int loop_run(struct loop *l, struct error *error)
         if (store_thread_failed(e->store, error))
             rc = error->code ? (int)error->code : ERR_STORE;
         if (rc == 0)
-            transport_wait(items, ARRAY_LEN(items), wait_ms);
+            transport_wait(items, n_items, wait_ms);
         stop = items[3].ready && signalled(l->signal_fd);
     }
     if (rc == 0)

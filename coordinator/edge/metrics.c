@@ -6,6 +6,7 @@
 #include "coordinator/edge/blobs.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/inputs.h"
+#include "coordinator/edge/predict.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/sessions.h"
 #include "coordinator/edge/waiters.h"
@@ -293,6 +294,53 @@ static void render_self(const struct edge *e, const struct sched_stats *s, struc
     counter(out, "frames_bad_total", "Messages that could not be read.", e->counts.frames_bad);
 }
 
+/* Names of models are [A-Za-z0-9._-], and their number is bounded by STORE_MODELS_MAX. */
+static void render_models(const struct edge *e, struct buf *out)
+{
+    static const struct {
+        const char *name, *help;
+        void (*render)(const struct predict_stats *, struct buf *, const char *, const char *);
+    } histograms[] = {
+        {"predict_seconds", "From a request's arrival to its answer, of those that went well.",
+         predict_stats_times},
+        {"predict_batch_rows", "Rows of the batches that workers were given.", predict_stats_sizes},
+    };
+    const struct model_table *t = predict_models(e->predict);
+    char labels[160], full[64];
+    struct model *m;
+    head(out, "predict_requests_total", "counter", "Requests for predictions, by outcome.");
+    for (size_t i = 0; (m = model_table_at(t, i)); i++)
+        for (size_t o = 0; o < PREDICT_OUTCOMES; o++)
+            buf_printf(out,
+                       "drover_predict_requests_total{model=\"%s\",version=\"%" PRIu64
+                       "\",outcome=\"%s\"} %" PRIu64 "\n",
+                       m->name, m->version, predict_outcome_name((enum predict_outcome)o),
+                       m->stats.requests[o]);
+    counter(out, "predict_unknown_total", "Requests for models that are not there.",
+            predict_unknown(e->predict));
+    head(out, "predict_rows_total", "counter", "Rows that were predicted.");
+    for (size_t i = 0; (m = model_table_at(t, i)); i++)
+        buf_printf(out,
+                   "drover_predict_rows_total{model=\"%s\",version=\"%" PRIu64 "\"} %" PRIu64 "\n",
+                   m->name, m->version, m->stats.rows);
+    head(out, "predict_breaker_open", "gauge", "1 while a model fails and is not asked.");
+    for (size_t i = 0; (m = model_table_at(t, i)); i++) {
+        struct predict_view view;
+        predict_look(e->predict, m, &view);
+        buf_printf(out, "drover_predict_breaker_open{model=\"%s\",version=\"%" PRIu64 "\"} %d\n",
+                   m->name, m->version, view.state != PREDICT_CLOSED);
+    }
+    for (size_t h = 0; h < ARRAY_LEN(histograms); h++) {
+        snprintf(full, sizeof(full), "drover_%s", histograms[h].name);
+        head(out, histograms[h].name, "histogram", histograms[h].help);
+        for (size_t i = 0; (m = model_table_at(t, i)); i++) {
+            snprintf(labels, sizeof(labels), "model=\"%s\",version=\"%" PRIu64 "\"", m->name,
+                     m->version);
+            histograms[h].render(&m->stats, out, full, labels);
+        }
+    }
+}
+
 void metrics_render(const struct edge *e, struct buf *out)
 {
     struct sched_stats stats;
@@ -311,5 +359,6 @@ void metrics_render(const struct edge *e, struct buf *out)
     render_scrape(e, out);
     render_workers(e, out);
     render_each_worker(e, out);
+    render_models(e, out);
     render_store(e, out);
 }

@@ -44,6 +44,25 @@ static const struct config_option options[] = {
      "refused with STORE_FULL."},
     {"blob_keep", CONFIG_DURATION, "1h", 1000, INT64_C(365) * DAY_MS,
      "A blob that no job needs any more is removed when it was not asked for so long."},
+    {"predict.listen", CONFIG_STR, NULL, 0, 0,
+     "Address of POST /v1/models/NAME/predict, like http://127.0.0.1:7703; without it predictions are "
+     "asked for by clients alone. Needs predict.token_file."},
+    {"predict.anywhere", CONFIG_BOOL, "false", 0, 0,
+     "Allows predict.listen to be an address that others can reach. It is plain HTTP: put a proxy with "
+     "TLS before it."},
+    {"predict.token_file", CONFIG_SECRET_FILE, NULL, 0, 0,
+     "A file with the token that requests over HTTP must bear (Authorization: Bearer ...), which others "
+     "may not read."},
+    {"predict.body_max", CONFIG_BYTES, "1MiB", 1024, 16 * MIB,
+     "Bytes of one request over HTTP; a larger one is refused with 413."},
+    {"predict.timeout", CONFIG_DURATION, "10s", 1, 10 * 60 * 1000,
+     "A prediction that has no answer after so long fails with TIMEOUT (504)."},
+    {"predict.batch_rows", CONFIG_INT, "256", 1, 10000,
+     "Rows that are collected for a worker that is busy with the model; then they are sent."},
+    {"predict.batch_wait", CONFIG_DURATION, "1ms", 0, 1000,
+     "How long rows are collected for a worker that is busy with the model, at most."},
+    {"predict.queue_rows", CONFIG_INT, "10000", 1, 1000000,
+     "Rows that may wait for one model; above it requests are refused with QUEUE_FULL (429)."},
     {"sink.*.url", CONFIG_STR, NULL, 0, 0,
      "Where a sink is: postgresql://, redis://, rediss://, unix:// (Redis) or file://, without a "
      "password. Jobs name the sink by NAME."},
@@ -89,6 +108,10 @@ void options_edge(const struct config *c, struct edge_options *ret)
         .waiters_max = (size_t)config_int(c, "limits.waiting_requests"),
         .blob_bytes_max = (uint64_t)config_int(c, "blob_bytes_max"),
         .blob_keep_ms = (uint64_t)config_int(c, "blob_keep"),
+        .predict_batch_rows = (uint32_t)config_int(c, "predict.batch_rows"),
+        .predict_batch_wait_ms = (uint32_t)config_int(c, "predict.batch_wait"),
+        .predict_queue_rows = (uint32_t)config_int(c, "predict.queue_rows"),
+        .predict_timeout_ms = (uint32_t)config_int(c, "predict.timeout"),
     };
 }
 

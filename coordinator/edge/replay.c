@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/jobs.h"
+#include "coordinator/edge/predict.h"
 #include "coordinator/edge/sessions.h"
 
 struct replay {
@@ -71,6 +72,18 @@ static int replay_breakers(struct edge *e, struct store *store, struct error *er
     return rc;
 }
 
+static int replay_models(struct edge *e, struct store *store, struct error *error)
+{
+    struct store_model *list;
+    struct model *model;
+    size_t n = 0;
+    int rc = store_model_list(store, &e->scratch, &list, &n, error);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = model_table_add(predict_models(e->predict), &list[i], &model, error);
+    arena_clear(&e->scratch);
+    return rc;
+}
+
 int replay_store(struct edge *e, struct store *store, struct error *error)
 {
     struct replay r = {.edge = e};
@@ -79,6 +92,8 @@ int replay_store(struct edge *e, struct store *store, struct error *error)
     int rc = replay_drains(e, store, error);
     if (rc == 0)
         rc = replay_breakers(e, store, error);
+    if (rc == 0)
+        rc = replay_models(e, store, error);
     if (rc == 0)
         rc = store_replay(store, replay_job, &r, error);
     if (rc)

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/pack.h"
 #include "coordinator/edge/outbox.h"
+#include "coordinator/edge/predict.h"
 
 struct sessions {
     struct edge *edge;
@@ -179,6 +180,7 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
              log_str("reason", reason ? reason : "gone"));
     outbox_forget(s->edge, session);
     blob_serve_forget(s->edge->blob_serve, session);
+    predict_session_end(s->edge->predict, session);
     for (struct session **p = &s->dirty; *p; p = &(*p)->next_dirty) {
         if (*p != session)
             continue;
@@ -207,6 +209,7 @@ static void session_lost(struct sessions *s, struct session *session)
         w->lost_ms = s->edge->now_ms;
         w->busy = w->queued = 0;
     }
+    predict_session_end(s->edge->predict, session);
     LOG_INFO("connection lost", log_str("worker", w->id), log_u64("session", session->id));
     edge_event(s->edge, &(struct sched_event){.type = SCHED_EV_LOST, .session = {session->id}});
 }

@@ -97,6 +97,7 @@ struct session {
     struct map64 jobs_sent;     /* jobs whose description this session has */
     struct serve_session serve; /* BLOB: blob_serve.h */
     struct fetch *fetches;      /* assigns that wait for their inputs from the store */
+    uint32_t predict_open;      /* PREDICTs without an answer: predict.h */
 };
 
 /* The first session of the list of those with something to send; outbox.c keeps it. */

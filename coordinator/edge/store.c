@@ -193,6 +193,23 @@ int store_breaker_list(struct store *s, struct arena *arena, struct store_breake
     return s->ops->breaker_list(s, arena, ret, ret_n, e);
 }
 
+int store_model_add(struct store *s, const struct store_model *in, uint64_t *ret_version,
+                    bool *ret_existing, struct error *e)
+{
+    return s->ops->model_add(s, in, ret_version, ret_existing, e);
+}
+
+int store_model_remove(struct store *s, struct span name, uint64_t version, struct error *e)
+{
+    return s->ops->model_remove(s, name, version, e);
+}
+
+int store_model_list(struct store *s, struct arena *arena, struct store_model **ret, size_t *ret_n,
+                     struct error *e)
+{
+    return s->ops->model_list(s, arena, ret, ret_n, e);
+}
+
 int store_expire(struct store *s, int64_t now_ms, bool *ret_more, struct error *e)
 {
     return s->ops->expire(s, now_ms, ret_more, e);

@@ -29,6 +29,7 @@ enum {
         1 << 20,                  /* of packed input: a task is closed before it; one item alone may
                                        be as large, a larger one is PAYLOAD_TOO_LARGE */
     STORE_DEAD_RETRY_MAX = 10000, /* dead letters that one call takes up */
+    STORE_MODELS_MAX = 1000       /* versions of named models, in all */
 };
 
 /* A job's row with its statistics stays so long after its results expired. */
@@ -135,7 +136,7 @@ int store_sqlite_open(const char *directory, struct store **ret, uint64_t *ret_e
 void store_close(struct store *s);
 
 /* Transactions: what writes (submit, input, seal, cancel, pause, end, remove, complete, dead retry
- * and discard, blob use, drain, breaker, expire) is called between begin and commit; what reads, anywhere. A failed
+ * and discard, blob use, drain, breaker, model add and remove, expire) is called between begin and commit; what reads, anywhere. A failed
  * operation inside one leaves no trace of itself (savepoint) and the others stand. STORE_FULL or
  * NOMEM: the whole transaction may be gone, then each operation up to and with the commit fails
  * with that code. After a failed commit there is no transaction. STORE: end the process. */
@@ -273,6 +274,29 @@ int store_breaker_set(struct store *s, struct span downstream, enum sched_manual
                       struct error *e) MUST_CHECK;
 int store_breaker_list(struct store *s, struct arena *arena, struct store_breaker **ret,
                        size_t *ret_n, struct error *e) MUST_CHECK; /* in order of the names */
+
+/* Named models: which blobs make version n of a name. A version's number is given once; what was removed
+ * leaves its number behind. The blobs of a model are needed (store_blob_needed) while it is there. */
+struct store_model {
+    struct span name;
+    uint64_t version; /* add: 0, the next one */
+    struct blob_name blob;
+    bool has_sample;
+    struct blob_name sample;
+    double tolerance;
+    struct span info; /* bytes that model_info.h reads */
+    int64_t created_ms;
+};
+/* *ret_existing: the version that was named, or the newest when none was, is the same model already
+ * (but for created_ms). WRONG_STATE: it is another one; LIMIT. */
+int store_model_add(struct store *s, const struct store_model *in, uint64_t *ret_version,
+                    bool *ret_existing, struct error *e) MUST_CHECK;
+/* version 0: all of the name. NOT_FOUND. */
+int store_model_remove(struct store *s, struct span name, uint64_t version,
+                       struct error *e) MUST_CHECK;
+/* In order of names and versions. */
+int store_model_list(struct store *s, struct arena *arena, struct store_model **ret, size_t *ret_n,
+                     struct error *e) MUST_CHECK;
 
 /* Deletes a bounded amount of what has expired or was removed; *ret_more when there is more to do.
  * */

@@ -65,6 +65,11 @@ struct store_ops {
                        struct error *e);
     int (*breaker_list)(struct store *s, struct arena *arena, struct store_breaker **ret,
                         size_t *ret_n, struct error *e);
+    int (*model_add)(struct store *s, const struct store_model *in, uint64_t *ret_version,
+                     bool *ret_existing, struct error *e);
+    int (*model_remove)(struct store *s, struct span name, uint64_t version, struct error *e);
+    int (*model_list)(struct store *s, struct arena *arena, struct store_model **ret, size_t *ret_n,
+                      struct error *e);
     int (*expire)(struct store *s, int64_t now_ms, bool *ret_more, struct error *e);
     int (*sizes)(struct store *s, struct store_sizes *ret, struct error *e);
 };

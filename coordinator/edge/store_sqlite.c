@@ -291,6 +291,9 @@ static const struct store_ops ops = {
     .drain_list = store_sqlite_read_drain_list,
     .breaker_set = sqlite_breaker_set,
     .breaker_list = store_sqlite_read_breaker_list,
+    .model_add = store_sqlite_model_add,
+    .model_remove = store_sqlite_model_remove,
+    .model_list = store_sqlite_model_list,
     .expire = store_sqlite_expire,
     .sizes = store_sqlite_read_sizes,
 };

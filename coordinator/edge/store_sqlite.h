@@ -8,6 +8,7 @@
  *   store_sqlite_job.c     submit, input, seal, cancel, pause, end, remove
  *   store_sqlite_task.c    completions and dead letters
  *   store_sqlite_blob.c    which job uses which blob
+ *   store_sqlite_model.c   named models
  *   store_sqlite_read.c    everything that only reads
  *   store_sqlite_expire.c  deleting what nobody needs any more, in small portions
  *   store_sqlite_space.c   what happens on a full disk
@@ -135,7 +136,7 @@ int store_sqlite_op_begin(struct store_sqlite_op *op, struct store_sqlite *s,
 /* Ends it as rc says and returns rc, or what went wrong at ending it. */
 int store_sqlite_op_end(struct store_sqlite_op *op, int rc, struct error *e) MUST_CHECK;
 
-/* ---- store_sqlite_job.c, task.c, blob.c, read.c, expire.c: the operations ---- */
+/* ---- store_sqlite_job.c, task.c, blob.c, model.c, read.c, expire.c: the operations ---- */
 
 int store_sqlite_job_submit(struct store *s, const struct store_submit *in, uint64_t *ret_job,
                             bool *ret_existing, struct error *e);
@@ -203,6 +204,12 @@ int store_sqlite_blob_use(struct store *s, uint64_t job, const struct blob_name 
                           struct error *e);
 int store_sqlite_blob_needed(struct store *s, const struct blob_name *names, size_t n, bool *ret,
                              struct error *e);
+
+int store_sqlite_model_add(struct store *s, const struct store_model *in, uint64_t *ret_version,
+                           bool *ret_existing, struct error *e);
+int store_sqlite_model_remove(struct store *s, struct span name, uint64_t version, struct error *e);
+int store_sqlite_model_list(struct store *s, struct arena *arena, struct store_model **ret,
+                            size_t *ret_n, struct error *e);
 
 /* Deletes at most `max` pending tasks of an ended job and counts them off. */
 int store_sqlite_expire_tasks(struct store_sqlite *s, struct store_sqlite_job *job, int max,

@@ -83,6 +83,10 @@ static const char *const migrations[] = {
     "ALTER TABLE task ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE dead ADD COLUMN land_epoch INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE dead ADD COLUMN land_counter INTEGER NOT NULL DEFAULT 0;",
+    /* Named models. A version that was removed keeps its number, without its bytes. */
+    "CREATE TABLE model(name TEXT NOT NULL, version INTEGER NOT NULL, removed INTEGER NOT NULL,"
+    " blob BLOB NOT NULL, sample BLOB NOT NULL, tolerance REAL NOT NULL, info BLOB NOT NULL,"
+    " created_ms INTEGER NOT NULL, PRIMARY KEY(name,version)) WITHOUT ROWID;",
 };
 
 /* The first column of the first row of a query. */

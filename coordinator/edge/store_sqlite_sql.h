@@ -30,6 +30,9 @@
     "SELECT task,job,attempt,kills,at_ms,error,key,input,land_epoch FROM dead "                    \
     "WHERE (SELECT state FROM job WHERE id=dead.job)<>0 "
 
+#define STORE_SQLITE_MODEL                                                                         \
+    "SELECT name,version,removed,blob,sample,tolerance,info,created_ms FROM model "
+
 /* clang-format off */
 #define STORE_SQLITE_SQL(X)                                                                        \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
@@ -119,7 +122,8 @@
                    "(SELECT task FROM dead WHERE job=? LIMIT ?)")                                  \
     X(BLOB_USE, "INSERT OR IGNORE INTO blob_use(name,job) VALUES(?,?)")                            \
     X(BLOB_NEEDED, "SELECT 1 FROM blob_use u JOIN job j ON j.id=u.job "                            \
-                   "WHERE u.name=? AND (j.state=1 OR (j.state<>0 AND j.dead>0)) LIMIT 1")          \
+                   "WHERE u.name=?1 AND (j.state=1 OR (j.state<>0 AND j.dead>0)) "                 \
+                   "UNION ALL SELECT 1 FROM model WHERE blob=?1 OR sample=?1 LIMIT 1")             \
     X(BLOB_EXPIRE, "DELETE FROM blob_use WHERE job=?1 AND name IN "                                \
                    "(SELECT name FROM blob_use WHERE job=?1 LIMIT ?2)")                            \
     X(DRAIN_ADD, "INSERT OR IGNORE INTO drain(worker) VALUES(?)")                                  \
@@ -128,6 +132,14 @@
     X(BREAKER_DELETE, "DELETE FROM breaker WHERE downstream=?")                                    \
     X(BREAKER_LIST, "SELECT downstream,manual FROM breaker ORDER BY downstream")                   \
     X(DRAIN_LIST, "SELECT worker FROM drain ORDER BY worker")                                      \
+    X(MODEL_INSERT, "INSERT INTO model(name,version,removed,blob,sample,tolerance,info,"           \
+                    "created_ms) VALUES(?,?,0,?,?,?,?,?)")                                         \
+    X(MODEL_GET, STORE_SQLITE_MODEL "WHERE name=? AND version=?")                                  \
+    X(MODEL_NEWEST, STORE_SQLITE_MODEL "WHERE name=? ORDER BY version DESC LIMIT 1")               \
+    X(MODEL_LIST, STORE_SQLITE_MODEL "WHERE removed=0 ORDER BY name,version")                      \
+    X(MODEL_COUNT, "SELECT count(*) FROM model WHERE removed=0")                                   \
+    X(MODEL_REMOVE, "UPDATE model SET removed=1,blob=x'',sample=x'',info=x'' "                     \
+                    "WHERE name=?1 AND removed=0 AND (?2=0 OR version=?2)")                        \
     X(DEAD_COUNT, "SELECT count(*) FROM (SELECT 1 FROM dead LIMIT 100000)")                        \
     X(UNUSED, "SELECT freelist_count,page_size FROM pragma_freelist_count,pragma_page_size")
 /* clang-format on */

@@ -3,7 +3,7 @@
  * verbs_submit.c (jobs in), verbs_blob.c (blobs in),
  * verbs_job.c (the job map), verbs_read.c (jobs, results and letters out), verbs_change.c (cancel,
  * retry, ...), verbs_fleet.c (workers, status, keys, configuration), verbs_breaker.c (breakers and
- * sinks), verbs_explain.c (why something does not run).
+ * sinks), verbs_model.c (named models, predictions), verbs_explain.c (why something does not run).
  *
  * Thread rule: the loop thread.
  */
@@ -39,6 +39,12 @@ int verbs_job_seal(struct call *c, struct error *error) MUST_CHECK;
 
 int verbs_blob_have(struct call *c, struct error *error) MUST_CHECK;
 int verbs_blob_put(struct call *c, struct error *error) MUST_CHECK;
+
+int verbs_model_ls(struct call *c, struct error *error) MUST_CHECK;
+int verbs_model_show(struct call *c, struct error *error) MUST_CHECK;
+int verbs_model_add(struct call *c, struct error *error) MUST_CHECK;
+int verbs_model_rm(struct call *c, struct error *error) MUST_CHECK;
+int verbs_predict(struct call *c, struct error *error) MUST_CHECK;
 
 int verbs_job_status(struct call *c, struct error *error) MUST_CHECK;
 int verbs_job_ls(struct call *c, struct error *error) MUST_CHECK;

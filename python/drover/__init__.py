@@ -8,6 +8,7 @@
             print(row["title"])
 """
 
+from ._models import Model
 from ._operations import DeadLetter, Explanation, JobStatus, Reject
 from .aio import AsyncClient, AsyncJob
 from .client import Client, Job
@@ -23,9 +24,11 @@ from .errors import (
     NotFound,
     NotReadable,
     PayloadTooLarge,
+    PredictTimeout,
     ProtocolMismatch,
     QueueFull,
     ResultExpired,
+    Unavailable,
     Unreachable,
     WaitTimeout,
     WrongState,
@@ -39,8 +42,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient", "AsyncJob", "AuthError", "Client", "DeadLetter", "DroverError", "DuplicateJob",
     "Explanation", "File", "InvalidArgument", "InvalidSpec", "Job", "JobCancelled", "JobExpired", "JobFailed",
-    "JobStatus", "NotFound", "NotReadable", "PayloadTooLarge", "Pipeline", "Postgres",
-    "ProtocolMismatch", "QueueFull", "Redis", "Reject", "ResultExpired", "Retry", "Store",
-    "Unreachable", "WaitTimeout", "WrongState", "export_check", "noop", "score",
+    "JobStatus", "Model", "NotFound", "NotReadable", "PayloadTooLarge", "Pipeline", "Postgres",
+    "PredictTimeout", "ProtocolMismatch", "QueueFull", "Redis", "Reject", "ResultExpired", "Retry", "Store",
+    "Unavailable", "Unreachable", "WaitTimeout", "WrongState", "export_check", "noop", "score",
     "scrape", "transform",
 ]

@@ -15,11 +15,13 @@ import zmq
 import zmq.asyncio
 
 from . import _blobs as blobs
+from . import _models as model_ops
 from . import _operations as ops
 from . import _places as places
 from ._batch import Row
 from ._config import Target, find_target
 from ._frames import rows_to_frame, to_frame
+from ._models import Model
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._progress import Progress
 from ._protocol import RESEND_S, TIMEOUT_S, Answer, Operation, Request, Session, steps
@@ -140,9 +142,9 @@ class AsyncClient:
             for call in calls:
                 call.cancel()
 
-    async def run(self, operation: Operation[T]) -> T:
+    async def run(self, operation: Operation[T], queue_timeout: Optional[float] = None) -> T:
         """Runs an operation of drover._operations; waits where the queue is full."""
-        todo = steps(operation, self._queue_timeout)
+        todo = steps(operation, self._queue_timeout if queue_timeout is None else queue_timeout)
         try:
             step = next(todo)
             while True:
@@ -160,6 +162,26 @@ class AsyncClient:
         every = [blobs.blob_of(source) for source in sources]
         await self.run(blobs.upload(every))
         return [blob.sha for blob in every]
+
+    async def models(self) -> List[Model]:
+        """As Client.models."""
+        return await self.run(model_ops.models())
+
+    async def add_model(self, name: str, source: blobs.Source, *, sample: Optional[blobs.Source] = None,
+                        tolerance: Optional[float] = None, columns: Optional[Sequence[str]] = None,
+                        version: Optional[int] = None) -> int:
+        """As Client.add_model."""
+        return await self.run(model_ops.add_model(name, source, sample, tolerance, columns, version))
+
+    async def remove_model(self, name: str, version: Optional[int] = None) -> None:
+        """As Client.remove_model."""
+        await self.run(model_ops.remove_model(name, version))
+
+    async def predict(self, name: str, rows: Sequence[Mapping[str, Any]], *, version: Optional[int] = None,
+                      timeout: Optional[float] = None) -> List[Row]:
+        """As Client.predict; many may be under way at once, and the coordinator batches them."""
+        return await self.run(model_ops.predict(name, rows, version, timeout),
+                              model_ops.PREDICT_WAIT_S if timeout is None else timeout)
 
     async def submit(self, job: Pipeline, *, sink: SinkArgument = "store",
                      table: Optional[str] = None, prefix: Optional[str] = None,

@@ -15,10 +15,12 @@ from typing import (
 import zmq
 
 from . import _blobs as blobs
+from . import _models as model_ops
 from . import _operations as ops
 from . import _places as places
 from ._config import Target, find_target
 from ._frames import rows_to_frame, to_frame
+from ._models import Model
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._batch import Row
 from ._progress import Progress
@@ -134,9 +136,9 @@ class Client:
                 answers[answer[0]] = answer[1]
                 until = time.monotonic() + patience
 
-    def run(self, operation: Operation[T]) -> T:
+    def run(self, operation: Operation[T], queue_timeout: Optional[float] = None) -> T:
         """Runs an operation of drover._operations; waits where the queue is full."""
-        todo = steps(operation, self._queue_timeout)
+        todo = steps(operation, self._queue_timeout if queue_timeout is None else queue_timeout)
         try:
             step = next(todo)
             while True:
@@ -154,6 +156,39 @@ class Client:
         every = [blobs.blob_of(source) for source in sources]
         self.run(blobs.upload(every))
         return [blob.sha for blob in every]
+
+    # ---- models ----
+
+    def models(self) -> List[Model]:
+        """All versions of all named models."""
+        return self.run(model_ops.models())
+
+    def add_model(self, name: str, source: blobs.Source, *, sample: Optional[blobs.Source] = None,
+                  tolerance: Optional[float] = None, columns: Optional[Sequence[str]] = None,
+                  version: Optional[int] = None) -> int:
+        """Uploads a model (ONNX: a path, or bytes) and gives it a name; returns its version, by default the
+        next one. Adding the newest again changes nothing.
+
+        ``columns`` names the columns of a model that takes one matrix, in the matrix' order; without them
+        the order of the columns in a request counts. ``sample``: rows with what Python made of them, which
+        must come out within ``tolerance``. InvalidSpec or InvalidArgument when the model cannot be used.
+        """
+        return self.run(model_ops.add_model(name, source, sample, tolerance, columns, version))
+
+    def remove_model(self, name: str, version: Optional[int] = None) -> None:
+        """Forgets a version, or all of a name. NotFound."""
+        self.run(model_ops.remove_model(name, version))
+
+    def predict(self, name: str, rows: Sequence[Mapping[str, Any]], *, version: Optional[int] = None,
+                timeout: Optional[float] = None) -> List[Row]:
+        """What the model makes of each row, now: a list of dictionaries in the order of the rows.
+
+        The newest version is asked, or ``version``. InvalidArgument names the row and the column that is
+        wrong; PredictTimeout after ``timeout`` seconds (at most the coordinator's predict.timeout);
+        Unavailable when no worker is ready or the model fails; QueueFull after waiting for room; NotFound.
+        """
+        return self.run(model_ops.predict(name, rows, version, timeout),
+                        model_ops.PREDICT_WAIT_S if timeout is None else timeout)
 
     # ---- jobs ----
 

@@ -17,8 +17,10 @@ __all__ = [
     "NotReadable",
     "PayloadTooLarge",
     "ProtocolMismatch",
+    "PredictTimeout",
     "QueueFull",
     "ResultExpired",
+    "Unavailable",
     "Unreachable",
     "WaitTimeout",
     "WrongState",
@@ -111,6 +113,18 @@ class WaitTimeout(DroverError, TimeoutError):
     code = "TIMEOUT"
 
 
+class PredictTimeout(DroverError, TimeoutError):
+    """A prediction had no answer before its deadline."""
+
+    code = "TIMEOUT"
+
+
+class Unavailable(DroverError):
+    """Not now: no worker is ready that can predict, or the model fails (its breaker is open)."""
+
+    code = "UNAVAILABLE"
+
+
 class JobFailed(DroverError):
     """The job ended with dead letters: inputs that used up their attempts."""
 
@@ -131,7 +145,7 @@ class JobExpired(DroverError):
 
 _CLASSES: List[Type[DroverError]] = [
     Unreachable, AuthError, ProtocolMismatch, InvalidSpec, InvalidArgument, QueueFull, DuplicateJob,
-    PayloadTooLarge, NotFound, WrongState, ResultExpired, JobFailed, JobCancelled, JobExpired,
+    PayloadTooLarge, NotFound, PredictTimeout, Unavailable, WrongState, ResultExpired, JobFailed, JobCancelled, JobExpired,
 ]
 _BY_CODE: Dict[str, Type[DroverError]] = {cls.code: cls for cls in _CLASSES}
 _BY_CODE["STORE_FULL"] = QueueFull  # refused for now, with a time to try again, as a full queue is

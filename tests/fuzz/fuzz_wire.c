@@ -15,6 +15,8 @@ static void read_worker_messages(struct span body, struct arena *a)
     struct wire_token *tokens;
     struct wire_blob_ask ask;
     struct wire_blob_answer answer;
+    struct wire_predict predict;
+    struct wire_predicted predicted;
     size_t n;
     bool on;
     (void)!wire_hello_read(body, a, &hello, NULL);
@@ -28,6 +30,8 @@ static void read_worker_messages(struct span body, struct arena *a)
     (void)!wire_begun_read(body, a, &tokens, &n, NULL);
     (void)!wire_blob_ask_read(body, &ask, NULL);
     (void)!wire_blob_answer_read(body, &answer, NULL);
+    (void)!wire_predict_read(body, &predict, NULL);
+    (void)!wire_predicted_read(body, &predicted, NULL);
 }
 
 static void read_client_messages(struct span body)

@@ -22,6 +22,7 @@ int conformance_run(fx_open_fn *open_store, const struct CMUnitTest *own, size_t
     add(conformance_reading, conformance_reading_n);
     add(conformance_blobs, conformance_blobs_n);
     add(conformance_landing, conformance_landing_n);
+    add(conformance_models, conformance_models_n);
     add(own, n_own);
     return _cmocka_run_group_tests("store", all, n_all, NULL, NULL);
 }

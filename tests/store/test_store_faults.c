@@ -264,6 +264,14 @@ static int own_job(struct work *w, unsigned step)
                  &(struct store_complete){.write = SCHED_WRITE_ATTEMPT, .attempt = 1}));
     TRY(store_job_seal(w->s, job, &w->e));
     TRY(store_breaker_set(w->s, span_str(name), SCHED_MANUAL_TRIPPED, &w->e));
+    uint64_t version;
+    const struct store_model model = {.name = span_str(name),
+                                      .info = SPAN("info"),
+                                      .has_sample = true};
+    TRY(store_model_add(w->s, &model, &version, &existing, &w->e));
+    TRY(store_model_add(w->s, &(struct store_model){.name = span_str(name), .version = version + 1},
+                        &version, &existing, &w->e));
+    TRY(store_model_remove(w->s, span_str(name), version, &w->e));
     return store_drain_set(w->s, span_str(name), true, &w->e);
 }
 

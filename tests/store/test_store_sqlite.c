@@ -106,7 +106,7 @@ static void opening_fails_with_a_reason(void **state)
     sql(x, "PRAGMA user_version=1000");
     assert_int_equal(reopen(x), ERR_STORE);
     assert_non_null(strstr(x->e.detail, "newer drover"));
-    sql(x, "PRAGMA user_version=5; PRAGMA application_id=7");
+    sql(x, "PRAGMA user_version=6; PRAGMA application_id=7");
     assert_int_equal(reopen(x), ERR_STORE);
     assert_non_null(strstr(x->e.detail, "not a database of drover"));
     sql(x, "PRAGMA application_id=1685221238; DELETE FROM meta");
