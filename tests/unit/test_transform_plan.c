@@ -161,7 +161,7 @@ static void types_from_use(void **state)
          "result lower text: lower(id)\nkernels: >(numeric, numeric), lower(text)\n"
          "merge: none; rows go on as they come\n"},
         {"SELECT category, count(*) FROM input GROUP BY 1",
-         "aggregate: count(*)\nresult category text: category\nresult count bigint: count\n"
+         "aggregate (partial states merge exactly): count(*)\nresult category text: category\nresult count bigint: count\n"
          "merge: each task keeps the states of its groups; they come together by key\n"},
         {"SELECT id FROM input ORDER BY 1", "merge: each task keeps its rows in order"},
     };

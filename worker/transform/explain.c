@@ -37,8 +37,8 @@ static void explain_groups(const struct plan *p, struct buf *out)
     explain_exprs("group by: ", p->keys, p->n_keys, out);
     for (size_t i = 0; i < p->n_aggs; i++) {
         const struct plan_agg *a = &p->aggs[i];
-        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate: " : ", ", a->agg->name,
-                   a->distinct ? "DISTINCT " : "");
+        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate (partial states merge exactly): " : ", ",
+                   a->agg->name, a->distinct ? "DISTINCT " : "");
         if (a->arg)
             expr_text(a->arg, out);
         else
