@@ -21,6 +21,7 @@ static const struct print_column columns[] = {
     {"PAUSED", "paused", PRINT_TEXT, true},      {"CANCELLING", "cancelling", PRINT_TEXT, true},
     {"CREATED", "created", PRINT_TIME, false},   {"ENDED", "ended", PRINT_TIME, true},
     {"EXPIRES", "expires", PRINT_TIME, true},    {"UID", "uid", PRINT_TEXT, true},
+    {"ERROR", "error", PRINT_TEXT, true},
 };
 
 /* "  pages  1,234" for each member, under a title; nothing for an empty object. */

@@ -52,4 +52,7 @@
 #define REASON_RUN_TIMEOUT "RUN_TIMEOUT"               /* longer than run_timeout_s */
 #define REASON_WORKER_LOST "WORKER_LOST"               /* kills_max workers died with it */
 
+/* The statistic of rejects that a task counted and did not list. */
+#define STAT_REJECTS_NOT_LISTED "rejects_not_listed"
+
 #endif

@@ -321,6 +321,13 @@ static int read_stages(struct spec *s, const struct spec_engine *engines, size_t
         if (rc)
             return rc;
     }
+    s->rejects_max = -1;
+    for (size_t i = 0; i < n; i++) {
+        const struct spec_engine *engine = s->stages[i].engine;
+        int64_t max = engine->rejects_max ? engine->rejects_max(s->stages[i].compiled) : -1;
+        if (max >= 0 && (s->rejects_max < 0 || max < s->rejects_max))
+            s->rejects_max = max;
+    }
     const struct spec_stage *first = &s->stages[0];
     s->unique = first->engine->unique && first->engine->unique(first->compiled);
     s->key_limit = first->engine->key_limit ? first->engine->key_limit(first->compiled) : 0;

@@ -73,6 +73,8 @@ struct spec_engine {
     /* Its tasks come to parts of an answer, which have to be brought together. sinks_merge: all sinks of
      * the job add up the rows of one key by themselves. NULL: never. */
     bool (*gathers)(const void *compiled, bool sinks_merge);
+    /* So many rejects of the job as a whole end it as failed; -1: any number is good. NULL: -1. */
+    int64_t (*rejects_max)(const void *compiled);
     /* The blobs that must be at hand before a task runs: those that the stage itself names (a model,
      * tables) when item.p is NULL, else those of one packed item. NULL: none. */
     int (*blobs)(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
@@ -95,6 +97,7 @@ struct spec {
     uint32_t run_timeout_ms; /* of one attempt; 0: none */
     uint64_t ttl_ms;         /* results live so long after the job's end; default 7 days */
     uint64_t items_max;      /* inputs in all, found ones too; 0: no limit */
+    int64_t rejects_max;     /* the least of the stages'; more rejects fail the job; -1: no limit */
     uint32_t kinds;          /* bits of wire_kind that a worker must have */
     bool unique;             /* of the first stage's engine, as are the next three */
     uint32_t key_limit, key_delay_ms, key_use_ms;

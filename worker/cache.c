@@ -255,6 +255,9 @@ static int open_folder(struct cache *c, struct error *e)
     if (c->thread)
         return ERR_OK;
     int rc = blob_folder_open(&c->folder, c->config.dir, &files, e);
+    if (rc == ERR_CONFIG &&
+        !c->config.dir) /* in the middle of work: it may pass, or other workers can */
+        rc = error_set(e, ERR_IO, "%s", strdupa(e->detail));
     if (rc)
         return rc;
     rc = blob_files_walk(files, found, c, e);

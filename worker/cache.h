@@ -54,7 +54,7 @@ void cache_free(struct cache *c); /* after all needs */
 
 enum cache_state { CACHE_WAITING, CACHE_READY, CACHE_FAILED };
 
-/* What one task needs; a blob may be named twice. NOMEM; CONFIG, IO: there is no folder. */
+/* What one task needs; a blob may be named twice. NOMEM, IO: there is no folder. */
 int cache_need(struct cache *c, const struct blob_name *names, size_t n, struct cache_need **ret,
                struct error *e) MUST_CHECK;
 void cache_need_free(struct cache_need *need); /* takes NULL */

@@ -1,6 +1,7 @@
 #include "engine_transform.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "common/pack.h"
 #include "common/reason.h"
 #include "common/unpack.h"
+#include "worker/blobset.h"
 #include "worker/inputs.h"
 #include "worker/output.h"
 #include "worker/transform/transform.h"
@@ -17,6 +19,9 @@
 struct stage {
     struct transform *transform;
     uint64_t task_bytes;
+    pthread_mutex_t lock; /* of the loading of the lookup tables, which the first run does */
+    bool has_tables;
+    int64_t rejects_max; /* -1: no limit */
 };
 
 /* ---- what spec_parse needs ---- */
@@ -32,6 +37,26 @@ static int read_task_bytes(const json_t *stage, uint64_t *ret, struct error *e)
         return error_set(e, ERR_INVALID_SPEC, "task_bytes: %d to %d bytes are possible",
                          TRANSFORM_TASK_BYTES_MIN, TRANSFORM_TASK_BYTES_MAX);
     *ret = (uint64_t)n;
+    return ERR_OK;
+}
+
+/* In a fleet the rows of a lookup table come as a blob. */
+static int check_tables(const struct transform *t, struct error *e)
+{
+    for (size_t i = 0; i < transform_n_tables(t); i++)
+        if (!transform_table_blob(t, i))
+            return error_set(e, ERR_INVALID_SPEC,
+                             "tables.%.60s.blob: the SHA-256 of a blob is wanted here",
+                             transform_table_name(t, i));
+    return ERR_OK;
+}
+
+static int read_rejects_max(const json_t *stage, int64_t *ret, struct error *e)
+{
+    const json_t *v = json_object_get(stage, "rejects_max");
+    *ret = v ? json_integer_value(v) : -1;
+    if (v && (!json_is_integer(v) || *ret < 0))
+        return error_set(e, ERR_INVALID_SPEC, "rejects_max: a number of rejects is wanted here");
     return ERR_OK;
 }
 
@@ -69,7 +94,7 @@ static int read_header(const json_t *stage, const struct batch *input, const cha
 /* The stage without the keys that are read here; NULL: no memory. */
 static json_t *rest_of(const json_t *stage)
 {
-    static const char *const mine[] = {"task_bytes", "header"};
+    static const char *const mine[] = {"task_bytes", "header", "rejects_max"};
     json_t *rest = json_copy((json_t *)(uintptr_t)stage);
     for (size_t i = 0; rest && i < ARRAY_LEN(mine); i++)
         json_object_del(rest, mine[i]);
@@ -87,16 +112,24 @@ int engine_transform_compile(const json_t *json, const struct batch *input, void
     if (rc == ERR_OK)
         rc = read_task_bytes(json, &s->task_bytes, e);
     if (rc == ERR_OK)
+        rc = read_rejects_max(json, &s->rejects_max, e);
+    if (rc == ERR_OK)
         rc = read_header(json, input, &names, &n_names, e);
     if (rc == ERR_OK)
         rc = transform_compile(rest, input, names, n_names, &s->transform, e);
     free(names);
     json_decref(rest);
     if (rc == ERR_OK)
-        *ret = s;
-    else
+        rc = check_tables(s->transform, e);
+    if (rc != ERR_OK) {
+        if (s)
+            transform_free(s->transform);
         free(s);
-    return rc;
+        return rc;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    *ret = s;
+    return ERR_OK;
 }
 
 int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct error *e)
@@ -129,8 +162,10 @@ int engine_transform_header(const json_t *stage, int fd, json_t **ret, struct er
 void engine_transform_free(void *compiled)
 {
     struct stage *s = compiled;
-    if (s)
-        transform_free(s->transform);
+    if (!s)
+        return;
+    transform_free(s->transform);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -156,14 +191,21 @@ int engine_transform_item(const void *compiled UNUSED, struct span text, uint32_
     return ERR_OK;
 }
 
-int engine_transform_blobs(const void *compiled UNUSED, struct span item, spec_blob_fn *fn,
-                           void *user)
+static int table_blobs(const struct transform *t, spec_blob_fn *fn, void *user)
+{
+    int rc = ERR_OK;
+    for (size_t i = 0; i < transform_n_tables(t) && rc == ERR_OK; i++)
+        rc = fn(user, transform_table_blob(t, i));
+    return rc;
+}
+
+int engine_transform_blobs(const void *compiled, struct span item, spec_blob_fn *fn, void *user)
 {
     struct input_ref r;
     struct unpack u;
     struct error e = {0};
-    if (!item.p) /* the stage itself names none */
-        return ERR_OK;
+    if (!item.p) /* the stage itself */
+        return table_blobs(((const struct stage *)compiled)->transform, fn, user);
     unpack_init(&u, item.p, item.len);
     if (unpack_array(&u) < 1)
         return ERR_MALFORMED;
@@ -174,6 +216,11 @@ int engine_transform_blobs(const void *compiled UNUSED, struct span item, spec_b
 void engine_transform_explain(const void *compiled, struct buf *out)
 {
     transform_explain(((const struct stage *)compiled)->transform, out);
+}
+
+int64_t engine_transform_rejects_max(const void *compiled)
+{
+    return ((const struct stage *)compiled)->rejects_max;
 }
 
 bool engine_transform_gathers(const void *compiled, bool sinks_merge)
@@ -199,7 +246,7 @@ static void on_reject(void *user, const struct run_reject *r)
     struct state *s = user;
     char input[600], detail[400];
     if (s->n_rejects++ >= TRANSFORM_REJECTS_LISTED) {
-        output_stat(s->o, "rejects_not_listed", 1);
+        output_stat(s->o, STAT_REJECTS_NOT_LISTED, 1);
         return;
     }
     if (s->file.len > 0)
@@ -220,9 +267,32 @@ static void on_reject(void *user, const struct run_reject *r)
     output_reject(s->o, span_str(input), r->reason, detail[0] ? detail : NULL);
 }
 
-static int state_open(const struct stage *stage, struct sink *sink, struct state **ret,
-                      struct error *e)
+/* The lookup tables, once for all tasks of the stage. */
+static int load_tables(const struct stage *stage, const struct blobset *blobs, struct error *e)
 {
+    struct stage *s = (struct stage *)(uintptr_t)stage; /* only under its lock */
+    struct transform *t = s->transform;
+    int rc = ERR_OK;
+    if (transform_n_tables(t) == 0)
+        return ERR_OK;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < transform_n_tables(t) && rc == ERR_OK && !s->has_tables; i++) {
+        const struct blobset_item *item = blobset_find(blobs, transform_table_blob(t, i));
+        const char *name = transform_table_name(t, i);
+        rc = item ? transform_table(t, name, item->fd, e)
+                  : error_set(e, ERR_NOT_FOUND, "the blob of the table %.60s is not there", name);
+    }
+    s->has_tables |= rc == ERR_OK;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+static int state_open(const struct stage *stage, const struct blobset *blobs, struct sink *sink,
+                      struct state **ret, struct error *e)
+{
+    int loaded = load_tables(stage, blobs, e);
+    if (loaded != ERR_OK)
+        return loaded;
     struct state *s = calloc(1, sizeof(*s));
     if (!s)
         return error_set(e, ERR_NOMEM, "no memory for the rows");
@@ -245,11 +315,11 @@ static int state_open(const struct stage *stage, struct sink *sink, struct state
     return rc;
 }
 
-int engine_transform_open(const void *compiled, const struct blobset *blobs UNUSED,
-                          void **ret_state, struct error *e)
+int engine_transform_open(const void *compiled, const struct blobset *blobs, void **ret_state,
+                          struct error *e)
 {
     struct state *s = NULL;
-    const int rc = state_open(compiled, NULL, &s, e);
+    const int rc = state_open(compiled, blobs, NULL, &s, e);
     *ret_state = s;
     return rc;
 }
@@ -442,7 +512,7 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
     int rc = call->text ? text_init(stage, call->text, &text, e) : ERR_OK;
     if (rc != ERR_OK)
         return rc;
-    rc = state_open(stage, call->text ? &text.sink : NULL, &s.state, e);
+    rc = state_open(stage, call->blobs, call->text ? &text.sink : NULL, &s.state, e);
     if (rc == ERR_OK) {
         transform_stop(s.state->run, call->cancelled);
         rc = read_inputs(&s, e);

@@ -28,6 +28,7 @@ struct batch *engine_transform_columns(const void *compiled);
 int engine_transform_item(const void *compiled, struct span text, uint32_t depth, struct buf *out,
                           uint64_t *ret_key, struct hash128 *ret_unique, struct error *e);
 int engine_transform_blobs(const void *compiled, struct span item, spec_blob_fn *fn, void *user);
+int64_t engine_transform_rejects_max(const void *compiled);
 bool engine_transform_gathers(const void *compiled, bool sinks_merge);
 
 /* The columns that the header of a file names, as a list of texts, for the stage's key "header". MALFORMED:

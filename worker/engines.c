@@ -202,6 +202,7 @@ const struct spec_engine engines_table[] = {
      .columns = engine_transform_columns,
      .item = engine_transform_item,
      .gathers = engine_transform_gathers,
+     .rejects_max = engine_transform_rejects_max,
      .blobs = engine_transform_blobs,
      .explain = engine_transform_explain},
     {.name = "score",

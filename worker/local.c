@@ -8,16 +8,17 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/pack.h"
 #include "common/reason.h"
 #include "common/transport.h"
 #include "common/unpack.h"
 #include "worker/feed.h"
 #include "worker/frontier.h"
 #include "worker/local_blobs.h"
+#include "worker/local_gather.h"
 #include "worker/local_job.h"
 #include "worker/output.h"
 #include "worker/local_output.h"
+#include "worker/local_rejects.h"
 #include "worker/local_stats.h"
 #include "worker/runner.h"
 
@@ -49,62 +50,27 @@ struct local {
     bool feed_done, stopped;
     uint64_t stopped_ms; /* when stopped: since when */
     struct local_output rows;
-    struct rowfile rejects;
-    struct pipeline_gather *gather; /* NULL: no stage gathers */
-    pthread_mutex_t gather_lock;    /* of it, and of the next */
-    struct error gather_error;
-    struct error lost; /* why the first input came to nothing */
-    bool gathered;
+    struct local_rejects rejects;
+    struct local_gather gather;
     struct local_sinks sinks;
     struct local_blobs blobs;
     struct local_task *tasks; /* under way */
     size_t n_tasks, tasks_max;
     size_t n_landing; /* of them, those whose rows are landing, beside tasks_max */
-    struct buf items, item, line, path;
+    struct buf items, item, path;
     struct local_stats stats;
     size_t item_rows_bytes; /* of one item's rows, as of late; 0: not known yet */
     uint64_t next_timeout_check_ms;
     uint64_t random;
 };
 
-/* ---- rejects ---- */
-
-static void reject(struct local *l, struct span input, const char *reason, const char *detail)
-{
-    l->stats.n_rejects++;
-    tally_add(&l->stats.reasons, reason, 1);
-    if (!l->config->rejects)
-        return;
-    buf_clear(&l->line);
-    buf_str(&l->line, "{\"input\":");
-    buf_json_str(&l->line, input);
-    buf_str(&l->line, ",\"reason\":");
-    buf_json_str(&l->line, span_str(reason));
-    buf_str(&l->line, ",\"detail\":");
-    if (detail)
-        buf_json_str(&l->line, span_str(detail));
-    else
-        buf_str(&l->line, "null");
-    buf_str(&l->line, "}\n");
-    rowfile_append(&l->rejects, buf_span(&l->line));
-}
-
-/* A whole input, and not a row of it. */
-static void lose(struct local *l, struct span input, const char *reason, const char *detail)
-{
-    if (l->stats.n_lost++ == 0)
-        error_set(&l->lost, ERR_JOB_FAILED, "%.*s: %s: %.300s", (int)MIN(input.len, (size_t)150),
-                  input.p, reason, detail ? detail : "");
-    reject(l, input, reason, detail);
-}
+/* ---- the plan ---- */
 
 /* Whether an answer without some input would be wrong: it is one over all rows, or rows of files. */
 static bool wants_all(const struct local *l)
 {
-    return l->gather || pipeline_place(l->config->pipeline) == PIPELINE_POOL;
+    return l->gather.gather || pipeline_place(l->config->pipeline) == PIPELINE_POOL;
 }
-
-/* ---- the plan ---- */
 
 /* Full jitter over base * 2^(attempt - 2), as the coordinator does. attempt: the coming one, from 2. */
 static uint64_t backoff_ms(struct local *l, uint32_t attempt)
@@ -125,13 +91,13 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     struct hash128 unique;
     struct error e = {0};
     if (attempt > l->spec->attempts) {
-        lose(l, text, reason, detail);
+        local_rejects_lose(&l->rejects, text, reason, detail);
         return;
     }
     buf_clear(&l->item);
     int rc = spec_item(l->spec, text, depth, &l->item, &key, &unique, &e);
     if (rc != ERR_OK) {
-        lose(l, text, REASON_INVALID_INPUT, e.detail);
+        local_rejects_lose(&l->rejects, text, REASON_INVALID_INPUT, e.detail);
         return;
     }
     bool is_new = true;
@@ -149,8 +115,8 @@ static void plan(struct local *l, struct span text, uint32_t depth, uint32_t att
     if (rc == ERR_OK)
         rc = frontier_add(l->frontier, key, buf_span(&l->item), attempt, due_ms);
     if (rc != ERR_OK)
-        lose(l, text, REASON_FRONTIER_FULL,
-             "the limit of the frontier (--frontier-max) is reached");
+        local_rejects_lose(&l->rejects, text, REASON_FRONTIER_FULL,
+                           "the limit of the frontier (--frontier-max) is reached");
     else if (!known)
         l->stats.n_inputs++;
     else if (reason)
@@ -192,14 +158,7 @@ static void finish(void *user, struct runner_task *task, struct output *output_t
     if (output_take->error == ERR_OK && batch_ok(output_take->rows) &&
         !local_output_put(&l->rows, output_take->rows))
         output_take->failed = true;
-    if (output_take->error == ERR_OK && output_take->partial.len > 0) {
-        pthread_mutex_lock(&l->gather_lock);
-        if (l->gather_error.code == ERR_OK)
-            (void)!pipeline_gather_add(l->gather, buf_span(&output_take->partial),
-                                       &l->gather_error);
-        pthread_mutex_unlock(&l->gather_lock);
-        buf_done(&output_take->partial);
-    }
+    local_gather_add(&l->gather, output_take);
     t->output = output_take;
 }
 
@@ -284,7 +243,8 @@ static void account(struct local *l, struct local_task *t)
     for (size_t i = 0; i < o->n_stats; i++)
         tally_add(&l->stats.stats, o->stats[i].name, o->stats[i].value);
     for (size_t i = 0; i < o->n_rejects; i++)
-        reject(l, span_str(o->rejects[i].input), o->rejects[i].reason, o->rejects[i].detail);
+        local_rejects_add(&l->rejects, span_str(o->rejects[i].input), o->rejects[i].reason,
+                          o->rejects[i].detail);
     for (size_t i = 0; i < o->n_retries; i++)
         plan(l, span_str(o->retries[i].input), o->retries[i].depth,
              t->plan.attempt + (o->retries[i].reason != NULL), true, o->retries[i].reason,
@@ -388,7 +348,7 @@ static int start(struct local *l, const struct frontier_task *plan_, struct erro
     if (rc != ERR_OK)
         pipeline_fail(o, (enum err)rc, err_name((enum err)rc), missing.detail);
     else if (gather)
-        pipeline_gather_end(l->gather, o);
+        pipeline_gather_end(l->gather.gather, o);
     else
         pipeline_run(l->config->pipeline, &call, o);
     finish(l, &t->task, o);
@@ -417,19 +377,13 @@ static int start_all(struct local *l, struct error *e)
 /* When nothing is left to do, what the tasks came to is brought together: one more task. */
 static int gather(struct local *l, struct error *e)
 {
-    if (!l->gather || l->gathered || l->stopped || l->n_tasks > 0 || !l->feed_done ||
-        frontier_count(l->frontier) > 0)
+    bool wanted;
+    if (l->stopped || l->n_tasks > 0 || !l->feed_done || frontier_count(l->frontier) > 0 ||
+        l->stats.n_lost > 0 || /* an answer over a part of the input would be wrong */
+        local_rejects_too_many(&l->rejects, l->spec->rejects_max))
         return ERR_OK;
-    l->gathered = true;
-    if (l->gather_error.code != ERR_OK)
-        return error_set(e, l->gather_error.code, "%s", l->gather_error.detail);
-    if (l->stats.n_lost > 0) /* an answer over a part of the input would be wrong */
-        return ERR_OK;
-    buf_clear(&l->item);
-    pack_array(&l->item, 2);
-    pack_str(&l->item, SPAN(SPEC_GATHER_ITEM));
-    pack_u64(&l->item, 0);
-    return frontier_add(l->frontier, 0, buf_span(&l->item), 1, 0);
+    const int rc = local_gather_item(&l->gather, &l->item, &wanted, e);
+    return rc || !wanted ? rc : frontier_add(l->frontier, 0, buf_span(&l->item), 1, 0);
 }
 
 static void take_finished(struct local *l)
@@ -520,7 +474,11 @@ static int work(struct local *l, int signal_fd, struct error *e)
             rc = start_all(l, e);
         if (rc != ERR_OK)
             return rc;
-        if (rowfile_failed(&l->rows.file) || rowfile_failed(&l->rejects))
+        if (local_rejects_too_many(&l->rejects, l->spec->rejects_max))
+            return error_set(e, ERR_LIMIT, "%llu rejects, and rejects_max allows %lld",
+                             (unsigned long long)local_stats_rejects(&l->stats),
+                             (long long)l->spec->rejects_max);
+        if (rowfile_failed(&l->rows.file) || rowfile_failed(&l->rejects.file))
             return ERR_OK; /* rowfile_close says what it was */
         if (is_over(l))
             return ERR_OK;
@@ -542,11 +500,11 @@ static int open_all(struct local *l, struct error *e)
         rc = local_output_open(&l->rows, config->output, config->format, config->pipeline,
                                l->sinks.batcher != NULL, e);
     if (rc == ERR_OK)
-        rc = rowfile_open(&l->rejects, config->rejects, e);
+        rc = local_rejects_open(&l->rejects, config->rejects, &l->stats, e);
     if (rc == ERR_OK)
         rc = local_blobs_open(&l->blobs, config->blobs, config->pipeline, e);
-    if (rc == ERR_OK && pipeline_gathers(config->pipeline))
-        rc = pipeline_gather_new(config->pipeline, &l->blobs.job, &l->gather, e);
+    if (rc == ERR_OK)
+        rc = local_gather_open(&l->gather, config->pipeline, &l->blobs.job, e);
     if (rc != ERR_OK)
         return rc;
     l->frontier = frontier_new(config->frontier_max_bytes, l->spec->key_limit);
@@ -555,16 +513,15 @@ static int open_all(struct local *l, struct error *e)
     if (pipeline_place(config->pipeline) == PIPELINE_INLINE)
         return ERR_OK;
     const struct pipeline_text *text = local_output_text(&l->rows);
-    const struct runner_config runner = {.loops = config->loops,
-                                         .scrape = config->scrape,
-                                         /* nobody could take a part, and nothing piles up */
-                                         .inputs = {.whole =
-                                                        config->loops == 1 && (text || l->gather),
-                                                    .download_bytes_max =
-                                                        config->download_bytes_max},
-                                         .text = text,
-                                         .finish = finish,
-                                         .user = l};
+    const struct runner_config runner = {
+        .loops = config->loops,
+        .scrape = config->scrape,
+        /* nobody could take a part, and nothing piles up */
+        .inputs = {.whole = config->loops == 1 && (text || l->gather.gather),
+                   .download_bytes_max = config->download_bytes_max},
+        .text = text,
+        .finish = finish,
+        .user = l};
     return runner_new(&runner, &l->runner, e);
 }
 
@@ -574,7 +531,7 @@ static int close_files(struct local *l, int rc, struct error *e)
     const int rows = local_output_close(&l->rows, &later);
     if (rows != ERR_OK && rc == ERR_OK)
         rc = error_set(e, (enum err)rows, "%s", later.detail);
-    const int rejects = rowfile_close(&l->rejects, &later);
+    const int rejects = local_rejects_close(&l->rejects, &later);
     if (rejects != ERR_OK && rc == ERR_OK)
         rc = error_set(e, (enum err)rejects, "%s", later.detail);
     return rc;
@@ -588,14 +545,12 @@ static void free_all(struct local *l, bool sinks_ended)
         next = t->next;
         task_free(t);
     }
-    pipeline_gather_free(l->gather);
-    pthread_mutex_destroy(&l->gather_lock);
+    local_gather_done(&l->gather);
     local_blobs_close(&l->blobs);
     frontier_free(l->frontier);
     feed_close(&l->feed);
     buf_done(&l->items);
     buf_done(&l->item);
-    buf_done(&l->line);
     buf_done(&l->path);
     local_stats_done(&l->stats);
 }
@@ -608,8 +563,8 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
                       .tasks_max = config->loops * LOCAL_TASKS_PER_LOOP};
     if (getrandom(&l.random, sizeof(l.random), GRND_NONBLOCK) < 0)
         l.random = clock_us();
-    l.rows.file.fd = l.rejects.fd = -1;
-    pthread_mutex_init(&l.gather_lock, NULL);
+    l.rows.file.fd = l.rejects.file.fd = -1;
+    local_gather_init(&l.gather);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -638,7 +593,7 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
     if (rc == ERR_OK && end == LOCAL_FAILED)
         error_set(e, ERR_JOB_FAILED,
                   "the rows are not the answer; inputs that came to nothing: %llu, the first: %s",
-                  (unsigned long long)l.stats.n_lost, l.lost.detail);
+                  (unsigned long long)l.stats.n_lost, l.rejects.lost.detail);
     *ret_end = end;
     free_all(&l, sinks_ended);
     return rc;

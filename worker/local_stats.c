@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "common/reason.h"
+
 static json_t *fill_rates(const struct local_stats *l)
 {
     json_t *counts = tally_json(&l->stats, "fill."), *rates = json_object();
@@ -30,6 +32,11 @@ static double peak_mb(void)
     return (double)kib / 1024;
 }
 
+uint64_t local_stats_rejects(const struct local_stats *s)
+{
+    return s->n_rejects + (uint64_t)tally_get(&s->stats, STAT_REJECTS_NOT_LISTED);
+}
+
 int local_stats_json(const struct local_stats *s, const char *state, double seconds, json_t **ret,
                      struct error *e)
 {
@@ -46,8 +53,8 @@ int local_stats_json(const struct local_stats *s, const char *state, double seco
         (json_int_t)s->n_inputs, "duplicates", (json_int_t)s->n_duplicates, "beyond_items_max",
         (json_int_t)s->n_beyond, "tasks", (json_int_t)s->n_tasks_done, "failed_tasks",
         (json_int_t)s->n_failed, "retried", (json_int_t)s->n_retries, "rejects",
-        (json_int_t)s->n_rejects, "rejects_by_reason", tally_json(&s->reasons, ""), "fill",
-        fill_rates(s), "stats", tally_json(&s->stats, ""));
+        (json_int_t)local_stats_rejects(s), "rejects_by_reason", tally_json(&s->reasons, ""),
+        "fill", fill_rates(s), "stats", tally_json(&s->stats, ""));
     return *ret ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the statistics");
 }
 

@@ -19,6 +19,8 @@ struct local_stats {
 /* As one object, which the caller decrefs. */
 int local_stats_json(const struct local_stats *s, const char *state, double seconds, json_t **ret,
                      struct error *e) MUST_CHECK;
+/* Inputs and rows that came to nothing, those that are only counted too. */
+uint64_t local_stats_rejects(const struct local_stats *s);
 void local_stats_done(struct local_stats *s);
 
 #endif

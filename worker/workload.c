@@ -7,6 +7,7 @@
 #include "common/reason.h"
 #include "worker/job_run.h"
 #include "worker/landings.h"
+#include "worker/needs.h"
 #include "worker/output.h"
 #include "worker/result.h"
 
@@ -247,50 +248,6 @@ static void release(struct workload *w, struct held *h)
     held_forget(&w->held, h);
 }
 
-/* The blobs that a task needs, as its description and items name them. */
-struct names {
-    struct blob_name *items;
-    size_t n, cap;
-};
-
-static int names_add(void *user, const struct blob_name *name)
-{
-    struct names *all = user;
-    for (size_t i = all->n; i > 0; i--)
-        if (blob_name_eq(&all->items[i - 1], name))
-            return ERR_OK;
-    if (all->n == WORKLOAD_TASK_BLOBS_MAX)
-        return ERR_LIMIT;
-    if (all->n == all->cap) {
-        const size_t cap = all->cap ? all->cap * 2 : 8;
-        struct blob_name *grown = realloc(all->items, cap * sizeof(*grown));
-        if (!grown)
-            return ERR_NOMEM;
-        all->items = grown;
-        all->cap = cap;
-    }
-    all->items[all->n++] = *name;
-    return ERR_OK;
-}
-
-static int need_blobs(struct workload *w, struct job_run *run, struct error *e)
-{
-    struct names all = {0};
-    int rc = pipeline_blobs(run->task.pipeline, (struct span){run->input, run->input_len},
-                            names_add, &all);
-    if (rc == ERR_LIMIT)
-        error_set(e, ERR_LIMIT,
-                  "a task that needs more than %d blobs: give the job a smaller "
-                  "task_items",
-                  WORKLOAD_TASK_BLOBS_MAX);
-    else if (rc)
-        error_set(e, (enum err)rc, "the blobs of a task cannot be listed");
-    if (rc == ERR_OK && all.n > 0)
-        rc = cache_need(w->cache, all.items, all.n, &run->need, e);
-    free(all.items);
-    return rc;
-}
-
 static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task *t,
                       struct error *e)
 {
@@ -312,7 +269,8 @@ static int assign_one(struct workload *w, uint64_t epoch, const struct wire_task
     if (rc == ERR_OK)
         run->begins = t->run_timeout_ms > 0 && spec_may_need_blobs(run->task.pipeline->spec);
     if (rc == ERR_OK)
-        rc = need_blobs(w, run, &bad);
+        rc = needs_blobs(w->cache, run->task.pipeline, (struct span){run->input, run->input_len},
+                         &run->need, &bad);
     if (rc == ERR_OK && pipeline_is_gather(run->task.pipeline, t->input)) {
         run->parts_of = &w->parts;
         run->parts = parts_new(&w->parts, t->job);
@@ -406,7 +364,7 @@ static bool is_waiting_for_blobs(struct workload *w, struct job_run *run, bool *
     if (state == CACHE_FAILED) {
         *ret_finished = true;
         if (e.code == ERR_NOT_FOUND)
-            finished_error(w, run, e.code, &e);
+            finished_error(w, run, (int)e.code, &e);
         else
             finished_plain(w, run, WIRE_RETURNED, NULL);
     }

@@ -26,7 +26,6 @@ enum {
     WORKLOAD_MESSAGE_BYTES =
         1024 * 1024, /* of results in one message, unless one alone is larger */
     WORKLOAD_IN_FLIGHT_BYTES = 8 * 1024 * 1024, /* of results sent and not acknowledged */
-    WORKLOAD_TASK_BLOBS_MAX = 1024,             /* blobs that one task may need */
     WORKLOAD_HOST_CALLS = 64 /* hosts in one CALLS; the others come in the next */
 };
 

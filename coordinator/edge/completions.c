@@ -1,6 +1,7 @@
 #include "completions.h"
 
 #include "common/log.h"
+#include "common/reason.h"
 #include "common/unpack.h"
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
@@ -19,6 +20,7 @@ struct completion {
     int rc;
     struct session_id session; /* whose result it is; 0: none */
     struct inbox *inbox;       /* NULL: no result */
+    int64_t rejects_max;       /* of the job; -1: no limit */
 };
 
 /* One request: a turn's completions. */
@@ -174,6 +176,11 @@ size_t completions_pending(const struct completions *c)
 
 /* ---- store thread ---- */
 
+static bool too_many_rejects(const struct completion *c)
+{
+    return c->rejects_max >= 0 && !c->ret.duplicate && c->ret.rejects > (uint64_t)c->rejects_max;
+}
+
 static int group_run(struct store *store, struct store_request *r)
 {
     struct group *g = (struct group *)r;
@@ -183,6 +190,8 @@ static int group_run(struct store *store, struct store_request *r)
         struct error error = {0};
         c->ret = (struct store_complete_ret){0};
         c->rc = store_task_complete(store, &c->in, &r->arena, &c->ret, &error);
+        if (c->rc == 0 && too_many_rejects(c)) /* nothing of it is worth doing any more */
+            c->rc = store_job_cancel(store, c->in.job.v, c->in.now_ms, &error);
         if (c->rc == 0)
             continue;
         r->error = error;
@@ -231,6 +240,15 @@ static size_t reject_stats(struct arena *a, struct span rejects, struct store_st
         out[at].value++;
     }
     return n_out;
+}
+
+/* Rejects that the worker did not list are in a statistic alone. */
+static uint64_t unlisted(const struct wire_result *r)
+{
+    for (size_t i = 0; i < r->n_stats; i++)
+        if (span_eq(r->stats[i].name, SPAN(STAT_REJECTS_NOT_LISTED)))
+            return r->stats[i].value > 0 ? (uint64_t)r->stats[i].value : 0;
+    return 0;
 }
 
 static void add_stats(struct group *g, struct store_complete *in, const struct wire_result *r)
@@ -306,6 +324,7 @@ static void add_result(struct completions *c, struct group *g, struct completion
     to->in.left = r->left;
     to->in.rejects = r->rejects;
     to->in.n_rejects = r->n_rejects;
+    to->in.n_unlisted = unlisted(r);
     to->in.retry_after_ms = r->retry_after_ms;
     add_stats(g, &to->in, r);
     add_found(g, &to->in, r, jobs_get(c->edge->jobs, to->in.job));
@@ -321,7 +340,10 @@ void completions_add(struct completions *c, const struct sched_action *a)
     struct group *g = c->filling;
     const struct payload *p = a->u.complete.payload;
     struct completion *to = &g->list[g->n++];
-    *to = (struct completion){.session = a->session, .inbox = p ? p->inbox : NULL};
+    const struct job *job = jobs_get(c->edge->jobs, a->job);
+    *to = (struct completion){.session = a->session,
+                              .inbox = p ? p->inbox : NULL,
+                              .rejects_max = job ? job->spec->rejects_max : -1};
     to->in.task = a->task;
     to->in.job = a->job;
     to->in.token = a->token;
@@ -392,7 +414,7 @@ static void count(struct edge *e, const struct completion *c, const struct job *
     e->counts.attempts[kind][outcomes[c->in.write]]++;
     e->counts.rows += c->in.n_rows;
     e->counts.rows_stored += c->in.rows.len ? c->in.n_rows : 0;
-    e->counts.rejects += c->in.n_rejects;
+    e->counts.rejects += c->in.n_rejects + c->in.n_unlisted;
     count_sinks(e, c);
     if (job && job->spec->kinds & WIRE_KIND_SCRAPE)
         count_stats(e, c);
@@ -420,6 +442,8 @@ static void completed(struct edge *e, const struct completion *c)
         inputs_drop(e->inputs, c->in.task);
     if (job)
         jobs_changed(e->jobs, job, c->in.n_rows > 0 || c->in.n_rejects > 0);
+    if (job && !job->ending && c->rc == 0 && too_many_rejects(c)) /* before its last task is done */
+        edge_event(e, &(struct sched_event){.type = SCHED_EV_JOB_CANCEL, .job = c->in.job});
     if (n > 0) {
         struct sched_task *tasks = must(arena_alloc(&e->scratch, n * sizeof(*tasks)));
         struct task_id *ids = must(arena_alloc(&e->scratch, n * sizeof(*ids)));

@@ -294,6 +294,7 @@ struct end {
     enum sched_job_end how;
     int64_t wall_ms;
     bool gathers;
+    int64_t rejects_max; /* -1: no limit */
     bool
         has_tasks; /* letters were retried just before, or its parts are still to be brought together */
     struct store_job stored;
@@ -316,6 +317,12 @@ static int make_gather(struct store *store, struct end *end, struct error *e)
     return rc;
 }
 
+/* Its tasks were cancelled for it, and it ends as failed. */
+static bool too_many_rejects(const struct end *end)
+{
+    return end->rejects_max >= 0 && end->stored.rejects > (uint64_t)end->rejects_max;
+}
+
 static int end_run(struct store *store, struct store_request *r)
 {
     struct end *end = (struct end *)r;
@@ -329,13 +336,14 @@ static int end_run(struct store *store, struct store_request *r)
     if (rc)
         return rc;
     end->has_tasks = end->how != SCHED_JOB_CANCELLED && end->stored.tasks_pending > 0;
-    if (!end->has_tasks && end->how == SCHED_JOB_DONE && end->gathers) {
+    if (!end->has_tasks && end->how == SCHED_JOB_DONE && end->gathers && !too_many_rejects(end)) {
         rc = make_gather(store, end, &r->error);
         end->has_tasks = rc == 0 && end->n_gather > 0;
     }
     if (rc || end->has_tasks)
         return rc;
-    return store_job_end(store, end->job, states[end->how], end->wall_ms, &r->error);
+    const enum store_job_state state = too_many_rejects(end) ? STORE_JOB_FAILED : states[end->how];
+    return store_job_end(store, end->job, state, end->wall_ms, &r->error);
 }
 
 static void end_free(struct end *end)
@@ -380,8 +388,9 @@ static void end_done(struct store_request *r, void *user)
         reopen(e->jobs, end, job);
     } else if (job) {
         static const char *const names[] = {"done", "failed", "cancelled"};
-        LOG_INFO("job ended", log_u64("job", end->job), log_str("state", names[end->how]));
-        e->counts.jobs_finished[end->how]++;
+        const enum sched_job_end how = too_many_rejects(end) ? SCHED_JOB_FAILED : end->how;
+        LOG_INFO("job ended", log_u64("job", end->job), log_str("state", names[how]));
+        e->counts.jobs_finished[how]++;
         ends_tell(e, job, end->how);
         drop(e->jobs, job);
         waiters_wake(e->waiters, end->job, true);
@@ -401,6 +410,7 @@ void jobs_end(struct jobs *j, struct job_id id, enum sched_job_end how)
     end->job = id.v;
     end->how = how;
     end->gathers = job->spec->gather < job->spec->n_stages;
+    end->rejects_max = job->spec->rejects_max;
     end->wall_ms = j->edge->wall_ms;
     arena_init(&end->request.arena, 0);
     end->request.write = true;

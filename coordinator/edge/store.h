@@ -103,6 +103,7 @@ struct store_complete {
     size_t n_stats;
     struct span rejects; /* msgpack array of [input, reason, detail] */
     uint32_t n_rejects;
+    uint64_t n_unlisted;            /* rejects that are not among them, and count as well */
     const struct store_item *found; /* new inputs, de-duplicated here when the job is unique */
     size_t n_found;
     const struct store_retry {
@@ -122,6 +123,7 @@ struct store_complete_ret {
         duplicate; /* the task was not pending, or that token's landing was noted before: nothing was
                        written */
     bool refused;  /* another token's landing was noted before: nothing was written */
+    uint64_t rejects;         /* of the job so far */
     struct store_task *tasks; /* new, in the arena */
     size_t n_tasks;
 };
@@ -158,8 +160,8 @@ int store_job_seal(struct store *s, uint64_t job, struct error *e) MUST_CHECK;
 int store_job_cancel(struct store *s, uint64_t job, int64_t now_ms,
                      struct error *e) MUST_CHECK; /* asks */
 int store_job_pause(struct store *s, uint64_t job, bool on, struct error *e) MUST_CHECK;
-/* The end: for CANCELLED the job's pending tasks are deleted in the same transaction; DONE and
- * FAILED with pending tasks: WRONG_STATE. The same end again changes nothing. */
+/* The end: for CANCELLED, and for FAILED when it was cancelled, the job's pending tasks are deleted in the
+ * same transaction; DONE and FAILED with pending tasks: WRONG_STATE. The same end again changes nothing. */
 int store_job_end(struct store *s, uint64_t job, enum store_job_state state, int64_t now_ms,
                   struct error *e) MUST_CHECK;
 /* Ended jobs only (WRONG_STATE). The job is gone at once; its bytes go with store_expire. */

@@ -407,7 +407,8 @@ static int can_end(const struct store_sqlite_job *job, enum store_job_state stat
 {
     if (job->state != STORE_JOB_OPEN)
         return wrong_end(job, e);
-    if (state != STORE_JOB_CANCELLED && job->tasks_pending > 0)
+    bool cancelled = state == STORE_JOB_CANCELLED || (state == STORE_JOB_FAILED && job->cancelling);
+    if (!cancelled && job->tasks_pending > 0)
         return error_set(e, ERR_WRONG_STATE, "job %llu still has %llu tasks",
                          (unsigned long long)job->id, (unsigned long long)job->tasks_pending);
     return 0;

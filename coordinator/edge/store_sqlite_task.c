@@ -145,7 +145,7 @@ static int write_outputs(struct store_sqlite *s, struct store_sqlite_job *job,
     for (size_t i = 0; i < in->n_stats && code == 0; i++)
         code = add_stat(s, job->id, in->stats[i].name, in->stats[i].value, e);
     job->rows += in->n_rows;
-    job->rejects += in->n_rejects;
+    job->rejects += in->n_rejects + in->n_unlisted;
     return code;
 }
 
@@ -394,6 +394,7 @@ int store_sqlite_task_complete(struct store *base, const struct store_complete *
     }
     code = store_sqlite_op_end(&op, code, e);
     mine.duplicate = !there;
+    mine.rejects = job->rejects;
     if (code == 0)
         *ret = mine;
     return code;

@@ -60,7 +60,9 @@ static void put_done(struct blob_request *r, void *user)
     struct call *c = CONTAINER_OF(r, struct call, blob);
     (void)user;
     blobs_put_done(c->edge->blobs, r);
-    if (r->rc)
+    if (r->rc && c->edge->stopping) /* without an answer the client sends it to the next process */
+        front_free(c);
+    else if (r->rc)
         front_fail(c, r->rc, r->error.detail);
     else
         reply_put(c);

@@ -95,6 +95,12 @@ static void pack_spec(struct call *c, struct buf *out, const struct store_job *s
     }
     verbs_span(out, "sink", buf_span(&text));
     buf_done(&text);
+    buf_init(&text, 0);
+    if (spec && spec->rejects_max >= 0 && stored->rejects > (uint64_t)spec->rejects_max)
+        buf_printf(&text, "%llu rejects, and rejects_max allows %lld",
+                   (unsigned long long)stored->rejects, (long long)spec->rejects_max);
+    verbs_span(out, "error", buf_span(&text));
+    buf_done(&text);
     pack_cstr(out, "sinks");
     pack_array(out, n_sinks);
     for (size_t i = 0; i < n_sinks; i++)
@@ -123,7 +129,7 @@ void verbs_pack_job(struct call *c, struct buf *out, size_t i)
     struct sched_job_view view = {0};
     (void)!sched_job_view(c->edge->sched, (struct job_id){j->id}, &view);
     const struct downstream *breaker = downstreams_get(c->edge->downstreams, view.breaker);
-    pack_map(out, 31);
+    pack_map(out, 32);
     verbs_number(out, "job", j->id);
     pack_uid(out, j->uid);
     verbs_span(out, "name", j->name);

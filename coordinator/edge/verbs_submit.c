@@ -141,6 +141,12 @@ static void submit_asked(struct call *c)
         return;
     if (c->edge->stopping)
         return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
+    /* Once more, since sinks may have taken seconds: what is named now is kept until it is noted. */
+    for (size_t i = 0; i < c->n_blobs; i++) {
+        struct error gone = {0};
+        if (blobs_need(c->edge->blobs, &c->blobs[i], &gone))
+            return front_fail(c, (int)gone.code, gone.detail);
+    }
     front_store(c, true, submit_run, submit_done);
 }
 

@@ -51,7 +51,8 @@ class JobStatus:
     tasks wait for the ``breaker`` of a sink or host that fails; explain() says more. ``sink`` tells in
     words where the rows are, ``sinks`` as objects; ``uid`` names the job in sinks. ``rows`` and
     ``rejects`` count what was written; ``stats`` has the engine's counts, such as ``pages``, and
-    ``fill.FIELD``, the rows in which the field had a value.
+    ``fill.FIELD``, the rows in which the field had a value. ``error`` says why a job failed that has no
+    dead letters.
     """
 
     id: int
@@ -78,6 +79,7 @@ class JobStatus:
     sinks: List[Sink] = field(default_factory=list)
     stats: Dict[str, int] = field(default_factory=dict)
     rejects_by_reason: Dict[str, int] = field(default_factory=dict)
+    error: Optional[str] = None
     raw: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -95,6 +97,9 @@ class JobStatus:
     def raise_for_state(self) -> None:
         """Raises JobFailed, JobCancelled or JobExpired when the job ended so."""
         label = f"job {self.id}" + (f" ({self.name})" if self.name else "")
+        if self.state == "failed" and self.error:
+            raise JobFailed(f"{label} failed: {self.error}; see job.rejects() or "
+                            f"`drover job results {self.id} --rejects`")
         if self.state == "failed":
             raise JobFailed(f"{label} ended with {self.dead} dead letters: see job.dead() or "
                             f"`drover dead ls --job {self.id}`")
@@ -119,7 +124,8 @@ def status_from(value: Mapping[str, Any]) -> JobStatus:
         held=number("held"), breaker=value.get("breaker"), uid=str(value.get("uid") or ""),
         sink=value.get("sink"), sinks=[sink_from(one) for one in value.get("sinks") or []],
         stats=dict(value.get("stats") or {}),
-        rejects_by_reason=dict(value.get("rejects_by_reason") or {}), raw=dict(value))
+        rejects_by_reason=dict(value.get("rejects_by_reason") or {}), error=value.get("error"),
+        raw=dict(value))
 
 
 @dataclass(frozen=True)

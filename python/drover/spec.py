@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from . import _files as files
-from ._blobs import Blob, Source, blob_of, reference
+from ._blobs import Blob, Slice, Source, blob_of, keep, reference
 from .errors import InvalidArgument
 
 __all__ = ["Pipeline", "Retry", "noop", "score", "scrape", "transform"]
@@ -52,18 +52,26 @@ class Pipeline:
         """The same over the beginning of the input alone: see Client.head."""
         return Pipeline(self.stages, files.head_of(self.items), self.blobs)
 
-    def save(self, path: str, **options: Any) -> None:
+    def save(self, path: str, blobs: Optional[str] = None, **options: Any) -> None:
         """Writes a job file with its input, for ``drover-worker run`` and ``drover job submit``. Local files
         of transform() are named in it by their paths, and read where the job runs.
 
-        ``options`` are further top-level keys, such as ``name`` or ``priority``."""
+        ``blobs``: the folder into which other files that the job needs (slices, lookup tables, models) are
+        put under their names, for ``run --blobs``. ``options`` are further top-level keys, such as ``name``
+        or ``priority``."""
         stages = [dict(stage) for stage in self.stages]
+        items: List[Any] = []
         if isinstance(self.items, files.LocalFiles):
-            items: Sequence[Any] = self.items.local_paths()
+            items += self.items.local_paths()
             if self.items.names is not None and self.items.dialect.header:
                 stages[0]["csv"] = {**stages[0].get("csv", {}), "header": True}
         else:
-            items = list(self.items)
+            for item in self.items:
+                if isinstance(item, Slice):
+                    keep(item, blobs)
+                items.append(item.item() if isinstance(item, Slice) else item)
+        for blob in self.blobs:
+            keep(blob, blobs)
         job = {**self.to_json(), "stages": stages, **options, "input": {"urls": items}}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(job, file, indent=1)

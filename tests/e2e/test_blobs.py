@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,19 +163,21 @@ def test_old_blobs_go_when_no_job_needs_them(
         worker_of: Callable[..., Process]) -> None:
     coordinator = coordinators(blob_keep="1s").start()
     front = fronts(coordinator)
-    used, unused, part = data_of(1000, 1), data_of(1000, 2), data_of(1000, 3)
+    used, unused, part, item = (data_of(1000, seed) for seed in range(4))
     put(front, used)
+    put(front, item)
+    other = front.submit([json.dumps({"blob": sha_of(item)})], stages=[{"kind": "noop", "blob": "item"}])
     job = front.submit(["a"], seal=False, stages=[{"kind": "noop", "blob": {"blob": sha_of(used)}}])
     put(front, unused)
     front.call("blob.put", sha=sha_of(part), offset=0, total=1000, data=part[:10])
     folder = coordinator.data_dir / "blobs"
-    wait_until(lambda: [f.name for f in folder.iterdir()] == [sha_of(used)], "the others are removed")
+    wait_until(lambda: {f.name for f in folder.iterdir()} == {sha_of(used), sha_of(item)}, "the others are removed")
     coordinator.stop()
     coordinator.start()
     front = fronts(coordinator)
     worker_of(coordinator)
     front.call("job.seal", job=job)
-    assert front.wait(job)["state"] == "done"
+    assert front.wait(job)["state"] == front.wait(other)["state"] == "done"
     wait_until(lambda: not list(folder.iterdir()), "the job has ended, and nobody needs it")
 
 
@@ -565,3 +568,37 @@ def test_run_takes_blobs_from_a_folder(tmp_path: Path) -> None:
     (folder / sha_of(part)).write_bytes(b"damaged")
     code, rows, _ = run_alone(tmp_path, job, "--blobs", str(folder), "--rejects", str(tmp_path / "rejects"))
     assert rows == [] and (folder / sha_of(part)).read_bytes() == b"damaged", "nothing in it is changed"
+
+
+# ---- a full disk ----
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)],
+                             capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no small file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_refuses_uploads_and_harms_nothing_else(
+        small_disk: Path, coordinators: Callable[..., Coordinator], fronts: Callable[..., Front],
+        worker_of: Callable[..., Process]) -> None:
+    coordinator = coordinators(data_dir=small_disk / "data").start()
+    front = fronts(coordinator)
+    first = data_of(20 * MIB, 1)
+    assert put(front, first)["whole"] is True
+    large = data_of(MIB, 2)
+    with pytest.raises(RemoteError, match="STORE_FULL.*disk of .*blobs is"):
+        front.call("blob.put", sha="ab" * 32, offset=0, total=60 * MIB, data=large)
+    with pytest.raises(RemoteError, match="STORE_FULL"):
+        for seed in range(3, 60):
+            put(front, data_of(MIB, seed))
+    assert not list((small_disk / "data" / "blobs").glob("*.part"))
+    worker_of(coordinator)
+    assert [r["sha256"] for r in rows_of(coordinator, drover.noop(["a"], blob=first))] == [sha_of(first)]
+    assert front.call("status")["healthy"] is True

@@ -64,7 +64,44 @@ def test_the_asyncio_example_of_the_guide(fleet: Coordinator, site: str, tmp_pat
     assert out == "{'title': 'First'}\n"
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/GUIDE.md", "docs/SCRAPE.md", "python/README.md"])
+def sales(folder: Path) -> None:
+    """The files of the examples."""
+    for number, rows in enumerate(("1,10.50,Books\n2,3,Toys\n3,-1,Toys\n", "4,20.25,Books\n5,7,\n6,n/a,Toys\n"), 1):
+        (folder / f"sales-{number}.csv").write_text("id,amount,category\n" + rows)
+
+
+def chapter(document: str, title: str) -> str:
+    return (ROOT / document).read_text().split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_transform_examples_of_the_guide(fleet: Coordinator, tmp_path: Path) -> None:
+    sales(tmp_path)
+    text = chapter("docs/GUIDE.md", "SQL over files")
+    first, second = re.findall(r"```python\n(.*?)```", text, re.S)[:2]
+    out = run_python(first, fleet.front, tmp_path)
+    assert "aggregate (partial states merge exactly)" in out
+    assert out.endswith("Books 2 30.75\nNone 1 7\nToys 1 3\n"), out
+    out = run_python("from drover import Client, transform\n" + second, fleet.front, tmp_path)
+    assert out == "[{'total': Decimal('39.75')}] 1\nsales-2.csv:4 BAD_VALUE amount: \"n/a\"\n"
+    shell = re.findall(r"```sh\n(.*?)```", text, re.S)[0]
+    ran = subprocess.run(["sh", "-ec", shell], cwd=tmp_path, check=True, text=True, timeout=60, capture_output=True,
+                         env={**os.environ, "PATH": f"{find_binary('drover-worker').parent}:{os.environ['PATH']}"})
+    assert ran.stdout.startswith("category,n,total\nBooks,2,30.75\nToys,2,2\n,1,7\nstage 1: transform\n"), ran
+
+
+def test_every_statement_of_the_pandas_page(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("id,amount,category,date\n1,10.50,Books,2024-01-02\n2,,Toys-x,2024-02-03\n")
+    statements = [cell.replace("\\|", "|") for cell in
+                  re.findall(r"\| `(SELECT.*?)`(?: |$)", (ROOT / "docs/PANDAS.md").read_text(), re.M)]
+    assert len(statements) > 30
+    for statement in statements:
+        ran = subprocess.run([find_binary("drover-worker"), "run", "--sql", statement, "sales.csv"], cwd=tmp_path,
+                             text=True, capture_output=True, timeout=60, check=False)
+        assert ran.returncode == 0 and '"rejects":0' in ran.stderr, (statement, ran)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/GUIDE.md", "docs/PANDAS.md", "docs/SCRAPE.md",
+                                      "python/README.md"])
 def test_python_blocks_are_python(document: str) -> None:
     for block in python_blocks(document):
         compile(block, document, "exec")

@@ -24,7 +24,10 @@ INTERNAL_LIMITS = {
     "RESULT_BYTES_MAX",  # WIRE_MESSAGE_MAX with room for the rest of the message
     "SETTINGS_HOST_MAX",  # of a host name, which has 253 characters
     "JOB_RETRIES_MAX",  # a stock of retries that were not used
-    "SUGGEST_WORD_MAX",
+    "SUGGEST_WORD_MAX", "JOB_RUN_COUNTERS_MAX",
+    "NUM_SCALE_MAX", "NUM_POW10_MAX", "NUM_TEXT_MAX", "TEXTCASE_BYTES_MAX", "TEXTFLOAT_MAX", "TEXTFLOAT_READ_MAX",
+    "FUNC_ARGS_MAX",  # forms of numbers and texts, what fits into 64 bits
+    "BROADCAST_MAX", "QUICK_TREE_LEAVES_MAX",  # which kernel, and what there is
     "TASK_COUNT_MAX",  # above every value of "attempts" and "kills_max"
 }
 

@@ -20,7 +20,7 @@ from scrape_server import ScrapeServer
 from transform_data import (DISTINCT_SQL, GROUP_SQL, LIMIT_SQL, ROWS_SQL, TOP_SQL, TOTAL_SQL)
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "python"))
-from drover import Client, InvalidArgument, InvalidSpec, Pipeline, noop, scrape, transform  # noqa: E402
+from drover import Client, InvalidArgument, InvalidSpec, JobFailed, Pipeline, noop, scrape, transform  # noqa: E402
 from drover._files import Dialect, LocalFiles  # noqa: E402
 
 PART = 64 * 1024
@@ -274,6 +274,35 @@ def test_wrong_values_that_fail(fleet: Fleet, roots: Path) -> None:
     path = bad_file(roots / "bad-fail.csv")
     said = dies(fleet, transform(f"file://{path}", BAD_SQL, on_error="fail", task_bytes=PART))
     assert "bad-fail.csv" in said and ("3002" in said or "7002" in said), said
+
+
+@pytest.mark.parametrize("sql", [BAD_SQL, PLAIN_BAD_SQL])
+def test_a_limit_on_rejects(fleet: Fleet, roots: Path, sql: str) -> None:
+    """Two rejects in two tasks: a limit of two is kept, one of one is not."""
+    path = bad_file(roots / "bad-max.csv")
+    good = fleet.client.submit(transform(f"file://{path}", sql, rejects_max=2, task_bytes=PART))
+    assert good.wait(WAIT_S).state == "done" and good.status().error is None
+    for most in (1, 0):
+        job = fleet.client.submit(transform(f"file://{path}", sql, rejects_max=most, task_bytes=PART))
+        state = job.wait(WAIT_S, on_error="return")
+        assert (state.state, state.dead, state.pending) == ("failed", 0, 0), state
+        assert state.error == f"{state.rejects} rejects, and rejects_max allows {most}"
+        with pytest.raises(JobFailed, match=f"rejects_max allows {most}; see job.rejects"):
+            list(job.results())
+        assert len(list(job.rejects())) == state.rejects
+    with pytest.raises(InvalidSpec, match="rejects_max"):
+        fleet.client.submit(transform(f"file://{path}", sql, rejects_max=-1))
+
+
+def test_a_limit_on_rejects_ends_the_rest(fleet: Fleet, roots: Path) -> None:
+    """More rejects than one task lists, and tasks that need not be done any more."""
+    lines = [f"{i},dear" for i in range(200_000)]
+    (roots / "all-bad.csv").write_text("id,amount\n" + "\n".join(lines) + "\n")
+    job = fleet.client.submit(transform(f"file://{roots}/all-bad.csv", "SELECT sum(amount) AS s FROM input",
+                                        rejects_max=2500, task_bytes=PART))
+    state = job.wait(WAIT_S, on_error="return")
+    assert state.state == "failed" and state.rejects > 2500 and state.rows == 0, state
+    assert state.stats["rejects_not_listed"] == state.rejects - len(list(job.rejects()))
 
 
 # ---- what cannot be ----

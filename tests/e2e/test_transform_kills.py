@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import transform_data as data
-from fleet import Coordinator, wait_until
+from fleet import Coordinator, Front, wait_until
 from mortal_fleet import MortalFleet
 from pg_server import PgServer
 from redis_server import RedisServer
@@ -135,6 +135,28 @@ def test_kills_while_the_parts_are_brought_together(fleets: Fleets, victim: str)
     assert (state.state, state.rows, state.tasks, state.dead) == ("done", len(table), all_tasks, 0)
     ids = sorted(table, key=lambda row: (-row[1], row[0]))
     assert rows_of(job) == [(row[0], 1, row[1]) for row in ids]
+
+
+def test_a_limit_on_rejects_counts_over_restarts(fleets: Fleets) -> None:
+    """Rejects before the coordinator died and after it."""
+    fleet = fleets()
+    for name in ("first", "second"):
+        (fleet.roots / f"{name}.csv").write_text("id,amount\n" + "1,dear\n" * 60)
+    front = Front(fleet.coordinator.front)
+    spec = {"stages": [{"kind": "transform", "sql": "SELECT sum(amount) AS s FROM input", "rejects_max": 100}]}
+    number = front.submit([str(fleet.roots / "first.csv")], seal=False, **spec)
+    front.close()
+    job = fleet.client.job(number)
+    until(job, "the first file", lambda state: state.rejects == 60)
+    fleet.kill_coordinator()
+    front = Front(fleet.coordinator.front)
+    front.call("job.input", job=number, chunk=1, items=[str(fleet.roots / "second.csv")])
+    front.call("job.seal", job=number)
+    front.close()
+    state = job.wait(WAIT_S, on_error="return")
+    assert (state.state, state.rejects, state.rows) == ("failed", 120, 0)
+    fleet.kill_coordinator()
+    assert fleet.client.job(number).status().error == "120 rejects, and rejects_max allows 100"
 
 
 # ---- into sinks ----

@@ -142,6 +142,9 @@ def test_wrong_values(folder: Path) -> None:
     assert rows_of(done.stdout) == [["s"], ["6"]] and json.loads(done.stderr)["rejects"] == 1
     assert json.loads((folder / "rejects.ndjson").read_text()) == {
         "input": f"{folder}/bad.csv:3", "reason": "BAD_VALUE", "detail": 'amount: "dear"'}
+    job = {"drover": 1, "stages": [{"kind": "transform", "sql": sql, "rejects_max": 0}], "input": {"items": ["bad.csv"]}}
+    (folder / "job.json").write_text(json.dumps(job))
+    assert "1 rejects, and rejects_max allows 0" in run(folder, "--job", "job.json", status=1).stderr
     job = {"drover": 1, "stages": [{"kind": "transform", "sql": sql, "on_error": "fail"}], "input": {"items": ["bad.csv"]}}
     (folder / "job.json").write_text(json.dumps(job))
     done = run(folder, "--job", "job.json", status=1)

@@ -4,10 +4,12 @@ import gzip
 import hashlib
 import io
 import itertools
+import json
 import random
 
 import pytest
 
+import drover
 from drover import InvalidArgument, _blobs, errors
 from drover._operations import chunks, submit, Submission
 from drover._protocol import QueueFull, Request, steps
@@ -245,6 +247,17 @@ def test_slices_in_one_message_are_bounded_by_their_bytes():
     data = b"x" * 99 + b"\n"
     parts = _blobs.slices(io.BytesIO(data * 1_000_000), slice_bytes=4 << 20)
     assert [sum(part.size for part in chunk) <= 16 << 20 for chunk in chunks(parts)] == [True] * 6
+
+
+def test_a_saved_job_has_its_files_in_a_folder(tmp_path):
+    job = drover.noop(_blobs.slices(io.BytesIO(b"a\nb\n"), slice_bytes=2), slices=True)
+    with pytest.raises(InvalidArgument, match="blobs="):
+        job.save(str(tmp_path / "job.json"))
+    job = drover.noop(_blobs.slices(io.BytesIO(b"a\nb\n"), slice_bytes=2), slices=True)
+    job.save(str(tmp_path / "job.json"), blobs=str(tmp_path / "blobs"))
+    saved = json.loads((tmp_path / "job.json").read_text())
+    names = [json.loads(item)["blob"] for item in saved["input"]["urls"]]
+    assert [(tmp_path / "blobs" / name).read_bytes() for name in names] == [b"a\n", b"b\n"]
 
 
 def test_a_file_is_read_again_when_it_is_sent(tmp_path):

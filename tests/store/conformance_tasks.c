@@ -60,6 +60,32 @@ static void done_writes_everything_once(void **state)
     assert_int_equal(fx_stat(x, job, "fill.title"), 6);
 }
 
+/* A job that is being cancelled may end as failed: its tasks go all the same. */
+static void rejects_add_up_and_a_cancelled_job_can_fail(void **state)
+{
+    struct fx *x = *state;
+    struct store_task *tasks;
+    uint64_t job = fx_job_of(x, 3, &tasks);
+    const struct task_id ids[] = {tasks[0].sched.id, tasks[1].sched.id};
+    struct store_complete done = fx_done(job, ids[0]);
+    done.rejects = SPAN("rejects");
+    done.n_rejects = 1;
+    done.n_unlisted = 40;
+    assert_int_equal(fx_complete(x, &done).rejects, 41);
+    fx_reopen(x);
+    done = fx_done(job, ids[1]);
+    done.n_unlisted = 2;
+    assert_int_equal(fx_complete(x, &done).rejects, 43);
+    assert_int_equal(fx_get(x, job).rejects, 43);
+    fx_begin(x);
+    assert_int_equal(store_job_end(x->s, job, STORE_JOB_FAILED, 5000, &x->e), ERR_WRONG_STATE);
+    fx_ok(x, store_job_cancel(x->s, job, 5000, &x->e));
+    fx_ok(x, store_job_end(x->s, job, STORE_JOB_FAILED, 5000, &x->e));
+    fx_commit(x);
+    assert_int_equal(fx_get(x, job).state, STORE_JOB_FAILED);
+    assert_int_equal(fx_get(x, job).tasks_pending, 0);
+}
+
 static void a_task_of_another_job_is_a_duplicate(void **state)
 {
     struct fx *x = *state;
@@ -430,6 +456,7 @@ static void statistics_have_a_limit(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 const struct CMUnitTest conformance_tasks[] = {
     TEST(done_writes_everything_once),
+    TEST(rejects_add_up_and_a_cancelled_job_can_fail),
     TEST(a_task_of_another_job_is_a_duplicate),
     TEST(found_items_become_tasks),
     TEST(found_items_stop_at_the_limit),

@@ -226,7 +226,7 @@ static int complete(struct work *w, uint64_t job, uint64_t task, const struct st
     return store_task_complete(w->s, &c, &w->arena, &ret, &w->e);
 }
 
-/* A job of its own: five items in three tasks; rows, a dead letter, an attempt. */
+/* A job of its own: five items in three tasks; rows, a dead letter, a landing of a part, an attempt. */
 static int own_job(struct work *w, unsigned step)
 {
     char name[32], text[5][9];
@@ -251,6 +251,15 @@ static int own_job(struct work *w, unsigned step)
                                           .n_stats = 1}));
     TRY(complete(w, job, tasks[1].sched.id.v,
                  &(struct store_complete){.write = SCHED_WRITE_DEAD, .error = SPAN("E")}));
+    const struct store_retry part = {items[4], SPAN("LATER")};
+    TRY(complete(w, job, tasks[2].sched.id.v,
+                 &(struct store_complete){.write = SCHED_WRITE_LANDING,
+                                          .token = {1, 1},
+                                          .left = SPAN("\x01"),
+                                          .rejects = SPAN("landing"),
+                                          .n_rejects = 1,
+                                          .retries = &part,
+                                          .n_retries = 1}));
     TRY(complete(w, job, tasks[2].sched.id.v,
                  &(struct store_complete){.write = SCHED_WRITE_ATTEMPT, .attempt = 1}));
     TRY(store_job_seal(w->s, job, &w->e));
@@ -319,6 +328,11 @@ static void audit(const char *directory)
         "SELECT count(*) FROM job WHERE dead<>(SELECT count(*) FROM dead WHERE job=job.id)",
         "SELECT count(*) FROM job WHERE tasks<>tasks_done+tasks_pending+dead",
         "SELECT count(*) FROM job WHERE tasks_done<(SELECT count(*) FROM result WHERE job=job.id)",
+        "SELECT count(*) FROM job j WHERE"
+        " (SELECT count(*) FROM task WHERE job=j.id AND land_epoch>0 AND input=x'90')<>"
+        " (SELECT count(*) FROM reject WHERE job=j.id AND data=CAST('landing' AS BLOB)) OR"
+        " (SELECT count(*) FROM task WHERE job=j.id AND error='LATER')<>"
+        " (SELECT count(*) FROM reject WHERE job=j.id AND data=CAST('landing' AS BLOB))",
         "SELECT count(*) FROM job WHERE id NOT IN (SELECT job FROM job_spec)",
         "SELECT count(*) FROM job_spec WHERE job NOT IN (SELECT id FROM job)",
         "SELECT count(*) FROM task WHERE job NOT IN (SELECT id FROM job)",
@@ -355,9 +369,9 @@ static bool has_step(struct work *w, unsigned step)
         return false;
     assert_int_equal(rc, 0);
     assert_int_equal(store_job_get(w->s, id, &w->arena, &job, &w->e), 0);
-    assert_int_equal(job.tasks, 3);
+    assert_int_equal(job.tasks, 4);
     assert_int_equal(job.tasks_done, 1);
-    assert_int_equal(job.tasks_pending, 1);
+    assert_int_equal(job.tasks_pending, 2);
     assert_int_equal(job.dead, 1);
     assert_int_equal(job.rows, 4);
     assert_true(job.sealed);

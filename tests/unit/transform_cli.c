@@ -3,11 +3,13 @@
  * alone and for measuring it.
  *
  * usage: transform_cli (--sql SQL | --stage JSON) [--format csv|ndjson|copy] [--simd NAME] [--explain]
- *                      [--rejects FILE] [--parts N [--seed N]] [--functions] FILE > out
+ *                      [--rejects FILE] [--parts N [--seed N]] [--table NAME=FILE] [--functions]
+ *                      FILE > out
  *
  * --stage is the whole stage; --sql stands for one that has only SQL. --parts cuts the file into N
- * ranges, runs each by itself, and loads what they saved in an order drawn from --seed. --rejects takes one JSON object for each
- * rejected row. --functions lists the table of functions. The counts go to standard error.
+ * ranges, runs each by itself, and loads what they saved in an order drawn from --seed. --rejects
+ * takes one JSON object for each rejected row. --table gives a lookup table its rows, as often as
+ * there are tables. --functions lists the table of functions. The counts go to standard error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +22,7 @@
 #include "worker/transform/write.h"
 #include "worker/transform/write_copy.h"
 
-enum { PARTS_MAX = 4096 };
+enum { PARTS_MAX = 4096, TABLES_MAX = 16 };
 
 struct cli {
     const char *sql, *stage, *file;
@@ -31,6 +33,8 @@ struct cli {
     size_t parts;
     unsigned seed;
     FILE *rejects;
+    const char *tables[TABLES_MAX]; /* NAME=FILE */
+    size_t n_tables;
 };
 
 static void die(const char *what, const char *detail)
@@ -118,6 +122,8 @@ static void arguments(struct cli *c, int argc, char **argv)
                 die(value, strerror(errno));
             else if (strcmp(a, "--parts") == 0)
                 c->parts = (size_t)strtoul(value, NULL, 10);
+            else if (strcmp(a, "--table") == 0 && c->n_tables < TABLES_MAX)
+                c->tables[c->n_tables++] = value;
             else if (strcmp(a, "--seed") == 0)
                 c->seed = (unsigned)strtoul(value, NULL, 10);
         }
@@ -136,6 +142,19 @@ static json_t *stage_of(const struct cli *c)
     return stage;
 }
 
+static void load_table(struct transform *t, const char *name_and_file)
+{
+    struct error e = {0};
+    const char *equals = strchr(name_and_file, '=');
+    char name[100];
+    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - name_and_file) : 0, name_and_file);
+    int fd = equals ? open(equals + 1, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        die(name_and_file, strerror(errno));
+    check(transform_table(t, name, fd, &e), &e);
+    close(fd);
+}
+
 /* The header of the file first, so that * and unknown columns are known when the SQL is read. */
 static struct transform *compile(struct cli *c, int fd, char ***ret_names, size_t *ret_n)
 {
@@ -144,12 +163,15 @@ static struct transform *compile(struct cli *c, int fd, char ***ret_names, size_
     json_t *stage = stage_of(c), *probe = json_deep_copy(stage);
     json_object_set_new(probe, "sql", json_string("SELECT 1 FROM input"));
     json_object_del(probe, "columns");
+    json_object_del(probe, "tables");
     check(transform_compile(probe, NULL, NULL, 0, &t, &e), &e);
     check(transform_names(t, fd, ret_names, ret_n, &e), &e);
     transform_free(t);
     check(transform_compile(stage, NULL, (const char *const *)*ret_names, *ret_n, &t, &e), &e);
     json_decref(probe);
     json_decref(stage);
+    for (size_t i = 0; i < c->n_tables; i++)
+        load_table(t, c->tables[i]);
     return t;
 }
 

@@ -30,28 +30,6 @@ static uint32_t node_at(const PgQuery__Node *node)
 
 /* ---- what a statement may hold ---- */
 
-static bool check_from(struct analyze *c, const PgQuery__SelectStmt *s)
-{
-    if (s->n_from_clause != 1) {
-        (void)analyze_refuse(c, 0, "FROM input is wanted: the rows are called input");
-        return false;
-    }
-    const PgQuery__Node *from = s->from_clause[0];
-    if (from->node_case == PG_QUERY__NODE__NODE_JOIN_EXPR)
-        return refused(c, 0, "JOIN");
-    if (from->node_case != PG_QUERY__NODE__NODE_RANGE_VAR)
-        return refused(c, 0, "a subquery or function in FROM");
-    const PgQuery__RangeVar *r = from->range_var;
-    if (strcmp(r->relname, "input") != 0 || (r->schemaname && r->schemaname[0])) {
-        (void)analyze_refuse(c, node_at(from),
-                             "there is no table \"%.100s\"; the rows are called input", r->relname);
-        return false;
-    }
-    if (r->alias)
-        return refused(c, node_at(from), "an alias for input");
-    return true;
-}
-
 static bool check_statement(struct analyze *c, const PgQuery__SelectStmt *s)
 {
     if (s->with_clause)
@@ -76,7 +54,7 @@ static bool check_statement(struct analyze *c, const PgQuery__SelectStmt *s)
         (void)analyze_refuse(c, 0, "the SELECT list is empty");
         return false;
     }
-    return check_from(c, s);
+    return analyze_from(c, s);
 }
 
 /* ---- the SELECT list ---- */
@@ -119,6 +97,15 @@ static const char *result_name(const PgQuery__Node *node)
     }
 }
 
+static bool has_order(struct analyze *c, const struct expr *x, const char *what)
+{
+    if (sqltype_has_order(x->type))
+        return true;
+    (void)analyze_refuse(c, x->at, "%s of %s, which has no order: cast it to text", what,
+                         sqltype_name(x->type));
+    return false;
+}
+
 static bool add_result(struct analyze *c, const char *name, struct expr *x, bool hidden)
 {
     struct plan *p = c->plan;
@@ -133,6 +120,8 @@ static bool add_result(struct analyze *c, const char *name, struct expr *x, bool
     char *copy = arena_strndup(&p->arena, name, strlen(name));
     if (!x || !copy)
         return x ? no_memory(c) : false;
+    if (p->distinct && !has_order(c, x, "DISTINCT"))
+        return false;
     p->results[p->n_results++] = (struct plan_result){copy, x, hidden};
     return true;
 }
@@ -146,12 +135,16 @@ static bool is_star(const PgQuery__Node *node)
 static bool add_star(struct analyze *c, uint32_t at)
 {
     const struct plan_options *o = c->options;
+    if (c->n_joins > 0) {
+        (void)analyze_refuse(c, at, "* with JOIN is not supported: list the columns");
+        return false;
+    }
     if (!o->names) {
         (void)analyze_refuse(c, at, "* needs the names of the input's columns: list them");
         return false;
     }
     for (size_t i = 0; i < o->n_names; i++)
-        if (!add_result(c, o->names[i], analyze_column(c, o->names[i], at), false))
+        if (!add_result(c, o->names[i], analyze_input_column(c, o->names[i], at), false))
             return false;
     return true;
 }
@@ -233,7 +226,7 @@ static bool add_keys(struct analyze *c, const PgQuery__SelectStmt *s)
             at != SIZE_MAX ? p->results[at].expr : analyze_expr(c, node, node_at(node));
         if (x && x->type == SQLTYPE_UNKNOWN)
             x = analyze_coerce(c, (struct expr *)(uintptr_t)x, SQLTYPE_TEXT, "GROUP BY");
-        if (!x)
+        if (!x || !has_order(c, x, "GROUP BY"))
             return false;
         p->keys[p->n_keys++] = x;
     }
@@ -269,6 +262,8 @@ static bool add_order(struct analyze *c, const PgQuery__SelectStmt *s)
                 at = p->n_results - 1;
             }
         }
+        if (!has_order(c, p->results[at].expr, "ORDER BY"))
+            return false;
         bool descending = by->sortby_dir == PG_QUERY__SORT_BY_DIR__SORTBY_DESC;
         bool first = by->sortby_nulls == PG_QUERY__SORT_BY_NULLS__SORTBY_NULLS_FIRST ||
                      (by->sortby_nulls != PG_QUERY__SORT_BY_NULLS__SORTBY_NULLS_LAST && descending);
@@ -299,10 +294,7 @@ static bool count_of(struct analyze *c, const PgQuery__Node *node, const char *w
 static bool begin(struct analyze *c)
 {
     struct plan *p = c->plan;
-    arena_clear(&p->arena);
-    struct span sql = p->sql;
-    struct arena arena = p->arena;
-    *p = (struct plan){.sql = sql, .arena = arena, .limit = PLAN_LIMIT_NONE};
+    plan_clear(p);
     p->results = arena_zalloc(&p->arena, (PLAN_COLUMNS_MAX + 1) * sizeof *p->results);
     p->aggs = arena_zalloc(&p->arena, (PLAN_COLUMNS_MAX + 1) * sizeof *p->aggs);
     c->changed = false;
@@ -320,10 +312,13 @@ static bool pass(struct analyze *c, const PgQuery__SelectStmt *s)
     struct plan *p = c->plan;
     if (!begin(c))
         return false;
+    if (!analyze_joins(c))
+        return false;
     if (s->where_clause) {
         c->place = ANALYZE_ROW;
-        p->where = analyze_coerce(c, analyze_expr(c, s->where_clause, 0), SQLTYPE_BOOL, "WHERE");
-        if (!p->where)
+        struct expr *where =
+            analyze_coerce(c, analyze_expr(c, s->where_clause, 0), SQLTYPE_BOOL, "WHERE");
+        if (!where || !analyze_split_where(c, where))
             return false;
     }
     p->distinct = s->n_distinct_clause > 0;

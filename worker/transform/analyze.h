@@ -1,5 +1,6 @@
 /*
  * analyze.h: the parser's tree into checked, typed expressions. analyze.c has the statement,
+ * analyze_from.c the tables,
  * analyze_expr.c the expressions, analyze_call.c functions and aggregates, analyze_type.c types,
  * casts and literals. Only plan.c calls in.
  *
@@ -24,6 +25,20 @@ struct analyze_column {
     uint32_t at;       /* the use that decided */
     bool decided;      /* by the use at `at` */
     bool used;         /* in this pass */
+    int32_t join;      /* of the joins; ANALYZE_INPUT */
+    uint32_t field;    /* of the table of a join */
+    bool merged;       /* by USING: without its table the name is the input's */
+    bool bare;         /* named without its table */
+};
+
+enum { ANALYZE_INPUT = PLAN_INPUT };
+
+struct analyze_join {
+    const char *alias;
+    const PgQuery__JoinExpr *node;
+    uint32_t table; /* of the options */
+    bool left;
+    size_t first; /* of its columns */
 };
 
 /* What an expression may hold. */
@@ -34,7 +49,10 @@ struct analyze {
     const struct plan_options *options;
     struct analyze_column *columns;
     size_t n_columns;
-    bool changed; /* this pass has decided the type of a column */
+    const char *input_alias;
+    struct analyze_join joins[PLAN_JOINS_MAX];
+    size_t n_joins, n_visible; /* those behind the visible ones cannot be named yet */
+    bool changed;              /* this pass has decided the type of a column */
     enum analyze_where place;
     unsigned depth;
     size_t n_nodes;
@@ -76,7 +94,15 @@ struct expr *analyze_call_by_name(struct analyze *c, const char *name, bool is_o
                                   struct expr **args, uint32_t n, uint32_t at) MUST_CHECK;
 struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *x, struct expr *y,
                               uint32_t at) MUST_CHECK;
-struct expr *analyze_column(struct analyze *c, const char *name, uint32_t at) MUST_CHECK;
+struct expr *analyze_input_column(struct analyze *c, const char *name, uint32_t at) MUST_CHECK;
+struct expr *analyze_column_at(struct analyze *c, size_t column, uint32_t at) MUST_CHECK;
+/* alias NULL: a name without a table. */
+struct expr *analyze_from_column(struct analyze *c, const char *alias, const char *name,
+                                 uint32_t at) MUST_CHECK;
+bool analyze_from(struct analyze *c, const PgQuery__SelectStmt *s) MUST_CHECK;
+bool analyze_joins(struct analyze *c) MUST_CHECK; /* in each pass */
+/* The plan's WHERE: what needs no join, and the rest. */
+bool analyze_split_where(struct analyze *c, struct expr *where) MUST_CHECK;
 
 /* Implicitly: literals take the type, open columns get it, numbers widen. */
 struct expr *analyze_coerce(struct analyze *c, struct expr *x, enum sqltype type,

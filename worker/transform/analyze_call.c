@@ -5,6 +5,30 @@
 
 #include "agg.h"
 #include "func.h"
+#include "textcase.h"
+
+/* What the function makes of its constants; a NULL among them makes the call NULL anyway. */
+static bool prepare(struct analyze *c, struct expr *x)
+{
+    const struct func *f = x->func;
+    char why[FUNC_WHY_LEN] = "";
+    for (uint32_t i = 0; i < x->n_args; i++) {
+        if (x->args[i]->kind == EXPR_CONST && x->args[i]->null)
+            return true;
+        if (i < FUNC_ARGS_MAX && (f->constants >> i & 1) && x->args[i]->kind != EXPR_CONST) {
+            (void)analyze_refuse(c, x->args[i]->at, "argument %u of %s must be a constant", i + 1,
+                                 f->name);
+            return false;
+        }
+    }
+    if (!f->prepare || f->prepare(c->plan, x, &x->prepared, why))
+        return true;
+    if (why[0] == '\0')
+        (void)error_set(c->e, ERR_NOMEM, "plan");
+    else
+        (void)analyze_refuse(c, x->at, "%s: %s", f->name, why);
+    return false;
+}
 
 struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr **args, uint32_t n,
                           uint32_t at)
@@ -34,7 +58,7 @@ struct expr *analyze_call(struct analyze *c, const struct func *f, struct expr *
         if (!x->args[i])
             return NULL;
     }
-    return analyze_fold(c, x);
+    return prepare(c, x) ? analyze_fold(c, x) : NULL;
 }
 
 struct expr *analyze_call_by_name(struct analyze *c, const char *name, bool is_operator,
@@ -93,6 +117,30 @@ static struct expr *aggregate_node(struct analyze *c, const struct plan_agg *a, 
     return x && x->name ? x : NULL;
 }
 
+/* string_agg joins what it is given as it comes: each text gets the delimiter in front of it, and
+ * the first one of the result is cut off. */
+static struct expr *with_delimiter(struct analyze *c, const PgQuery__FuncCall *f, struct expr *arg,
+                                   int64_t *ret_length, uint32_t at)
+{
+    struct expr *delimiter = arg ? analyze_expr(c, f->args[1], at) : NULL;
+    delimiter = analyze_coerce(c, delimiter, SQLTYPE_TEXT, "the delimiter of string_agg");
+    arg = delimiter ? analyze_coerce(c, arg, SQLTYPE_TEXT, "what string_agg joins") : NULL;
+    if (!arg)
+        return NULL;
+    if (delimiter->kind != EXPR_CONST)
+        return analyze_refuse(c, delimiter->at, "the delimiter of string_agg must be a constant");
+    *ret_length = delimiter->null ? 0 : (int64_t)textcase_count(delimiter->value.text);
+    return *ret_length == 0 ? arg : analyze_operator(c, "||", delimiter, arg, at);
+}
+
+static struct expr *without_first(struct analyze *c, struct expr *joined, int64_t length,
+                                  uint32_t at)
+{
+    struct expr *from = length > 0 && joined ? analyze_const_int(c, length + 1, at) : NULL;
+    struct expr *args[] = {joined, from};
+    return from ? analyze_call_by_name(c, "substr", false, args, 2, at) : joined;
+}
+
 static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, const char *name,
                               uint32_t at)
 {
@@ -108,11 +156,18 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
                               name);
     if (f->n_agg_order > 0 || f->agg_within_group)
         return analyze_refuse(c, at, "ORDER BY inside an aggregate is not supported");
-    if (f->agg_star ? f->n_args != 0 : f->n_args != 1)
-        return analyze_refuse(c, at, "%s() takes one argument", name);
+    bool joins = strcmp(name, "string_agg") == 0;
+    int64_t delimiter_length = 0;
+    if (f->agg_star ? f->n_args != 0 : f->n_args != (joins ? 2 : 1))
+        return analyze_refuse(c, at,
+                              joins ? "%s() takes a text and a delimiter"
+                                    : "%s() takes one argument",
+                              name);
     c->place = ANALYZE_AGGREGATE;
     if (!f->agg_star)
         arg = analyze_expr(c, f->args[0], at);
+    if (joins)
+        arg = with_delimiter(c, f, arg, &delimiter_length, at);
     bool ok = f->agg_star || arg;
     if (ok && f->agg_filter) {
         struct expr *filter = analyze_expr(c, f->agg_filter, at);
@@ -136,12 +191,42 @@ static struct expr *aggregate(struct analyze *c, const PgQuery__FuncCall *f, con
     } else if (arg && arg->type == SQLTYPE_UNKNOWN) {
         arg = analyze_coerce(c, arg, SQLTYPE_TEXT, "the argument");
     }
-    if (a.distinct && !a.agg->distinct)
-        return analyze_refuse(c, at, "DISTINCT is supported in count, min and max");
+    if (a.distinct && arg && !sqltype_has_order(arg->type))
+        return analyze_refuse(c, at, "DISTINCT of json, which has no order: cast it to text");
+    if (a.distinct && a.agg->distinct == AGG_DISTINCT_NO)
+        return analyze_refuse(c, at, "DISTINCT is not supported in %s", name);
     a.arg = arg;
     a.type = arg && arg->type == SQLTYPE_OPEN && a.agg->result == a.agg->arg ? SQLTYPE_OPEN
                                                                              : a.agg->result;
-    return aggregate_node(c, &a, name);
+    return without_first(c, aggregate_node(c, &a, name), delimiter_length, at);
+}
+
+/* Functions and aggregates of PostgreSQL that are missing for a reason that is worth saying. */
+static const char *missing_because(const char *name)
+{
+    static const char clock[] = "the answer would depend on when a task runs";
+    static const struct {
+        const char *name, *why;
+    } missing[] = {
+        {"now", clock},
+        {"clock_timestamp", clock},
+        {"statement_timestamp", clock},
+        {"transaction_timestamp", clock},
+        {"timeofday", clock},
+        {"age", "subtract the two, or their years and months"},
+        {"random", "the answer would differ from run to run"},
+        {"gen_random_uuid", "the answer would differ from run to run"},
+        {"array_agg", "there are no arrays; string_agg joins texts"},
+        {"json_agg", "there are no arrays; string_agg joins texts"},
+        {"jsonb_agg", "there are no arrays; string_agg joins texts"},
+        {"percentile_cont", "it does not merge over the tasks of a job"},
+        {"percentile_disc", "it does not merge over the tasks of a job"},
+        {"mode", "it does not merge over the tasks of a job"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++)
+        if (strcmp(missing[i].name, name) == 0)
+            return missing[i].why;
+    return NULL;
 }
 
 struct expr *analyze_func_call(struct analyze *c, const PgQuery__FuncCall *f)
@@ -150,6 +235,9 @@ struct expr *analyze_func_call(struct analyze *c, const PgQuery__FuncCall *f)
     const char *name = f->n_funcname > 0 ? analyze_string_of(f->funcname[f->n_funcname - 1]) : "";
     if (f->n_funcname > 1 && strcmp(analyze_string_of(f->funcname[0]), "pg_catalog") != 0)
         return analyze_refuse(c, at, "functions of schemas are not supported");
+    const char *why = missing_because(name);
+    if (why)
+        return analyze_refuse(c, at, "%s() is not supported: %s", name, why);
     if (f->over)
         return analyze_refuse(c, at, "window functions (OVER) are not supported");
     if (f->func_variadic)

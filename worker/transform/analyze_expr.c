@@ -13,32 +13,31 @@ static const char *nearest_column(struct analyze *c, const char *name, char hint
     return suggest_text(name, o->names ? o->names : NULL, o->names ? o->n_names : 0, hint);
 }
 
-struct expr *analyze_column(struct analyze *c, const char *name, uint32_t at)
+struct expr *analyze_column_at(struct analyze *c, size_t column, uint32_t at)
 {
-    char hint[SUGGEST_TEXT_LEN];
-    size_t i = 0;
-    while (i < c->n_columns && strcmp(c->columns[i].name, name) != 0)
-        i++;
-    if (i == c->n_columns)
-        return analyze_refuse(c, at, "there is no column \"%.100s\"%s", name,
-                              nearest_column(c, name, hint));
-    c->columns[i].used = true;
-    struct expr *x = analyze_node(c, EXPR_COLUMN, c->columns[i].type, at, 0);
+    c->columns[column].used = true;
+    struct expr *x = analyze_node(c, EXPR_COLUMN, c->columns[column].type, at, 0);
     if (x) {
-        x->column = (uint32_t)i;
-        x->name = c->columns[i].name;
+        x->column = (uint32_t)column;
+        x->name = c->columns[column].name;
     }
     return x;
+}
+
+static size_t input_column(const struct analyze *c, const char *name)
+{
+    size_t i = 0;
+    while (i < c->n_columns &&
+           (c->columns[i].join != ANALYZE_INPUT || strcmp(c->columns[i].name, name) != 0))
+        i++;
+    return i;
 }
 
 /* A column that nobody has named before, when the input's columns are not known yet. */
 static bool add_column(struct analyze *c, const char *name, uint32_t at)
 {
-    for (size_t i = 0; i < c->n_columns; i++)
-        if (strcmp(c->columns[i].name, name) == 0)
-            return true;
-    if (c->options->names)
-        return true; /* analyze_column says that there is none */
+    if (input_column(c, name) < c->n_columns || c->options->names)
+        return true; /* or analyze_input_column says that there is none */
     if (c->n_columns == PLAN_COLUMNS_MAX) {
         (void)analyze_refuse(c, at, "more than %d columns", PLAN_COLUMNS_MAX);
         return false;
@@ -48,8 +47,20 @@ static bool add_column(struct analyze *c, const char *name, uint32_t at)
         (void)error_set(c->e, ERR_NOMEM, "plan");
         return false;
     }
-    c->columns[c->n_columns++] = (struct analyze_column){.name = copy};
+    c->columns[c->n_columns++] = (struct analyze_column){.name = copy, .join = ANALYZE_INPUT};
     return true;
+}
+
+struct expr *analyze_input_column(struct analyze *c, const char *name, uint32_t at)
+{
+    char hint[SUGGEST_TEXT_LEN];
+    if (!add_column(c, name, at))
+        return NULL;
+    size_t i = input_column(c, name);
+    if (i == c->n_columns)
+        return analyze_refuse(c, at, "there is no column \"%.100s\"%s", name,
+                              nearest_column(c, name, hint));
+    return analyze_column_at(c, i, at);
 }
 
 static struct expr *column_ref(struct analyze *c, const PgQuery__ColumnRef *r, uint32_t at)
@@ -60,12 +71,8 @@ static struct expr *column_ref(struct analyze *c, const PgQuery__ColumnRef *r, u
     const PgQuery__Node *last = r->fields[r->n_fields - 1];
     if (last->node_case == PG_QUERY__NODE__NODE_A_STAR)
         return analyze_refuse(c, at, "* stands alone in the SELECT list only");
-    if (r->n_fields == 2 && strcmp(analyze_string_of(r->fields[0]), "input") != 0)
-        return analyze_refuse(c, at, "there is no table \"%.100s\"; the rows are called input",
-                              analyze_string_of(r->fields[0]));
-    return add_column(c, analyze_string_of(last), at)
-               ? analyze_column(c, analyze_string_of(last), at)
-               : NULL;
+    return analyze_from_column(c, r->n_fields == 2 ? analyze_string_of(r->fields[0]) : NULL,
+                               analyze_string_of(last), at);
 }
 
 /* ---- AND, OR, NOT ---- */
@@ -254,9 +261,9 @@ static struct expr *a_expr(struct analyze *c, const PgQuery__AExpr *a, uint32_t 
         return is_distinct(c, "is distinct from", x, y, at);
     if (a->kind == PG_QUERY__A__EXPR__KIND__AEXPR_NOT_DISTINCT)
         return is_distinct(c, "is not distinct from", x, y, at);
-    if (strstr(name, "~~")) { /* LIKE: open columns are text */
-        x = x->type == SQLTYPE_OPEN ? analyze_coerce(c, x, SQLTYPE_TEXT, "LIKE") : x;
-        y = y->type == SQLTYPE_OPEN ? analyze_coerce(c, y, SQLTYPE_TEXT, "LIKE") : y;
+    if (strchr(name, '~')) { /* LIKE and regular expressions: open columns are text */
+        x = x->type == SQLTYPE_OPEN ? analyze_coerce(c, x, SQLTYPE_TEXT, "a pattern") : x;
+        y = y->type == SQLTYPE_OPEN ? analyze_coerce(c, y, SQLTYPE_TEXT, "a pattern") : y;
     }
     return analyze_operator(c, name, x, y, at);
 }
@@ -337,6 +344,8 @@ static struct expr *min_max(struct analyze *c, const PgQuery__MinMaxExpr *k, uin
         return NULL;
     enum sqltype type = x->type == SQLTYPE_OPEN ? SQLTYPE_TEXT : x->type;
     x->func = func_find(greatest ? "greatest" : "least", false, &type, 1, &known);
+    if (!x->func)
+        return analyze_refuse(c, at, "%s has no order: cast it to text", sqltype_name(type));
     return x->type == SQLTYPE_OPEN ? x : analyze_fold(c, x);
 }
 
@@ -380,7 +389,7 @@ static const char *construct(const PgQuery__Node *node)
     case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
         return "COLLATE";
     case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:
-        return "a value that differs from run to run (CURRENT_DATE, CURRENT_USER)";
+        return "a value that depends on when and where a task runs (CURRENT_DATE, CURRENT_USER)";
     case PG_QUERY__NODE__NODE_PARAM_REF:
         return "a parameter";
     case PG_QUERY__NODE__NODE_GROUPING_SET:

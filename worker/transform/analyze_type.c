@@ -7,7 +7,9 @@
 #include "common/suggest.h"
 #include "eval.h"
 #include "func.h"
+#include "jsontext.h"
 #include "parse.h"
+#include "timetext.h"
 
 struct expr *analyze_refuse(struct analyze *c, uint32_t at, const char *fmt, ...)
 {
@@ -152,6 +154,20 @@ static struct expr *literal(struct analyze *c, struct expr *x, enum sqltype type
     case SQLTYPE_FLOAT8:
         why = parse_float(s, &y->value.f);
         break;
+    case SQLTYPE_DATE:
+        why = timetext_date(s, &y->value.i);
+        break;
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+        why = timetext_time(s, type == SQLTYPE_TIMESTAMPTZ, &y->value.i);
+        break;
+    case SQLTYPE_JSON:
+        y->value.text = s;
+        why = jsontext_valid(s) ? PARSE_OK : PARSE_MALFORMED;
+        break;
+    case SQLTYPE_INTERVAL:
+        why = timetext_interval(s, &y->value.interval);
+        break;
     default:
         y->value.text = s;
         break;
@@ -182,7 +198,11 @@ static bool read_value(struct analyze *c, const struct vec *v, struct expr *x)
         x->value.f = v->f64[0];
         return true;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
         return keep_text(c, v->text[0], &x->value.text);
+    case SQLTYPE_INTERVAL:
+        x->value.interval = v->interval[0];
+        return true;
     default:
         x->value.i = v->i64[0];
         return true;
@@ -335,6 +355,12 @@ static bool arithmetic(const char *name)
     return name[1] == '\0' && strchr("+-*/%^", name[0]) != NULL;
 }
 
+/* -> ->> #> #>> */
+static bool of_json(const char *name)
+{
+    return name[0] == '-' || name[0] == '#' ? name[1] == '>' : false;
+}
+
 /* A comparison of which both sides are open decides nothing: a later pass knows more, or both are
  * text in the end. */
 static struct expr *compare_open(struct analyze *c, const char *name, struct expr **args,
@@ -371,6 +397,10 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
             continue;
         if (strcmp(name, "||") == 0)
             types[i] = SQLTYPE_TEXT;
+        else if (of_json(name))
+            types[i] = i == 0 ? SQLTYPE_JSON : SQLTYPE_TEXT;
+        else if (other == SQLTYPE_INTERVAL && arithmetic(name))
+            types[i] = SQLTYPE_TIMESTAMPTZ;
         else if (other == SQLTYPE_OPEN || other == SQLTYPE_UNKNOWN)
             types[i] = arithmetic(name) ? SQLTYPE_NUMERIC : SQLTYPE_OPEN;
         else

@@ -23,7 +23,13 @@ static inline int compare_f64(double a, double b)
     return (a > b) - (a < b);
 }
 
-/* Row i of a and row j of b, of one type, neither NULL. */
+static inline int compare_interval(struct interval a, struct interval b)
+{
+    __int128 x = calendar_interval_us(a), y = calendar_interval_us(b);
+    return (x > y) - (x < y);
+}
+
+/* Row i of a and row j of b, of one type that has an order, neither NULL. */
 int compare_rows(const struct vec *a, uint32_t i, const struct vec *b, uint32_t j,
                  struct arena *scratch);
 

@@ -28,6 +28,7 @@ static void fill(struct vec *to, const struct expr *e)
         memset(to->b8, e->value.b, VEC_ROWS);
         break;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
         fill_text(to, e->value.text);
         break;
     case SQLTYPE_NUMERIC:
@@ -39,6 +40,10 @@ static void fill(struct vec *to, const struct expr *e)
     case SQLTYPE_FLOAT8:
         for (uint32_t i = 0; i < VEC_ROWS; i++)
             to->f64[i] = e->value.f;
+        break;
+    case SQLTYPE_INTERVAL:
+        for (uint32_t i = 0; i < VEC_ROWS; i++)
+            to->interval[i] = e->value.interval;
         break;
     default:
         for (uint32_t i = 0; i < VEC_ROWS; i++)
@@ -88,6 +93,11 @@ void eval_block(struct eval *v)
 {
     arena_clear(&v->scratch);
     v->room = v->room_end = NULL;
+    eval_forget_faults(v);
+}
+
+void eval_forget_faults(struct eval *v)
+{
     v->n_faults = 0;
     memset(v->bad, 0, sizeof v->bad);
 }

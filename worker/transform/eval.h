@@ -43,6 +43,7 @@ int eval_init(struct eval *v, const struct expr *const *nodes, size_t n_nodes,
               const enum sqltype *columns, size_t n_columns) MUST_CHECK;
 void eval_done(struct eval *v);
 void eval_block(struct eval *v); /* begins a block: forgets scratch and faults */
+void eval_forget_faults(struct eval *v);
 
 /* The vector of the expression, valid in the rows of sel. */
 const struct vec *eval_run(struct eval *v, const struct expr *e, const struct sel *sel);

@@ -4,6 +4,7 @@
 
 #include "func.h"
 #include "textfloat.h"
+#include "timetext.h"
 
 static bool equal_const(const struct expr *a, const struct expr *b)
 {
@@ -17,7 +18,12 @@ static bool equal_const(const struct expr *a, const struct expr *b)
     case SQLTYPE_NUMERIC:
         return !a->value.num.big && !b->value.num.big && a->value.num.m == b->value.num.m &&
                a->value.num.scale == b->value.num.scale;
+    case SQLTYPE_INTERVAL:
+        return a->value.interval.us == b->value.interval.us &&
+               a->value.interval.days == b->value.interval.days &&
+               a->value.interval.months == b->value.interval.months;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
     case SQLTYPE_UNKNOWN:
         return span_eq(a->value.text, b->value.text);
     default:
@@ -41,6 +47,29 @@ bool expr_equal(const struct expr *a, const struct expr *b)
     return true;
 }
 
+static void quoted_text(struct span s, struct buf *out)
+{
+    buf_byte(out, '\'');
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] == '\'')
+            buf_byte(out, '\'');
+        buf_byte(out, (uint8_t)s.p[i]);
+    }
+    buf_byte(out, '\'');
+}
+
+/* date '2024-01-05' */
+static void time_text(const struct expr *e, struct buf *out)
+{
+    char text[TIMETEXT_ROOM];
+    size_t n = e->type == SQLTYPE_DATE ? timetext_put_date(e->value.i, text)
+               : e->type == SQLTYPE_INTERVAL
+                   ? timetext_put_interval(e->value.interval, text)
+                   : timetext_put_time(e->value.i, e->type == SQLTYPE_TIMESTAMPTZ, text);
+    buf_printf(out, "%s ", sqltype_name(e->type));
+    quoted_text((struct span){text, n}, out);
+}
+
 static void const_text(const struct expr *e, struct buf *out)
 {
     char text[TEXTFLOAT_MAX];
@@ -59,14 +88,15 @@ static void const_text(const struct expr *e, struct buf *out)
         buf_append(out, text, textfloat_write(e->value.f, text));
         break;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
     case SQLTYPE_UNKNOWN:
-        buf_byte(out, '\'');
-        for (size_t i = 0; i < e->value.text.len; i++) {
-            if (e->value.text.p[i] == '\'')
-                buf_byte(out, '\'');
-            buf_byte(out, (uint8_t)e->value.text.p[i]);
-        }
-        buf_byte(out, '\'');
+        quoted_text(e->value.text, out);
+        break;
+    case SQLTYPE_DATE:
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+    case SQLTYPE_INTERVAL:
+        time_text(e, out);
         break;
     default:
         buf_printf(out, "%lld", (long long)e->value.i);

@@ -28,6 +28,7 @@ union expr_value {
     double f;
     struct num num;
     struct span text; /* VEC_PAD bytes behind it may be read */
+    struct interval interval;
 };
 
 struct expr {
@@ -39,6 +40,7 @@ struct expr {
     const struct func *func;
     struct expr **args; /* also of AND, OR, CASE and COALESCE */
     uint32_t n_args;
+    const void *prepared; /* what the function made of its constants (func.h); or NULL */
     /* COLUMN */
     uint32_t column;
     const char *name;

@@ -17,6 +17,7 @@
 #define FAULT_CAPTURE "CUT_CAPTURE"       /* a capture ends in the middle of a packet */
 #define FAULT_DIVISION "DIVISION_BY_ZERO"
 #define FAULT_OVERFLOW "NUMERIC_OVERFLOW" /* the result of a computation is out of range */
+#define FAULT_REGEX "REGEX_LIMIT"         /* a pattern needs too many steps for the text */
 #define FAULT_ARGUMENT "INVALID_ARGUMENT" /* sqrt(-1), ln(0), substring of negative length */
 
 #endif

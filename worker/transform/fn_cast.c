@@ -6,11 +6,10 @@
 
 #include <math.h>
 
-#include "parse.h"
 #include "textfloat.h"
 
-static void refuse(struct eval *v, const struct expr *call, struct vec *out, uint32_t i,
-                   enum parse why, struct span value)
+void fn_refuse(struct eval *v, const struct expr *call, struct vec *out, uint32_t i, enum parse why,
+               struct span value)
 {
     if (v->bad_is_null)
         vec_set_null(out, i);
@@ -27,7 +26,7 @@ KERNEL(text_to_int)
     {
         enum parse why = parse_int(args[0]->text[i], out->type, &out->i64[i]);
         if (why != PARSE_OK)
-            refuse(v, call, out, i, why, args[0]->text[i]);
+            fn_refuse(v, call, out, i, why, args[0]->text[i]);
     }
 }
 
@@ -39,7 +38,7 @@ KERNEL(text_to_num)
         enum parse why = parse_num(&v->scratch, args[0]->text[i], &x);
         vec_put_num(out, i, x);
         if (why != PARSE_OK)
-            refuse(v, call, out, i, why, args[0]->text[i]);
+            fn_refuse(v, call, out, i, why, args[0]->text[i]);
     }
     vec_settle_scale(out, sel);
 }
@@ -50,7 +49,7 @@ KERNEL(text_to_float)
     {
         enum parse why = parse_float(args[0]->text[i], &out->f64[i]);
         if (why != PARSE_OK)
-            refuse(v, call, out, i, why, args[0]->text[i]);
+            fn_refuse(v, call, out, i, why, args[0]->text[i]);
     }
 }
 
@@ -62,7 +61,7 @@ KERNEL(text_to_bool)
         enum parse why = parse_bool(args[0]->text[i], &x);
         out->b8[i] = x;
         if (why != PARSE_OK)
-            refuse(v, call, out, i, why, args[0]->text[i]);
+            fn_refuse(v, call, out, i, why, args[0]->text[i]);
     }
 }
 

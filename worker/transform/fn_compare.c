@@ -26,6 +26,7 @@
 COMPARE_ALL(int, (args[0]->i64[i] > args[1]->i64[i]) - (args[0]->i64[i] < args[1]->i64[i]))
 COMPARE_ALL(flag, args[0]->b8[i] - args[1]->b8[i])
 COMPARE_ALL(float, compare_f64(args[0]->f64[i], args[1]->f64[i]))
+COMPARE_ALL(interval, compare_interval(args[0]->interval[i], args[1]->interval[i]))
 COMPARE_ALL(text, compare_text(args[0]->text[i], args[1]->text[i]))
 
 /* With a scale in common (that of the vector, when the constant can take it on) the mantissas
@@ -137,12 +138,21 @@ static const struct func funcs[] = {
     OPERATORS(float, FLOAT8, "1e3::float8", "'NaN'::float8"),
     OPERATORS(text, TEXT, "'B'", "'a'"),
     OPERATORS(flag, BOOL, "false", "true"),
+    OPERATORS(int, DATE, "date '2024-01-31'", "date '2024-02-01'"),
+    OPERATORS(int, TIMESTAMP, "timestamp '2024-01-31'", "timestamp '2024-01-31 00:00:00.1'"),
+    OPERATORS(int, TIMESTAMPTZ, "timestamptz '2024-01-31 10:00+02'",
+              "timestamptz '2024-01-31 09:00Z'"),
+    OPERATORS(interval, INTERVAL, "interval '29 days'", "interval '1 month'"),
     OF_NULLS(INT4, "1"),
     OF_NULLS(INT8, "5000000000"),
     OF_NULLS(NUMERIC, "1.5"),
     OF_NULLS(FLOAT8, "1::float8"),
     OF_NULLS(TEXT, "'a'::text"),
     OF_NULLS(BOOL, "true"),
+    OF_NULLS(DATE, "date '2024-01-31'"),
+    OF_NULLS(TIMESTAMP, "timestamp '2024-01-31'"),
+    OF_NULLS(TIMESTAMPTZ, "timestamptz '2024-01-31'"),
+    OF_NULLS(INTERVAL, "interval '1 day'"),
 };
 
 FN_TABLE(fn_compare_table, funcs);

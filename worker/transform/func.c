@@ -4,10 +4,10 @@
 
 enum { NAMES_MAX = 512 };
 
-static const struct func_table *const tables[] = {&fn_bool_table,    &fn_cast_table,
-                                                  &fn_compare_table, &fn_float_table,
-                                                  &fn_int_table,     &fn_num_table,
-                                                  &fn_text_table,    &fn_text_edit_table};
+static const struct func_table *const tables[] = {
+    &fn_bool_table, &fn_cast_table,      &fn_compare_table, &fn_date_table, &fn_float_table,
+    &fn_hash_table, &fn_int_table,       &fn_json_table,    &fn_num_table,  &fn_regex_table,
+    &fn_text_table, &fn_text_edit_table, &fn_time_table};
 
 const struct func *func_at(size_t i)
 {
@@ -26,7 +26,7 @@ enum sqltype func_arg(const struct func *f, size_t i)
 
 static bool preferred(enum sqltype type)
 {
-    return type == SQLTYPE_FLOAT8 || type == SQLTYPE_TEXT;
+    return type == SQLTYPE_FLOAT8 || type == SQLTYPE_TEXT || type == SQLTYPE_TIMESTAMPTZ;
 }
 
 /* How well an argument fits a parameter: see func_find. */
@@ -36,7 +36,9 @@ static int fit_one(enum sqltype arg, enum sqltype want)
     if (arg == want)
         return EXACT;
     if (arg == SQLTYPE_OPEN)
-        return want == SQLTYPE_NUMERIC ? GUESS_NUMERIC : want == SQLTYPE_TEXT ? GUESS_TEXT / 2 : 0;
+        return want == SQLTYPE_NUMERIC                               ? GUESS_NUMERIC
+               : want == SQLTYPE_TEXT || want == SQLTYPE_TIMESTAMPTZ ? GUESS_TEXT / 2
+                                                                     : 0;
     if (arg == SQLTYPE_UNKNOWN && want == SQLTYPE_TEXT)
         return GUESS_TEXT;
     return preferred(want);
@@ -50,6 +52,8 @@ static int fit(const struct func *f, const enum sqltype *args, size_t n)
         return -1;
     for (size_t i = 0; i < n && !(f->flags & FUNC_TO_TEXT); i++) {
         enum sqltype want = func_arg(f, i);
+        if (args[i] == SQLTYPE_OPEN && i < FUNC_ARGS_MAX && (f->constants >> i & 1))
+            return -1; /* a column is no constant */
         if (!sqltype_casts_to(args[i], want))
             return -1;
         sum += fit_one(args[i], want);

@@ -15,7 +15,7 @@
 
 struct eval;
 
-enum { FUNC_ARGS_MAX = 4 };
+enum { FUNC_ARGS_MAX = 4, FUNC_WHY_LEN = 200 };
 
 enum func_flag {
     FUNC_NULLS = 1,    /* sees NULL arguments, and says itself which results are NULL */
@@ -28,6 +28,15 @@ enum func_flag {
 typedef void func_kernel(struct eval *v, const struct expr *call, const struct vec *const *args,
                          const struct sel *sel, struct vec *out);
 
+/*
+ * What a function makes of its constants once, when the plan is made (a compiled pattern, a format
+ * that is understood), into *ret, which becomes call->prepared. The arena is the plan's. False: why
+ * not, in the words of the error; "" for no memory.
+ */
+struct plan;
+typedef bool func_prepare(struct plan *p, const struct expr *call, const void **ret,
+                          char why[FUNC_WHY_LEN]);
+
 struct func {
     const char *name; /* lower case, or the operator */
     enum sqltype result;
@@ -35,6 +44,8 @@ struct func {
     enum sqltype args[FUNC_ARGS_MAX];
     unsigned flags;
     func_kernel *kernel;
+    func_prepare *prepare; /* NULL: nothing to prepare */
+    unsigned constants;    /* bit i: argument i must be a constant, because prepare wants it */
     const char *example, *answer; /* answer NULL: the result is NULL */
 };
 
@@ -43,8 +54,9 @@ struct func_table {
     const struct func *funcs;
     size_t n;
 };
-extern const struct func_table fn_bool_table, fn_cast_table, fn_compare_table, fn_float_table,
-    fn_int_table, fn_num_table, fn_text_table, fn_text_edit_table;
+extern const struct func_table fn_bool_table, fn_cast_table, fn_compare_table, fn_date_table,
+    fn_float_table, fn_hash_table, fn_int_table, fn_json_table, fn_num_table, fn_regex_table,
+    fn_text_table, fn_text_edit_table, fn_time_table;
 
 /* The i-th of all, or NULL. */
 const struct func *func_at(size_t i);

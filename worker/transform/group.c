@@ -1,7 +1,7 @@
 #include "group.h"
 
 #include "agg.h"
-#include "common/pack.h"
+#include "groupset.h"
 
 struct group {
     const struct plan *plan;
@@ -11,10 +11,16 @@ struct group {
     struct arena memory;       /* of states */
     struct buf key;            /* a row's key as bytes */
     char **states;             /* of each aggregate, by group */
-    struct keyset *distinct;   /* of each aggregate: (group, value) that were counted */
+    struct groupset *distinct; /* of each aggregate that has one */
+    uint64_t place;
     uint32_t cap;              /* groups that states have room for */
     uint32_t groups[VEC_ROWS]; /* of the rows of the block */
 };
+
+static bool has_set(const struct plan_agg *a)
+{
+    return a->distinct && a->agg->distinct == AGG_DISTINCT_SET;
+}
 
 static int full(const struct group *g, struct error *e)
 {
@@ -34,12 +40,13 @@ int group_new(const struct plan *p, size_t limit_bytes, struct group **ret, stru
     g->states = calloc(p->n_aggs + 1, sizeof *g->states);
     g->distinct = calloc(p->n_aggs + 1, sizeof *g->distinct);
     int rc = store_init(&g->keys, p->group_types, p->n_keys, limit_bytes);
+    for (size_t i = 0; g->distinct && i < p->n_aggs && rc == ERR_OK; i++)
+        if (has_set(&p->aggs[i]))
+            rc = groupset_init(&g->distinct[i], p->aggs[i].agg, p->aggs[i].arg->type, limit_bytes);
     if (!g->states || !g->distinct || rc) {
         group_free(g);
         return error_set(e, ERR_NOMEM, "groups");
     }
-    for (size_t i = 0; i < p->n_aggs; i++)
-        keyset_init(&g->distinct[i], limit_bytes);
     *ret = g;
     return ERR_OK;
 }
@@ -52,7 +59,7 @@ void group_free(struct group *g)
         if (g->states)
             free(g->states[i]);
         if (g->distinct)
-            keyset_done(&g->distinct[i]);
+            groupset_done(&g->distinct[i]);
     }
     free(g->states);
     free(g->distinct);
@@ -67,7 +74,7 @@ static size_t bytes_used(const struct group *g)
 {
     size_t n = g->set.memory.used_bytes + g->memory.used_bytes + store_bytes(&g->keys);
     for (size_t i = 0; i < g->plan->n_aggs; i++)
-        n += g->distinct[i].memory.used_bytes + (size_t)g->cap * g->plan->aggs[i].agg->state_bytes;
+        n += groupset_bytes(&g->distinct[i]) + (size_t)g->cap * g->plan->aggs[i].agg->state_bytes;
     return n;
 }
 
@@ -141,35 +148,6 @@ static bool find_groups(struct group *g, const struct vec *const *keys, const st
     return true;
 }
 
-/* Notes (group, value bytes) for count(DISTINCT); true in *ret_new when it was not there. */
-static bool note_distinct(struct group *g, size_t agg, uint32_t group, struct span value,
-                          bool *ret_new)
-{
-    g->key.len = 0;
-    buf_append(&g->key, &group, sizeof group);
-    buf_append(&g->key, value.p, value.len);
-    return buf_reserve(&g->key, VEC_PAD) &&
-           keyset_put(&g->distinct[agg], buf_span(&g->key), ret_new) != KEYSET_NONE;
-}
-
-static bool add_distinct(struct group *g, size_t agg, const struct vec *arg, const struct sel *sel,
-                         struct arena *scratch)
-{
-    struct buf value;
-    bool ok = true, is_new;
-    buf_init(&value, 0);
-    SEL_EACH(sel, i)
-    {
-        value.len = 0;
-        keyset_encode(arg, i, scratch, &value);
-        ok = ok && buf_ok(&value) && note_distinct(g, agg, g->groups[i], buf_span(&value), &is_new);
-        if (ok && is_new)
-            ++((int64_t *)(void *)g->states[agg])[g->groups[i]];
-    }
-    buf_done(&value);
-    return ok;
-}
-
 static int add_aggregate(struct group *g, size_t k, struct eval *v, const struct sel *sel,
                          struct error *e)
 {
@@ -183,12 +161,18 @@ static int add_aggregate(struct group *g, size_t k, struct eval *v, const struct
         arg = eval_run(v, a->arg, &rows);
         rows = vec_not_null(arg, &rows, not_null);
     }
-    bool set = a->distinct && a->agg->arg == SQLTYPE_OPEN; /* min and max need none */
-    bool ok = set ? add_distinct(g, k, arg, &rows, &v->scratch)
-                  : a->agg->update(g->states[k], g->groups, arg, &rows, &g->memory);
+    bool ok = has_set(a)
+                  ? groupset_add(&g->distinct[k], g->states[k], g->groups, arg, &rows, &g->memory,
+                                 &v->scratch)
+                  : a->agg->update(g->states[k], g->groups, arg, &rows, g->place, &g->memory);
     return ok ? ERR_OK
               : error_set(e, ERR_LIMIT, "%s: out of range, or no memory for its values",
                           a->agg->name);
+}
+
+void group_place(struct group *g, uint64_t place)
+{
+    g->place = place;
 }
 
 int group_add(struct group *g, struct eval *v, const struct sel *sel, struct error *e)
@@ -275,22 +259,6 @@ static int merge_keys(struct group *g, const struct group *from, uint32_t *map, 
     return rc;
 }
 
-static bool merge_distinct(struct group *g, const struct group *from, size_t k, const uint32_t *map)
-{
-    for (uint32_t i = 0; i < from->distinct[k].n; i++) {
-        const struct keyset_entry *entry = &from->distinct[k].entries[i];
-        uint32_t group;
-        bool is_new;
-        memcpy(&group, entry->p, sizeof group);
-        struct span value = {entry->p + sizeof group, entry->len - sizeof group};
-        if (!note_distinct(g, k, map[group], value, &is_new))
-            return false;
-        if (is_new)
-            ++((int64_t *)(void *)g->states[k])[map[group]];
-    }
-    return true;
-}
-
 int group_merge(struct group *g, const struct group *from, struct error *e)
 {
     const struct plan *p = g->plan;
@@ -304,8 +272,9 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
     for (size_t k = 0; k < p->n_aggs && rc == ERR_OK; k++) {
         const struct agg *a = p->aggs[k].agg;
         bool ok = true;
-        if (p->aggs[k].distinct && a->arg == SQLTYPE_OPEN)
-            ok = merge_distinct(g, from, k, map);
+        if (has_set(&p->aggs[k]))
+            ok = groupset_merge(&g->distinct[k], g->states[k], &from->distinct[k], from->states[k],
+                                map, n, &g->memory);
         else
             for (uint32_t i = 0; i < n && ok; i++)
                 ok = a->merge(g->states[k] + map[i] * a->state_bytes,
@@ -319,41 +288,7 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
 
 /* ---- as bytes ---- */
 
-static bool has_set(const struct group *g, size_t k)
-{
-    return g->plan->aggs[k].distinct && g->plan->aggs[k].agg->arg == SQLTYPE_OPEN;
-}
-
-/* The entries of a set of (group, value) by their group: those of group i are entries[first[i]] to
- * entries[first[i + 1] - 1]. */
-struct by_group {
-    uint32_t *first, *entries;
-};
-
-static uint32_t group_of(const struct keyset *set, uint32_t entry)
-{
-    uint32_t group;
-    memcpy(&group, set->entries[entry].p, sizeof group);
-    return group;
-}
-
-static bool sort_set(const struct keyset *set, uint32_t n_groups, struct by_group *ret)
-{
-    uint32_t *first = calloc((size_t)n_groups + 2, sizeof *first);
-    uint32_t *entries = calloc((size_t)set->n + 1, sizeof *entries);
-    *ret = (struct by_group){first, entries};
-    if (!first || !entries)
-        return false;
-    for (uint32_t i = 0; i < set->n; i++)
-        first[group_of(set, i) + 2]++;
-    for (uint32_t i = 2; i <= n_groups; i++)
-        first[i] += first[i - 1];
-    for (uint32_t i = 0; i < set->n; i++)
-        entries[first[group_of(set, i) + 1]++] = i;
-    return true;
-}
-
-static void save_group(const struct group *g, uint32_t i, const struct by_group *sets,
+static void save_group(const struct group *g, uint32_t i, const struct groupset_order *sets,
                        struct vec *cells, struct buf *out)
 {
     for (size_t c = 0; c < g->plan->n_keys; c++) {
@@ -362,15 +297,11 @@ static void save_group(const struct group *g, uint32_t i, const struct by_group 
     }
     for (size_t k = 0; k < g->plan->n_aggs; k++) {
         const struct agg *a = g->plan->aggs[k].agg;
-        if (!has_set(g, k)) {
-            a->save(g->states[k] + i * a->state_bytes, out);
-            continue;
-        }
-        pack_array(out, sets[k].first[i + 1] - sets[k].first[i]);
-        for (uint32_t j = sets[k].first[i]; j < sets[k].first[i + 1]; j++) {
-            const struct keyset_entry *x = &g->distinct[k].entries[sets[k].entries[j]];
-            pack_bin(out, (struct span){x->p + sizeof i, x->len - sizeof i});
-        }
+        const char *state = g->states[k] + i * a->state_bytes;
+        if (has_set(&g->plan->aggs[k]))
+            groupset_save(&g->distinct[k], &sets[k], i, state, out);
+        else
+            a->save(state, out);
     }
 }
 
@@ -379,10 +310,10 @@ int group_save(const struct group *g, struct buf *out, struct error *e)
     const struct plan *p = g->plan;
     uint32_t n = p->n_keys > 0 ? g->set.n : MIN(g->cap, 1u);
     struct vec *cells = new_cells(g);
-    struct by_group *sets = calloc(p->n_aggs + 1, sizeof *sets);
+    struct groupset_order *sets = calloc(p->n_aggs + 1, sizeof *sets);
     bool ok = cells && sets;
     for (size_t k = 0; k < p->n_aggs && ok; k++)
-        ok = !has_set(g, k) || sort_set(&g->distinct[k], n, &sets[k]);
+        ok = !has_set(&p->aggs[k]) || groupset_sort(&g->distinct[k], n, &sets[k]);
     int rc = ok ? ERR_OK : error_set(e, ERR_NOMEM, "groups");
     for (uint32_t i = 0; i < n && rc == ERR_OK && buf_ok(out); i++)
         save_group(g, i, sets, cells, out);
@@ -395,21 +326,6 @@ int group_save(const struct group *g, struct buf *out, struct error *e)
     return rc;
 }
 
-static bool take_set(struct group *g, size_t k, uint32_t group, struct unpack *u)
-{
-    bool is_new;
-    for (size_t n = unpack_array(u); n > 0 && unpack_ok(u); n--) {
-        struct span s = unpack_bin(u);
-        if (!s.p || !note_distinct(g, k, group, s, &is_new)) {
-            u->failed |= !s.p;
-            return false;
-        }
-        if (is_new)
-            ++((int64_t *)(void *)g->states[k])[group];
-    }
-    return unpack_ok(u);
-}
-
 /* state: memory for one of any aggregate. */
 static bool take_states(struct group *g, uint32_t group, struct state_in *in, char *state)
 {
@@ -417,9 +333,11 @@ static bool take_states(struct group *g, uint32_t group, struct state_in *in, ch
     for (size_t k = 0; k < g->plan->n_aggs && ok; k++) {
         const struct agg *a = g->plan->aggs[k].agg;
         memset(state, 0, a->state_bytes);
-        ok = has_set(g, k) ? take_set(g, k, group, &in->u)
-                           : a->load(state, &in->u, &in->arena) &&
-                                 a->merge(g->states[k] + group * a->state_bytes, state, &g->memory);
+        if (has_set(&g->plan->aggs[k]))
+            ok = groupset_load(&g->distinct[k], g->states[k], group, &in->u, &g->memory);
+        else
+            ok = a->load(state, &in->u, &in->arena) &&
+                 a->merge(g->states[k] + group * a->state_bytes, state, &g->memory);
     }
     return ok;
 }

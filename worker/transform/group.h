@@ -21,6 +21,8 @@ int group_new(const struct plan *p, size_t limit_bytes, struct group **ret,
               struct error *e) MUST_CHECK;
 void group_free(struct group *g);
 
+/* Where the rows that come next stand in the input, for what depends on their order. */
+void group_place(struct group *g, uint64_t place);
 /* The rows of sel, whose columns are loaded. Rows with faults are counted nowhere. */
 int group_add(struct group *g, struct eval *v, const struct sel *sel, struct error *e) MUST_CHECK;
 /* All of the other's groups; both have the same plan. */

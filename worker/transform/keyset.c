@@ -1,5 +1,7 @@
 #include "keyset.h"
 
+#include "common/utf8.h"
+
 /* Few keys have many slots: two that collide cost a branch that is guessed wrong. */
 enum { ENTRIES_MIN = 64, SLOTS_MIN = 1024 };
 
@@ -118,8 +120,100 @@ void keyset_encode(const struct vec *v, uint32_t i, struct arena *scratch, struc
         buf_append(out, v->text[i].p, len);
         break;
     }
+    case SQLTYPE_INTERVAL: {
+        __int128 x = calendar_interval_us(v->interval[i]);
+        buf_append(out, &x, sizeof x);
+        break;
+    }
     default:
         buf_append(out, &v->i64[i], sizeof v->i64[i]);
         break;
     }
+}
+
+static bool take(struct span *s, void *to, size_t n)
+{
+    if (s->len < n)
+        return false;
+    memcpy(to, s->p, n);
+    s->p += n;
+    s->len -= n;
+    return true;
+}
+
+static bool decode_num(struct span *s, struct vec *v, uint32_t i, struct arena *a)
+{
+    struct num x = {0};
+    uint8_t scale, neg;
+    uint32_t n;
+    int32_t big_scale;
+    if (!take(s, &scale, sizeof scale))
+        return false;
+    if (scale != NUM_BIG) {
+        x.scale = scale;
+        bool ok = scale <= NUM_SCALE_MAX && take(s, &x.m, sizeof x.m);
+        vec_put_num(v, i, x);
+        return ok;
+    }
+    if (!take(s, &n, sizeof n) || n > BIG_DIGITS_MAX || !take(s, &neg, sizeof neg) ||
+        !take(s, &big_scale, sizeof big_scale) || big_scale < 0 || big_scale > BIG_DIGITS_MAX)
+        return false;
+    struct big *b = arena_alloc(a, sizeof *b + n * sizeof b->limbs[0]);
+    if (!b || !take(s, b->limbs, n * sizeof b->limbs[0]))
+        return false;
+    b->scale = big_scale;
+    b->n = n;
+    b->neg = neg != 0;
+    for (uint32_t k = 0; k < n; k++)
+        if (b->limbs[k] >= BIG_LIMB)
+            return false;
+    if (n > 0 && b->limbs[n - 1] == 0)
+        return false;
+    x.big = b;
+    vec_put_num(v, i, x);
+    return true;
+}
+
+static bool decode_text(struct span *s, struct vec *v, uint32_t i, struct arena *a)
+{
+    uint32_t len;
+    if (!take(s, &len, sizeof len) || len != s->len)
+        return false;
+    char *to = arena_alloc(a, (size_t)len + VEC_PAD);
+    if (!to || !take(s, to, len))
+        return false;
+    memset(to + len, 0, VEC_PAD);
+    v->text[i] = (struct span){to, len};
+    return utf8_valid_prefix(v->text[i]) == len && !memchr(to, '\0', len);
+}
+
+/* NULL is in no set of values. */
+bool keyset_decode(struct span bytes, struct vec *v, uint32_t i, struct arena *a)
+{
+    uint8_t null;
+    bool ok;
+    __int128 us;
+    vec_no_nulls(v);
+    v->scale = v->type == SQLTYPE_NUMERIC ? VEC_MIXED : 0;
+    if (!take(&bytes, &null, sizeof null) || null != 0)
+        return false;
+    switch (v->type) {
+    case SQLTYPE_BOOL:
+        ok = take(&bytes, &v->b8[i], 1) && v->b8[i] <= 1;
+        break;
+    case SQLTYPE_NUMERIC:
+        ok = decode_num(&bytes, v, i, a);
+        break;
+    case SQLTYPE_TEXT:
+        ok = decode_text(&bytes, v, i, a);
+        break;
+    case SQLTYPE_INTERVAL: /* only counted */
+        ok = take(&bytes, &us, sizeof us);
+        v->interval[i] = (struct interval){0};
+        break;
+    default: /* the bits of a double too */
+        ok = take(&bytes, &v->i64[i], sizeof v->i64[i]);
+        break;
+    }
+    return ok && bytes.len == 0;
 }

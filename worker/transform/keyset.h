@@ -84,4 +84,8 @@ uint32_t keyset_put(struct keyset *k, struct span key, bool *ret_new);
 /* Appends what tells the value apart; NULL is a value of its own. */
 void keyset_encode(const struct vec *v, uint32_t i, struct arena *scratch, struct buf *out);
 
+/* Such bytes, from anywhere, into row i of a vector of the type; a text is a copy with VEC_PAD. False:
+ * they are none of that type, or no memory. */
+bool keyset_decode(struct span bytes, struct vec *v, uint32_t i, struct arena *a) MUST_CHECK;
+
 #endif

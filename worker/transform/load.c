@@ -1,8 +1,10 @@
 #include "load.h"
 
 #include "common/utf8.h"
+#include "jsontext.h"
 #include "parse.h"
 #include "parsefast.h"
+#include "timetext.h"
 
 /* An empty text that may be read VEC_PAD bytes on. */
 static const char empty_text[VEC_PAD] = "";
@@ -40,6 +42,26 @@ void load_value(struct eval *v, uint32_t i, struct vec *to, struct span s, const
         to->f64[i] = 0;
         why = parse_float(s, &to->f64[i]);
         break;
+    case SQLTYPE_DATE:
+        to->i64[i] = 0;
+        why = timetext_date(s, &to->i64[i]);
+        break;
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+        to->i64[i] = 0;
+        why = timetext_time(s, to->type == SQLTYPE_TIMESTAMPTZ, &to->i64[i]);
+        break;
+    case SQLTYPE_JSON:
+        to->text[i] = s;
+        if ((!to->ascii && !good_text(s)) || !jsontext_valid(s)) {
+            why = PARSE_MALFORMED;
+            to->text[i] = jsontext_null;
+        }
+        break;
+    case SQLTYPE_INTERVAL:
+        to->interval[i] = (struct interval){0};
+        why = timetext_interval(s, &to->interval[i]);
+        break;
     case SQLTYPE_TEXT:
         to->text[i] = s;
         if (!to->ascii && !good_text(s)) {
@@ -59,7 +81,7 @@ void load_value(struct eval *v, uint32_t i, struct vec *to, struct span s, const
 void load_null(struct vec *to, uint32_t i)
 {
     vec_set_null(to, i);
-    if (to->type == SQLTYPE_TEXT)
+    if (sqltype_is_text(to->type))
         to->text[i] = (struct span){empty_text, 0};
     else if (to->type == SQLTYPE_NUMERIC)
         vec_put_num(to, i, num_of(0));
@@ -269,6 +291,7 @@ void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
     } else if (to->type == SQLTYPE_NUMERIC) {
         load_numeric(v, p, sel, column, to);
     } else {
+        to->ascii = p->block->plain; /* of JSON */
         SEL_EACH(sel, i)
         put_cell(v, p, i, to, column);
     }
@@ -309,10 +332,16 @@ void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const
             to->i64[i] = batch_get_i64(b, field, row);
         } else if (type == COL_INT64 && to->type == SQLTYPE_NUMERIC) {
             vec_put_num(to, i, num_of(batch_get_i64(b, field, row)));
+        } else if ((type == COL_DATE && to->type == SQLTYPE_DATE) ||
+                   (type == COL_TIMESTAMP &&
+                    (to->type == SQLTYPE_TIMESTAMP || to->type == SQLTYPE_TIMESTAMPTZ))) {
+            to->i64[i] = batch_get_i64(b, field, row);
         } else if (type == COL_FLOAT64 && to->type == SQLTYPE_FLOAT8) {
             to->f64[i] = batch_get_f64(b, field, row);
         } else {
             load_refuse(v, i, to, FAULT_BAD_VALUE, column->name, (struct span){empty_text, 0});
+            if (sqltype_is_text(to->type))
+                to->text[i] = jsontext_null;
         }
     }
     if (to->type == SQLTYPE_NUMERIC)

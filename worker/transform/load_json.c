@@ -19,6 +19,13 @@ static void load_cell(struct eval *v, const struct ndjson_piece *p, uint32_t i, 
         load_null(to, i);
         return;
     }
+    if (to->type ==
+        SQLTYPE_JSON) { /* a string with its quotes, before which no other value stands */
+        if (s.p[-1] == '"')
+            s = (struct span){s.p - 1, s.len + 2};
+        load_value(v, i, to, s, column->name);
+        return;
+    }
     if (c->kind == NDJSON_ESCAPED) {
         size_t len = 0;
         char *room = eval_room(v, s.len);
@@ -97,6 +104,7 @@ void load_json(struct eval *v, const struct ndjson_piece *p, enum simd simd, con
     } else if (to->type == SQLTYPE_NUMERIC) {
         load_numbers(v, p, simd, sel, column, to);
     } else {
+        to->ascii = p->ascii; /* of JSON */
         SEL_EACH(sel, i)
         load_cell(v, p, i, to, column);
     }

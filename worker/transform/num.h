@@ -77,6 +77,8 @@ bool num_rescale(struct arena *a, struct num x, int32_t scale, enum big_round mo
 /* As round(x, digits): digits may be negative. */
 bool num_round(struct arena *a, struct num x, int64_t digits, enum big_round mode,
                struct num *ret) MUST_CHECK;
+/* Of a number above zero, with as many digits behind the point as it has, rounded. */
+bool num_sqrt(struct arena *a, struct num x, struct num *ret) MUST_CHECK;
 int32_t num_div_scale(struct num x, struct num y);
 
 bool num_to_i64(struct num x, struct arena *a, int64_t *ret) MUST_CHECK; /* rounded half away */

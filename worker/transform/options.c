@@ -193,8 +193,8 @@ static int read_types(const json_t *columns, struct options *o, struct error *e)
 
 int options_read(const json_t *stage, struct options *ret, struct error *e)
 {
-    static const char *const keys[] = {"kind", "sql",    "columns", "on_error",
-                                       "csv",  "ndjson", "pcap",    "task_bytes"};
+    static const char *const keys[] = {"kind",   "sql",  "columns",    "on_error", "csv",
+                                       "ndjson", "pcap", "task_bytes", "tables"};
     static const char *const policies[] = {"reject", "null", "fail"};
     const json_t *sql = json_object_get(stage, "sql");
     struct options o = {.csv = {.delimiter = ',', .quote = '"'}};

@@ -1,7 +1,5 @@
 #include "plan.h"
 
-#include <stdio.h>
-
 #include "agg.h"
 #include "analyze.h"
 
@@ -93,6 +91,10 @@ static bool number_all(struct analyze *c)
     if (!rows.nodes || !groups.nodes)
         return false;
     number(&rows, p->where);
+    for (size_t j = 0; j < p->n_joins; j++)
+        for (size_t k = 0; k < p->joins[j].n_keys; k++)
+            number(&rows, p->joins[j].keys[k]);
+    number(&rows, p->where_joined);
     for (size_t i = 0; i < p->n_keys; i++)
         number(&rows, p->keys[i]);
     for (size_t i = 0; i < p->n_aggs; i++) {
@@ -131,6 +133,9 @@ static bool keep_columns(struct analyze *c)
         p->columns[i].name =
             arena_strndup(&p->arena, c->columns[i].name, strlen(c->columns[i].name));
         p->columns[i].type = c->columns[i].used ? c->columns[i].type : SQLTYPE_OPEN;
+        p->columns[i].join = c->columns[i].join;
+        p->columns[i].field = c->columns[i].field;
+        p->columns[i].bare = c->columns[i].bare;
         if (!p->columns[i].name)
             return false;
     }
@@ -164,6 +169,7 @@ static int begin_columns(struct analyze *c)
         return error_set(c->e, ERR_INVALID_SPEC, "the input has more than %d columns",
                          PLAN_COLUMNS_MAX);
     for (size_t i = 0; o->names && i < o->n_names; i++) {
+        c->columns[c->n_columns].join = PLAN_INPUT;
         c->columns[c->n_columns].name = strdup(o->names[i]);
         if (!c->columns[c->n_columns++].name)
             return error_set(c->e, ERR_NOMEM, "plan");
@@ -176,6 +182,7 @@ static int begin_columns(struct analyze *c)
             return error_set(c->e, ERR_INVALID_SPEC, "columns.%s: the input has no such column",
                              o->typed_names[k]);
         if (i == c->n_columns) {
+            c->columns[i].join = PLAN_INPUT;
             c->columns[i].name = strdup(o->typed_names[k]);
             if (!c->columns[c->n_columns++].name)
                 return error_set(c->e, ERR_NOMEM, "plan");
@@ -233,92 +240,33 @@ int plan_new(struct span sql, const struct plan_options *options, struct plan **
     return ERR_OK;
 }
 
+bool plan_keep(struct plan *p, void *object, void (*free_object)(void *object))
+{
+    struct plan_object *o = arena_zalloc(&p->arena, sizeof *o);
+    if (!o) {
+        free_object(object);
+        return false;
+    }
+    *o = (struct plan_object){p->objects, object, free_object};
+    p->objects = o;
+    return true;
+}
+
+void plan_clear(struct plan *p)
+{
+    for (struct plan_object *o = p->objects; o; o = o->next)
+        o->free_object(o->object);
+    arena_clear(&p->arena);
+    struct arena arena = p->arena;
+    *p = (struct plan){.sql = p->sql, .arena = arena, .limit = PLAN_LIMIT_NONE};
+}
+
 void plan_free(struct plan *p)
 {
     if (!p)
         return;
+    plan_clear(p);
     arena_done(&p->arena);
     free((char *)(uintptr_t)p->sql.p);
     free(p);
-}
-
-/* ---- for people ---- */
-
-static void explain_columns(const struct plan *p, bool early, struct buf *out)
-{
-    bool any = false;
-    for (size_t i = 0; i < p->n_columns; i++) {
-        if (p->columns[i].type == SQLTYPE_OPEN || p->columns[i].early != early)
-            continue;
-        buf_printf(out, "%s%s %s",
-                   any     ? ", "
-                   : early ? "read: "
-                           : "read where true: ",
-                   p->columns[i].name, sqltype_name(p->columns[i].type));
-        any = true;
-    }
-    if (any)
-        buf_byte(out, '\n');
-}
-
-static void explain_exprs(const char *title, const struct expr *const *x, size_t n, struct buf *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        buf_str(out, i == 0 ? title : ", ");
-        expr_text(x[i], out);
-    }
-    if (n > 0)
-        buf_byte(out, '\n');
-}
-
-static void explain_groups(const struct plan *p, struct buf *out)
-{
-    explain_exprs("group by: ", p->keys, p->n_keys, out);
-    for (size_t i = 0; i < p->n_aggs; i++) {
-        const struct plan_agg *a = &p->aggs[i];
-        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate (partial states merge exactly): " : ", ",
-                   a->agg->name, a->distinct ? "DISTINCT " : "");
-        if (a->arg)
-            expr_text(a->arg, out);
-        else
-            buf_byte(out, '*');
-        buf_byte(out, ')');
-        if (a->filter) {
-            buf_str(out, " FILTER (WHERE ");
-            expr_text(a->filter, out);
-            buf_byte(out, ')');
-        }
-    }
-    if (p->n_aggs > 0)
-        buf_byte(out, '\n');
-    explain_exprs("having: ", &p->having, p->having ? 1 : 0, out);
-}
-
-void plan_explain(const struct plan *p, struct buf *out)
-{
-    explain_columns(p, true, out);
-    explain_exprs("where: ", &p->where, p->where ? 1 : 0, out);
-    explain_columns(p, false, out);
-    if (p->grouped)
-        explain_groups(p, out);
-    for (size_t i = 0; i < p->n_shown; i++) {
-        buf_printf(out, "result %s %s: ", p->results[i].name,
-                   sqltype_name(p->results[i].expr->type));
-        expr_text(p->results[i].expr, out);
-        buf_byte(out, '\n');
-    }
-    if (p->distinct)
-        buf_str(out, "distinct\n");
-    for (size_t i = 0; i < p->n_order; i++) {
-        buf_str(out, i == 0 ? "order by: " : ", ");
-        expr_text(p->results[p->order[i].result].expr, out);
-        buf_printf(out, "%s%s", p->order[i].descending ? " DESC" : "",
-                   p->order[i].nulls_first ? " NULLS FIRST" : "");
-    }
-    if (p->n_order > 0)
-        buf_byte(out, '\n');
-    if (p->limit != PLAN_LIMIT_NONE)
-        buf_printf(out, "limit: %lld\n", (long long)p->limit);
-    if (p->offset > 0)
-        buf_printf(out, "offset: %lld\n", (long long)p->offset);
 }

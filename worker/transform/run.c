@@ -2,6 +2,7 @@
 
 #include "common/suggest.h"
 #include "group.h"
+#include "join.h"
 #include "sqltext.h"
 #include "tail.h"
 
@@ -12,6 +13,7 @@ struct run {
     struct eval groups; /* over group columns; only when grouped */
     struct group *group;
     struct tail tail;
+    struct join join;
     struct load_column *early, *late;
     size_t n_early, n_late;
     size_t n_fields; /* of a row of the input */
@@ -53,6 +55,8 @@ static int init(struct run *r, struct sink *sink, struct error *e)
     rc = tail_init(&r->tail, p, sink, limit, e);
     if (rc == ERR_OK && p->grouped)
         rc = group_new(p, limit, &r->group, e);
+    if (rc == ERR_OK && p->n_joins > 0 && join_init(&r->join, p, r->options.indexes))
+        rc = error_set(e, ERR_NOMEM, "join");
     return rc;
 }
 
@@ -83,6 +87,8 @@ void run_free(struct run *r)
     group_free(r->group);
     if (r->tail.plan)
         tail_done(&r->tail);
+    if (r->join.plan)
+        join_done(&r->join);
     free(r->early);
     free(r->late);
     free(r->results);
@@ -92,6 +98,22 @@ void run_free(struct run *r)
 struct run_counts run_counts(const struct run *r)
 {
     return r->counts;
+}
+
+/* A column of a table that the query names without it must not be in the input as well. */
+static bool bare_is_free(const struct plan_column *c, const struct plan *p,
+                         const char *const *names, size_t n, struct error *e)
+{
+    const char *table = p->joins[c->join].alias;
+    for (size_t k = 0; c->bare && k < n; k++) {
+        if (strcmp(names[k], c->name) != 0)
+            continue;
+        (void)error_set(e, ERR_INVALID_SPEC,
+                        "column \"%.60s\" is in the input and in %.60s: write %.60s.%.60s", c->name,
+                        table, table, c->name);
+        return false;
+    }
+    return true;
 }
 
 int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
@@ -105,8 +127,20 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
         size_t k = 0;
         if (c->type == SQLTYPE_OPEN)
             continue;
+        if (c->join != PLAN_INPUT) {
+            if (!bare_is_free(c, p, names, n, e))
+                return ERR_INVALID_SPEC;
+            continue;
+        }
         while (names && k < n && strcmp(names[k], c->name) != 0)
             k++;
+        for (size_t m = k + 1; names && m < n; m++)
+            if (strcmp(names[m], c->name) == 0)
+                return error_set(
+                    e, ERR_INVALID_SPEC,
+                    "the input has two columns \"%.100s\" (%zu and %zu), and the query "
+                    "names it; csv.names can call them otherwise",
+                    c->name, k + 1, m + 1);
         if (!names)
             k = i;
         else if (k == n)
@@ -119,6 +153,12 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
             r->late[r->n_late++] = load;
     }
     return ERR_OK;
+}
+
+void run_place(struct run *r, uint64_t place)
+{
+    if (r->group)
+        group_place(r->group, place);
 }
 
 /* ---- faults ---- */
@@ -209,6 +249,30 @@ static void load(struct run *r, const struct batch *b, const struct sel *sel,
     }
 }
 
+/* Rows that have all their columns. */
+static int use_rows(void *user, const struct sel *all, struct error *e)
+{
+    struct run *r = user;
+    struct eval *v = &r->rows;
+    uint16_t where_room[VEC_ROWS], good_room[VEC_ROWS];
+    struct sel sel = *all;
+    if (r->plan->where_joined) {
+        sel = eval_true(eval_run(v, r->plan->where_joined, &sel), &sel, where_room);
+        sel = eval_good(v, &sel, good_room);
+    }
+    if (sel.n == 0 || r->tail.full)
+        return ERR_OK;
+    return r->group ? group_add(r->group, v, &sel, e) : give_results(r, v, &sel, e);
+}
+
+static int report_rows(void *user, struct error *e)
+{
+    struct run *r = user;
+    int rc = report(r, &r->rows, false, e);
+    eval_forget_faults(&r->rows);
+    return rc;
+}
+
 static int run_piece(struct run *r, const struct batch *b, struct sel sel, struct error *e)
 {
     struct eval *v = &r->rows;
@@ -224,7 +288,8 @@ static int run_piece(struct run *r, const struct batch *b, struct sel sel, struc
     if (sel.n > 0) {
         load(r, b, &sel, r->late, r->n_late);
         sel = eval_good(v, &sel, late_room);
-        rc = r->group ? group_add(r->group, v, &sel, e) : give_results(r, v, &sel, e);
+        rc = r->plan->n_joins > 0 ? join_run(&r->join, v, &sel, use_rows, report_rows, r, e)
+                                  : use_rows(r, &sel, e);
     }
     return rc ? rc : report(r, v, false, e);
 }

@@ -12,6 +12,7 @@
 
 #include "csv.h"
 #include "load.h"
+#include "lookup.h"
 #include "ndjson.h"
 #include "plan.h"
 #include "sink.h"
@@ -37,7 +38,8 @@ struct run_options {
     enum run_policy policy;
     run_reject_fn *reject; /* may be NULL: rejects are only counted */
     void *user;
-    size_t limit_bytes; /* 0: RUN_LIMIT_BYTES */
+    size_t limit_bytes;                 /* 0: RUN_LIMIT_BYTES */
+    const struct lookup_index *indexes; /* one for each join of the plan */
 };
 
 struct run;
@@ -50,6 +52,8 @@ void run_free(struct run *r);
  * column i of the plan. INVALID_SPEC: one of them is not there. */
 int run_bind(struct run *r, const char *const *names, size_t n, struct error *e) MUST_CHECK;
 
+/* Where the rows that come next stand in the input, the lower the earlier. */
+void run_place(struct run *r, uint64_t place);
 /* All rows of the reader. skip_header: its first row names the columns. */
 int run_csv(struct run *r, struct csv *c, bool skip_header, struct error *e) MUST_CHECK;
 int run_ndjson(struct run *r, struct ndjson *j, enum simd simd, struct error *e) MUST_CHECK;

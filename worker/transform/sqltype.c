@@ -17,6 +17,14 @@ static const struct type_name {
     {"double precision", SQLTYPE_FLOAT8},
     {"text", SQLTYPE_TEXT},
     {"varchar", SQLTYPE_TEXT},
+    {"date", SQLTYPE_DATE},
+    {"timestamp", SQLTYPE_TIMESTAMP},
+    {"timestamp without time zone", SQLTYPE_TIMESTAMP},
+    {"timestamptz", SQLTYPE_TIMESTAMPTZ},
+    {"timestamp with time zone", SQLTYPE_TIMESTAMPTZ},
+    {"interval", SQLTYPE_INTERVAL},
+    {"json", SQLTYPE_JSON},
+    {"jsonb", SQLTYPE_JSON},
 };
 
 const char *sqltype_name(enum sqltype type)
@@ -37,6 +45,16 @@ const char *sqltype_name(enum sqltype type)
         return "double precision";
     case SQLTYPE_TEXT:
         return "text";
+    case SQLTYPE_DATE:
+        return "date";
+    case SQLTYPE_TIMESTAMP:
+        return "timestamp";
+    case SQLTYPE_TIMESTAMPTZ:
+        return "timestamptz";
+    case SQLTYPE_INTERVAL:
+        return "interval";
+    case SQLTYPE_JSON:
+        return "json";
     }
     return "unknown";
 }
@@ -51,10 +69,10 @@ enum sqltype sqltype_of_name(const char *name)
 
 const char *const *sqltype_names(size_t *ret_n)
 {
-    static const char *const names[] = {"boolean",          "integer", "int",
-                                        "bigint",           "numeric", "decimal",
-                                        "double precision", "text",    "varchar",
-                                        "float8",           "int4",    "int8"};
+    static const char *const names[] = {
+        "boolean", "integer", "int",      "bigint",     "numeric", "decimal", "double precision",
+        "text",    "varchar", "float8",   "int4",       "int8",    "date",    "timestamp",
+        "json",    "jsonb",   "interval", "timestamptz"};
     *ret_n = ARRAY_LEN(names);
     return names;
 }
@@ -71,6 +89,13 @@ enum col_type sqltype_column(enum sqltype type)
         return COL_DECIMAL;
     case SQLTYPE_FLOAT8:
         return COL_FLOAT64;
+    case SQLTYPE_DATE:
+        return COL_DATE;
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+        return COL_TIMESTAMP;
+    case SQLTYPE_JSON:
+        return COL_JSON;
     default:
         return COL_TEXT;
     }
@@ -87,6 +112,12 @@ enum sqltype sqltype_of_column(enum col_type type)
         return SQLTYPE_FLOAT8;
     case COL_DECIMAL:
         return SQLTYPE_NUMERIC;
+    case COL_DATE:
+        return SQLTYPE_DATE;
+    case COL_TIMESTAMP:
+        return SQLTYPE_TIMESTAMPTZ;
+    case COL_JSON:
+        return SQLTYPE_JSON;
     default:
         return SQLTYPE_TEXT;
     }
@@ -95,5 +126,6 @@ enum sqltype sqltype_of_column(enum col_type type)
 bool sqltype_casts_to(enum sqltype from, enum sqltype to)
 {
     return from == to || from == SQLTYPE_UNKNOWN || from == SQLTYPE_OPEN ||
-           (sqltype_is_number(from) && sqltype_is_number(to) && from < to);
+           (sqltype_is_number(from) && sqltype_is_number(to) && from < to) ||
+           (from >= SQLTYPE_DATE && to <= SQLTYPE_TIMESTAMPTZ && from < to);
 }

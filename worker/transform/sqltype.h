@@ -18,7 +18,12 @@ enum sqltype {
     SQLTYPE_INT8,
     SQLTYPE_NUMERIC,
     SQLTYPE_FLOAT8,
-    SQLTYPE_TEXT
+    SQLTYPE_TEXT,
+    SQLTYPE_DATE, /* these three, too, cast each to the next */
+    SQLTYPE_TIMESTAMP,
+    SQLTYPE_TIMESTAMPTZ, /* always UTC */
+    SQLTYPE_INTERVAL,
+    SQLTYPE_JSON /* json and jsonb: a text that is JSON */
 };
 
 /* PostgreSQL's name of a type: "double precision". */
@@ -31,6 +36,18 @@ const char *const *sqltype_names(size_t *ret_n); /* of all, for suggestions */
 enum col_type sqltype_column(enum sqltype type);           /* of the batch that carries it */
 enum sqltype sqltype_of_column(enum col_type type);        /* TEXT for what has no type here */
 bool sqltype_casts_to(enum sqltype from, enum sqltype to); /* implicitly; from itself too */
+
+/* Values whose cells are texts: they have lengths, and quotes in CSV. */
+static inline bool sqltype_is_text(enum sqltype type)
+{
+    return type == SQLTYPE_TEXT || type == SQLTYPE_JSON;
+}
+
+/* Values that have an order, and with it equality: all but JSON. */
+static inline bool sqltype_has_order(enum sqltype type)
+{
+    return type != SQLTYPE_JSON;
+}
 
 static inline bool sqltype_is_number(enum sqltype type)
 {

@@ -4,6 +4,7 @@
 #include "common/hash.h"
 #include "common/pack.h"
 #include "common/utf8.h"
+#include "jsontext.h"
 
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 /* of the values of one record, or of VEC_ROWS rows */ };
 
@@ -62,6 +63,20 @@ bool state_get_num(struct unpack *u, struct arena *a, struct num *ret)
     return unpack_ok(u);
 }
 
+void state_put_interval(struct buf *out, struct interval x)
+{
+    pack_i64(out, x.us);
+    pack_i64(out, x.days);
+    pack_i64(out, x.months);
+}
+
+struct interval state_get_interval(struct unpack *u)
+{
+    int64_t us = unpack_i64(u), days = unpack_i64(u), months = unpack_i64(u);
+    u->failed |= days != (int32_t)days || months != (int32_t)months;
+    return (struct interval){us, (int32_t)days, (int32_t)months};
+}
+
 /* ---- writing ---- */
 
 void state_put_head(struct buf *out, const struct state_head *head)
@@ -91,7 +106,11 @@ void state_put(struct buf *out, const struct vec *v, uint32_t i)
         pack_f64(out, v->f64[i]);
         break;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
         pack_str(out, v->text[i]);
+        break;
+    case SQLTYPE_INTERVAL:
+        state_put_interval(out, v->interval[i]);
         break;
     default:
         pack_i64(out, v->i64[i]);
@@ -154,6 +173,11 @@ static void get_int(struct state_in *in, struct vec *v, uint32_t i)
     v->i64[i] = unpack_i64(&in->u);
     if (v->type == SQLTYPE_INT4 && (v->i64[i] < INT32_MIN || v->i64[i] > INT32_MAX))
         in->u.failed = true;
+    if (v->type == SQLTYPE_DATE
+            ? !calendar_date_fits(v->i64[i])
+            : (v->type == SQLTYPE_TIMESTAMP || v->type == SQLTYPE_TIMESTAMPTZ) &&
+                  !calendar_time_fits(v->i64[i]))
+        in->u.failed = true;
 }
 
 void state_get(struct state_in *in, struct vec *v, uint32_t i)
@@ -161,7 +185,7 @@ void state_get(struct state_in *in, struct vec *v, uint32_t i)
     struct num x = num_of(0);
     if (unpack_peek(&in->u) == UNPACK_NIL) {
         vec_set_null(v, i);
-        if (v->type == SQLTYPE_TEXT)
+        if (sqltype_is_text(v->type))
             get_text(in, v, i); /* nil is an empty one */
         else
             unpack_skip(&in->u);
@@ -182,6 +206,13 @@ void state_get(struct state_in *in, struct vec *v, uint32_t i)
         break;
     case SQLTYPE_TEXT:
         get_text(in, v, i);
+        break;
+    case SQLTYPE_JSON:
+        get_text(in, v, i);
+        in->u.failed |= !in->no_memory && !jsontext_valid(v->text[i]);
+        break;
+    case SQLTYPE_INTERVAL:
+        v->interval[i] = state_get_interval(&in->u);
         break;
     default:
         get_int(in, v, i);

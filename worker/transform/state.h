@@ -64,6 +64,8 @@ int state_in_check(const struct state_in *in, struct error *e) MUST_CHECK; /* MA
 void state_put_num(struct buf *out, struct num x);
 /* False: malformed (u->failed) or no memory. */
 bool state_get_num(struct unpack *u, struct arena *a, struct num *ret) MUST_CHECK;
+void state_put_interval(struct buf *out, struct interval x);
+struct interval state_get_interval(struct unpack *u);
 /* Points into the message. UTF-8 without NUL, as everywhere in the engine; nil is empty. */
 struct span state_get_text(struct unpack *u);
 

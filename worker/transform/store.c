@@ -53,7 +53,7 @@ static bool grow(struct store *s)
         struct store_column *c = &s->columns[i];
         if (!grow_array(&c->cells, cap, sizeof *c->cells) ||
             !grow_array(&c->nulls, cap, sizeof *c->nulls) ||
-            (c->type == SQLTYPE_TEXT && !grow_array(&c->lens, cap, sizeof *c->lens)) ||
+            (sqltype_is_text(c->type) && !grow_array(&c->lens, cap, sizeof *c->lens)) ||
             (c->type == SQLTYPE_NUMERIC && !grow_array(&c->scales, cap, sizeof *c->scales)))
             return false;
     }
@@ -68,11 +68,11 @@ static bool put(struct store *s, struct store_column *c, const struct vec *from,
     c->nulls[n] = vec_is_null(from, i);
     if (c->type == SQLTYPE_NUMERIC)
         c->scales[n] = 0;
-    if (c->type == SQLTYPE_TEXT)
+    if (sqltype_is_text(c->type))
         c->lens[n] = 0;
-    if (c->nulls[n] && c->type != SQLTYPE_TEXT)
+    if (c->nulls[n] && !sqltype_is_text(c->type))
         return true;
-    if (c->type == SQLTYPE_TEXT) {
+    if (sqltype_is_text(c->type)) {
         struct span t = c->nulls[n] ? (struct span){"", 0} : from->text[i];
         char *copy = t.len < UINT32_MAX ? arena_alloc(&s->memory, t.len + VEC_PAD) : NULL;
         if (!copy)
@@ -88,6 +88,12 @@ static bool put(struct store *s, struct store_column *c, const struct vec *from,
         c->cells[n] = num_pack(x, &c->scales[n]);
     } else if (c->type == SQLTYPE_BOOL) {
         c->cells[n] = from->b8[i];
+    } else if (c->type == SQLTYPE_INTERVAL) {
+        struct interval *copy = arena_alloc(&s->memory, sizeof *copy);
+        if (!copy)
+            return false;
+        *copy = from->interval[i];
+        c->cells[n] = (int64_t)(uintptr_t)copy;
     } else {
         c->cells[n] = from->i64[i]; /* the bits of a double too */
     }
@@ -110,26 +116,65 @@ static struct span text_at(const struct store_column *c, uint32_t row)
     return (struct span){(const char *)(uintptr_t)c->cells[row], c->lens[row]};
 }
 
+static struct interval interval_at(const struct store_column *c, uint32_t row)
+{
+    static const struct interval zero;
+    return c->nulls[row] ? zero : *(const struct interval *)(uintptr_t)c->cells[row];
+}
+
+/* One row into row k of a vector. */
+static inline void get(const struct store_column *c, uint32_t row, struct vec *to, uint32_t k)
+{
+    if (sqltype_is_text(c->type))
+        to->text[k] = text_at(c, row);
+    else if (c->type == SQLTYPE_BOOL)
+        to->b8[k] = (uint8_t)c->cells[row];
+    else if (c->type == SQLTYPE_INTERVAL)
+        to->interval[k] = interval_at(c, row);
+    else
+        to->i64[k] = c->cells[row];
+    if (c->type == SQLTYPE_NUMERIC)
+        to->scales[k] = c->scales[row];
+    if (c->nulls[row])
+        vec_set_null(to, k);
+}
+
+static void begin(struct vec *to)
+{
+    vec_no_nulls(to);
+    to->ascii = false;
+    to->scale = to->type == SQLTYPE_NUMERIC ? VEC_MIXED : 0;
+}
+
+void store_gather(const struct store *s, size_t column, const uint32_t *at, const struct sel *sel,
+                  struct vec *to)
+{
+    const struct store_column *c = &s->columns[column];
+    static const char empty[VEC_PAD] = "";
+    begin(to);
+    SEL_EACH(sel, i)
+    {
+        if (at[i] != UINT32_MAX) {
+            get(c, at[i], to, i);
+            continue;
+        }
+        vec_set_null(to, i);
+        if (sqltype_is_text(c->type))
+            to->text[i] = (struct span){empty, 0};
+        else if (c->type == SQLTYPE_NUMERIC)
+            vec_put_num(to, i, num_of(0));
+    }
+    if (c->type == SQLTYPE_NUMERIC)
+        vec_settle_scale(to, sel);
+}
+
 void store_load(const struct store *s, size_t column, const uint32_t *rows, uint32_t first,
                 uint32_t n, struct vec *to)
 {
     const struct store_column *c = &s->columns[column];
-    vec_no_nulls(to);
-    to->ascii = false;
-    to->scale = to->type == SQLTYPE_NUMERIC ? VEC_MIXED : 0;
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t row = rows ? rows[first + k] : first + k;
-        if (c->type == SQLTYPE_TEXT)
-            to->text[k] = text_at(c, row);
-        else if (c->type == SQLTYPE_BOOL)
-            to->b8[k] = (uint8_t)c->cells[row];
-        else
-            to->i64[k] = c->cells[row];
-        if (c->type == SQLTYPE_NUMERIC)
-            to->scales[k] = c->scales[row];
-        if (c->nulls[row])
-            vec_set_null(to, k);
-    }
+    begin(to);
+    for (uint32_t k = 0; k < n; k++)
+        get(c, rows ? rows[first + k] : first + k, to, k);
 }
 
 static double double_at(const struct store_column *c, uint32_t row)
@@ -156,6 +201,9 @@ int store_compare(const struct store *s, size_t column, uint32_t a, uint32_t b, 
         break;
     case SQLTYPE_TEXT:
         order = compare_text(text_at(c, a), text_at(c, b));
+        break;
+    case SQLTYPE_INTERVAL:
+        order = compare_interval(interval_at(c, a), interval_at(c, b));
         break;
     default:
         order = (c->cells[a] > c->cells[b]) - (c->cells[a] < c->cells[b]);

@@ -11,8 +11,9 @@
 
 struct store_column {
     enum sqltype type;
-    int64_t *cells;  /* bit pattern: of a double too; of a bool 0 or 1; of a text its address */
-    uint32_t *lens;  /* TEXT */
+    int64_t *
+        cells; /* bit pattern: of a double too; of a bool 0 or 1; of texts and intervals the address */
+    uint32_t *lens;  /* TEXT, JSON */
     uint8_t *scales; /* NUMERIC */
     uint8_t *nulls;
 };
@@ -34,6 +35,10 @@ bool store_add(struct store *s, const struct vec *const *from, uint32_t i) MUST_
 /* Row rows[k] (row first + k when rows is NULL) into row k of the vector, for k below n. */
 void store_load(const struct store *s, size_t column, const uint32_t *rows, uint32_t first,
                 uint32_t n, struct vec *to);
+
+/* Row at[i] into row i of the vector, for the i of sel; UINT32_MAX: NULL. */
+void store_gather(const struct store *s, size_t column, const uint32_t *at, const struct sel *sel,
+                  struct vec *to);
 
 /* The order of two rows by one column; both NULL: 0, one: nulls_last. */
 int store_compare(const struct store *s, size_t column, uint32_t a, uint32_t b, bool nulls_first,

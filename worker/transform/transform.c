@@ -6,10 +6,12 @@
 #include "agg.h"
 #include "inflate.h"
 #include "options.h"
+#include "tables.h"
 #include "write_batch.h"
 
 struct transform {
     struct plan *plan;
+    struct tables tables;
     enum options_input input;
     struct csv_options csv;
     struct jsonpath *paths; /* NDJSON: of the plan's columns */
@@ -55,6 +57,8 @@ static int find_paths(struct transform *t, const json_t *given, struct error *e)
     for (uint32_t i = 0; i < t->plan->n_columns && rc == ERR_OK; i++) {
         const char *name = t->plan->columns[i].name;
         const json_t *path = json_object_get(given, name);
+        if (t->plan->columns[i].join != PLAN_INPUT)
+            continue;
         if (path)
             rc = jsonpath_add(t->paths,
                               (struct span){json_string_value(path), json_string_length(path)}, i,
@@ -72,7 +76,9 @@ static int compile(struct transform *t, const struct options *o, const char *con
                               .n_names = n,
                               .typed_names = o->typed_names,
                               .types = o->types,
-                              .n_typed = o->n_typed};
+                              .n_typed = o->n_typed,
+                              .tables = t->tables.shapes,
+                              .n_tables = t->tables.n};
     t->input = o->input;
     t->csv = o->csv;
     t->capture = o->capture;
@@ -99,8 +105,7 @@ static int compile_after(struct transform *t, struct options *o, const struct ba
     o->types = types ? types : o->types;
     int rc = names && typed && types ? ERR_OK : error_set(e, ERR_NOMEM, "transform");
     for (size_t i = 0; i < n && rc == ERR_OK; i++) {
-        bool known =
-            col_type_is_text(input->columns[i].type) && input->columns[i].type != COL_DECIMAL;
+        bool known = input->columns[i].type == COL_TEXT;
         names[i] = input->columns[i].name;
         for (size_t k = 0; k < given; k++)
             known |= strcmp(o->typed_names[k], names[i]) == 0;
@@ -134,13 +139,15 @@ int transform_compile(const json_t *stage, const struct batch *input, const char
     struct transform *t = calloc(1, sizeof *t);
     if (!t)
         rc = error_set(e, ERR_NOMEM, "transform");
-    else if (input)
+    if (rc == ERR_OK)
+        rc = tables_read(&t->tables, json_object_get(stage, "tables"), e);
+    if (rc == ERR_OK && input)
         rc = compile_after(t, &o, input, e);
-    else if (o.input == OPTIONS_PCAP)
+    else if (rc == ERR_OK && o.input == OPTIONS_PCAP)
         rc = compile_flows(t, &o, e);
-    else if (o.names)
+    else if (rc == ERR_OK && o.names)
         rc = compile(t, &o, o.names, o.n_names, e);
-    else
+    else if (rc == ERR_OK)
         rc = compile(t, &o, n_names > 0 ? names : NULL, n_names, e);
     options_done(&o);
     if (rc)
@@ -155,9 +162,30 @@ void transform_free(struct transform *t)
     if (!t)
         return;
     plan_free(t->plan);
+    tables_done(&t->tables);
     jsonpath_free(t->paths);
     free(t->names);
     free(t);
+}
+
+size_t transform_n_tables(const struct transform *t)
+{
+    return t->tables.n;
+}
+
+const char *transform_table_name(const struct transform *t, size_t i)
+{
+    return t->tables.list[i].shape.name;
+}
+
+const struct blob_name *transform_table_blob(const struct transform *t, size_t i)
+{
+    return t->tables.list[i].has_blob ? &t->tables.list[i].blob : NULL;
+}
+
+int transform_table(struct transform *t, const char *name, int fd, struct error *e)
+{
+    return tables_load(&t->tables, t->plan, name, fd, e);
 }
 
 struct batch *transform_columns(const struct transform *t)
@@ -364,13 +392,19 @@ void transform_cut_done(struct transform_cut *c)
 int transform_open(const struct transform *t, struct sink *sink, run_reject_fn *reject, void *user,
                    enum simd simd, struct transform_run **ret, struct error *e)
 {
-    struct run_options o = {.policy = t->policy, .reject = reject, .user = user};
+    struct run_options o = {.policy = t->policy,
+                            .reject = reject,
+                            .user = user,
+                            .indexes = t->tables.indexes};
+    int rc = tables_check(&t->tables, t->plan, e);
+    if (rc)
+        return rc;
     struct transform_run *r = calloc(1, sizeof *r);
     if (!r)
         return error_set(e, ERR_NOMEM, "transform");
     r->transform = t;
     r->simd = simd;
-    int rc = run_new(t->plan, &o, sink, &r->run, e);
+    rc = run_new(t->plan, &o, sink, &r->run, e);
     if (rc)
         transform_close(r);
     else
@@ -460,6 +494,7 @@ int transform_file(struct transform_run *r, int fd, const struct transform_range
 {
     struct source s;
     int rc = source_open(&s, fd, range, r->stop, e);
+    run_place(r->run, range->begin.line);
     switch (r->transform->input) {
     case OPTIONS_CSV:
         rc = rc ? rc : run_bind(r->run, names, n_names, e);

@@ -5,7 +5,8 @@
  *     {"kind": "transform", "sql": "SELECT ... FROM input ...", "columns": {"amount": "numeric"},
  *      "on_error": "reject" | "null" | "fail",
  *      "csv": {"delimiter": ",", "quote": "\"", "header": true, "names": [...],
- *              "ragged": "reject" | "pad" | "fail"}}
+ *              "ragged": "reject" | "pad" | "fail"},
+ *      "tables": {"regions": {"columns": {"code": "text"}, "csv": {...}, "blob": SHA256}}}
  *
  * It knows nothing of tasks, leases or sinks of the fleet.
  *
@@ -18,6 +19,7 @@
 #include <jansson.h>
 #include <stdatomic.h>
 
+#include "common/blob.h"
 #include "run.h"
 #include "split.h"
 
@@ -30,6 +32,15 @@ struct transform;
 int transform_compile(const json_t *stage, const struct batch *input, const char *const *names,
                       size_t n_names, struct transform **ret, struct error *e) MUST_CHECK;
 void transform_free(struct transform *t); /* takes NULL */
+
+/* The lookup tables that the SQL can join. Each that it does join must be given as a file
+ * before the first transform_open (again is no error); with that the transform is immutable. The file is read by
+ * offset, to its end, and may be closed then. LIMIT names the table; a value that is none of its
+ * column's type is INVALID_ARGUMENT with its line. */
+size_t transform_n_tables(const struct transform *t);
+const char *transform_table_name(const struct transform *t, size_t i);
+const struct blob_name *transform_table_blob(const struct transform *t, size_t i); /* NULL: none */
+int transform_table(struct transform *t, const char *name, int fd, struct error *e) MUST_CHECK;
 
 /* An empty batch with the columns of the results. NULL: no memory. */
 struct batch *transform_columns(const struct transform *t) MUST_CHECK;

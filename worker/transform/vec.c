@@ -6,7 +6,10 @@ static size_t cell_bytes(enum sqltype type)
     case SQLTYPE_BOOL:
         return 1;
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
         return sizeof(struct span);
+    case SQLTYPE_INTERVAL:
+        return sizeof(struct interval);
     default:
         return 8;
     }
@@ -76,7 +79,11 @@ void vec_copy(struct vec *to, const struct vec *from, const struct sel *sel)
             to->b8[i] = from->b8[i];
             break;
         case SQLTYPE_TEXT:
+        case SQLTYPE_JSON:
             to->text[i] = from->text[i];
+            break;
+        case SQLTYPE_INTERVAL:
+            to->interval[i] = from->interval[i];
             break;
         case SQLTYPE_NUMERIC:
             vec_put_num(to, i, vec_num(from, i));

@@ -13,6 +13,7 @@
 #ifndef DROVER_TRANSFORM_VEC_H
 #define DROVER_TRANSFORM_VEC_H
 
+#include "calendar.h"
 #include "num.h"
 #include "sqltype.h"
 
@@ -27,14 +28,15 @@ struct vec {
     enum sqltype type;
     bool constant;   /* all rows hold the same; NULL then means that all are */
     bool has_nulls;  /* else the bitmap is not valid */
-    bool ascii;      /* TEXT: no byte of a row that is not NULL is above 127 */
+    bool ascii;      /* TEXT, JSON: no byte of a row that is not NULL is above 127 */
     int scale;       /* NUMERIC: of all rows, none of which is big; or VEC_MIXED */
     uint8_t *scales; /* NUMERIC, when mixed */
     union {
         uint8_t *b8;
-        int64_t *i64; /* INT4, INT8; NUMERIC: mantissas */
+        int64_t *i64; /* INT4, INT8; DATE, TIMESTAMP, TIMESTAMPTZ; NUMERIC: mantissas */
         double *f64;
-        struct span *text;
+        struct span *text; /* TEXT, JSON */
+        struct interval *interval;
     };
     uint64_t nulls[VEC_WORDS]; /* bit i % 64 of word i / 64 */
 };

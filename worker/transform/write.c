@@ -4,6 +4,7 @@
 
 #include "digits.h"
 #include "textfloat.h"
+#include "timetext.h"
 
 /* ---- copying text ---- */
 
@@ -112,6 +113,33 @@ static char *put_num(char *to, const struct vec *v, uint32_t i)
     return to;
 }
 
+/* An interval has blanks and colons, which may be the delimiter: it is quoted as a text is. */
+static char *put_time(const struct write *w, char *to, const struct vec *v, uint32_t i)
+{
+    bool json = w->format == WRITE_NDJSON;
+    char text[TIMETEXT_ROOM];
+    size_t n;
+    if (v->type == SQLTYPE_DATE)
+        n = timetext_put_date(v->i64[i], text);
+    else if (v->type == SQLTYPE_INTERVAL)
+        n = timetext_put_interval(v->interval[i], text);
+    else if (json)
+        n = timetext_put_rfc3339(v->i64[i], text);
+    else
+        n = timetext_put_time(v->i64[i], v->type == SQLTYPE_TIMESTAMPTZ, text);
+    return put_text(w, to, (struct span){text, n});
+}
+
+/* As it is; in NDJSON a row is a line, and blanks between values are as good as line ends. */
+static char *put_json(const struct write *w, char *to, struct span s)
+{
+    if (w->format == WRITE_CSV)
+        return put_text(w, to, s);
+    for (size_t i = 0; i < s.len; i++)
+        *to++ = s.p[i] == '\n' || s.p[i] == '\r' ? ' ' : s.p[i];
+    return to;
+}
+
 static char *put_other(const struct write *w, char *to, const struct vec *v, uint32_t i)
 {
     switch (v->type) {
@@ -119,6 +147,13 @@ static char *put_other(const struct write *w, char *to, const struct vec *v, uin
         return put_bool(w, to, v->b8[i]);
     case SQLTYPE_NUMERIC:
         return put_num(to, v, i);
+    case SQLTYPE_JSON:
+        return put_json(w, to, v->text[i]);
+    case SQLTYPE_DATE:
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+    case SQLTYPE_INTERVAL:
+        return put_time(w, to, v, i);
     default:
         return put_float(w, to, v->f64[i]);
     }
@@ -148,6 +183,10 @@ static inline char *put_cell(const struct write *w, char *to, const struct vec *
 
 /* ---- rows ---- */
 
+/* Bytes of a cell that is no text and no long number, with its quotes. */
+enum { CELL_ROOM = DIGITS_ROOM + 2 };
+static_assert((int)TIMETEXT_ROOM <= (int)DIGITS_ROOM, "a time fits where a number does");
+
 /* What a row can take at most, with what may be written past its end: a part that is the same for
  * all rows of a piece, and one that depends on texts and long numbers. */
 struct bound {
@@ -160,7 +199,7 @@ static size_t cell_bytes(const struct vec *v, uint32_t i, size_t factor)
 {
     if (vec_is_null(v, i))
         return 0;
-    if (v->type == SQLTYPE_TEXT)
+    if (sqltype_is_text(v->type))
         return v->text[i].len * factor;
     struct num x = vec_num(v, i);
     return x.big ? big_digits(x.big) + (size_t)x.big->scale : 0;
@@ -171,8 +210,8 @@ static void begin_bound(struct bound *b, const struct write *w, const struct vec
     *b = (struct bound){.fixed = 2 + VEC_PAD, .factor = w->format == WRITE_CSV ? 2 : 6};
     for (size_t k = 0; k < w->n_columns; k++) {
         const struct vec *v = columns[k];
-        b->fixed += DIGITS_ROOM + (w->format == WRITE_NDJSON ? w->keys[k].len : 1);
-        if (v->type == SQLTYPE_TEXT || (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED))
+        b->fixed += CELL_ROOM + (w->format == WRITE_NDJSON ? w->keys[k].len : 1);
+        if (sqltype_is_text(v->type) || (v->type == SQLTYPE_NUMERIC && v->scale == VEC_MIXED))
             b->texts[b->n_texts++] = v;
     }
 }

@@ -1,5 +1,7 @@
 #include "write_batch.h"
 
+#include "timetext.h"
+
 static void put_num(struct batch *b, size_t k, struct num x)
 {
     char text[NUM_TEXT_MAX];
@@ -32,6 +34,14 @@ static void put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
     case SQLTYPE_TEXT:
         batch_text(b, k, v->text[i]);
         break;
+    case SQLTYPE_JSON:
+        batch_text(b, k, v->text[i]);
+        break;
+    case SQLTYPE_INTERVAL: {
+        char text[TIMETEXT_ROOM];
+        batch_text(b, k, (struct span){text, timetext_put_interval(v->interval[i], text)});
+        break;
+    }
     default:
         batch_i64(b, k, v->i64[i]);
         break;

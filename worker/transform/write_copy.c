@@ -7,6 +7,8 @@
 /* "COPY, Binary Format": a signature, flags, no extension. */
 static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
 
+enum { EPOCH_DAYS = 10957 /* 2000-01-01, from which PostgreSQL counts */ };
+
 static uint8_t *put_u16(uint8_t *to, uint16_t v)
 {
     v = htobe16(v);
@@ -67,7 +69,16 @@ static inline uint8_t *put_field(uint8_t *to, const struct vec *v, uint32_t i)
     case SQLTYPE_NUMERIC:
         return put_num(to, vec_num(v, i));
     case SQLTYPE_TEXT:
+    case SQLTYPE_JSON:
         return put_text(to, v->text[i]);
+    case SQLTYPE_DATE:
+        return put_u32(put_u32(to, 4), (uint32_t)(v->i64[i] - EPOCH_DAYS));
+    case SQLTYPE_TIMESTAMP:
+    case SQLTYPE_TIMESTAMPTZ:
+        return put_u64(put_u32(to, 8), (uint64_t)(v->i64[i] - EPOCH_DAYS * CALENDAR_DAY_US));
+    case SQLTYPE_INTERVAL:
+        to = put_u64(put_u32(to, 16), (uint64_t)v->interval[i].us);
+        return put_u32(put_u32(to, (uint32_t)v->interval[i].days), (uint32_t)v->interval[i].months);
     default: /* bigint, and the bits of a double */
         return put_u64(put_u32(to, 8), (uint64_t)v->i64[i]);
     }
@@ -89,7 +100,7 @@ static size_t more_bytes(const struct vec *v, uint32_t i)
 {
     if (vec_is_null(v, i))
         return 0;
-    if (v->type == SQLTYPE_TEXT)
+    if (sqltype_is_text(v->type))
         return v->text[i].len;
     struct num x = vec_num(v, i);
     return x.big ? big_digits(x.big) + (size_t)x.big->scale : 0;
@@ -104,7 +115,7 @@ static int write_rows(struct sink *sink, const struct vec *const *columns, const
     {
         size_t n = fixed;
         for (size_t k = 0; k < w->n_columns; k++)
-            if (columns[k]->type == SQLTYPE_TEXT || columns[k]->type == SQLTYPE_NUMERIC)
+            if (sqltype_is_text(columns[k]->type) || columns[k]->type == SQLTYPE_NUMERIC)
                 n += more_bytes(columns[k], i);
         if (w->out.cap - w->out.len < n) {
             int rc = flush(w, e);
