@@ -4,6 +4,10 @@ when a job is submitted, and samples that prove a model."""
 from __future__ import annotations
 
 import io
+import os
+import pickle
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,3 +162,26 @@ def test_a_model_that_computes_something_else_is_refused(small: Client, trained:
     with pytest.raises(JobFailed):
         job.wait(30)
     assert "does not give what its sample expects: row" in job.dead()[0].error
+
+
+def test_the_example_of_the_guide(small: Client, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    code = re.findall(r"```python\n(.*?)```",
+                      (ROOT / "docs/GUIDE.md").read_text().split("\n## Models\n")[1].split("\n## ")[0], re.S)[0]
+    rng = np.random.default_rng(5)
+    x = pandas.DataFrame({"age": rng.integers(18, 90, 1000), "income": rng.integers(0, 90000, 1000),
+                          "visits": rng.integers(0, 30, 1000)}).astype(np.float32)
+    known = ensemble.HistGradientBoostingClassifier(max_iter=20).fit(x.to_numpy(), x["visits"] < 5)
+    known.classes_ = np.array([0, 1])
+    g = ow.Graph()
+    ow.hist_gradient_boosting(g, g.input("X", ow.FLOAT, None, 3), known)
+    (tmp_path / "churn.onnx").write_bytes(g.bytes())
+    x.astype(int).to_csv(tmp_path / "customers-1.csv", index_label="id")
+    (tmp_path / "known").write_bytes(pickle.dumps((known, x)))
+    out = subprocess.run(
+        [sys.executable, "-c", f"import pickle, sys\nmodel, X = pickle.load(open('known', 'rb'))\n{code}"], cwd=tmp_path,
+        check=True, text=True, timeout=60, stdout=subprocess.PIPE,
+        env={**os.environ, "DROVER_URL": small._target.url, "PYTHONPATH": str(ROOT / "python")}).stdout
+    told = {int(line.split()[0]) for line in out.splitlines()}
+    want = known.predict_proba(x.to_numpy())[:, 1]
+    assert told == {i for i in range(1000) if want[i] > 0.8} and 50 < len(told) < 500
