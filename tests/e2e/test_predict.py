@@ -453,7 +453,11 @@ def slow_fleet(coordinators: Any, fronts: Any, scorer: Any, **options: Any) -> t
     coordinator = coordinators(**options).start()
     front = fronts(coordinator)
     pm.add(front, "twice", pm.twice())
-    return coordinator, front, scorer(coordinator)
+    worker = scorer(coordinator)
+    [number] = asking(front)
+    worker.answer(worker.asked())  # what is loaded ahead is answered then, too
+    assert front.receive(number)["model"] == "twice"
+    return coordinator, front, worker
 
 
 def test_full_queue(coordinators: Any, fronts: Any, scorer: Any) -> None:
