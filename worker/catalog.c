@@ -102,7 +102,7 @@ int catalog_get(struct catalog *c, uint64_t job, struct pipeline **ret, struct e
                 for (struct catalog_job *k = c->buckets[i]; k; k = k->next)
                     if (is_idle(k))
                         drop_compiled(c, k);
-        const int rc = pipeline_parse((struct span){j->text, j->len}, false, &j->pipeline, e);
+        const int rc = pipeline_parse((struct span){j->text, j->len}, false, NULL, &j->pipeline, e);
         if (rc != ERR_OK)
             return rc;
         memcpy(j->pipeline->uid, j->uid, WIRE_UID_LEN);

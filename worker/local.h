@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "local_files.h"
 #include "local_output.h"
 #include "local_sinks.h"
 #include "pipeline.h"
@@ -33,8 +34,8 @@ struct local_config {
     const char *input;         /* file of inputs, one in a line; "-": standard input; NULL: none */
     const char *output;        /* "-": standard output; NULL: rows are counted, not written */
     enum local_format format;
-    const char *rejects; /* NDJSON; NULL: rejects are only counted */
-    const char *blobs;   /* folder of files that are named by their SHA-256; NULL: none */
+    const char *rejects;       /* NDJSON; NULL: rejects are only counted */
+    struct local_files *blobs; /* of the job, and the folder of others; borrowed */
     size_t loops;
     uint64_t download_bytes_max; /* of a file of a web server */
     struct scrape_config scrape;

@@ -22,18 +22,16 @@ static int open_one(void *user, const struct blob_name *name)
     return rc ? rc : blobset_add(o->set, o->from->files, name, o->e);
 }
 
-int local_blobs_open(struct local_blobs *l, const char *dir, const struct pipeline *p,
-                     struct error *e)
+int local_blobs_open(struct local_blobs *l, const struct local_files *files,
+                     const struct pipeline *p, struct error *e)
 {
-    *l = (struct local_blobs){0};
-    int rc = dir ? blob_files_find(dir, &l->files, e) : ERR_OK;
-    return rc ? rc : spec_blobs(p->spec, open_one, &(struct opening){l, &l->job, e});
+    *l = (struct local_blobs){.files = files->folder, .job.base = &files->set};
+    return spec_blobs(p->spec, open_one, &(struct opening){l, &l->job, e});
 }
 
 void local_blobs_close(struct local_blobs *l)
 {
     blobset_done(&l->job);
-    blob_files_close(l->files);
 }
 
 int local_blobs_task(struct local_blobs *l, const struct pipeline *p, struct span items,

@@ -8,17 +8,18 @@
 #ifndef DROVER_LOCAL_BLOBS_H
 #define DROVER_LOCAL_BLOBS_H
 
+#include "local_files.h"
 #include "pipeline.h"
 #include "worker/blobset.h"
 
 struct local_blobs {
-    struct blob_files *files; /* NULL: there is no folder */
+    struct blob_files *files; /* borrowed; NULL: there is no folder */
     struct blobset job;       /* of every task */
 };
 
-/* dir NULL: none. NOT_FOUND, IO, NOMEM. */
-int local_blobs_open(struct local_blobs *l, const char *dir, const struct pipeline *p,
-                     struct error *e) MUST_CHECK;
+/* files: of the job, with the folder; borrowed until close. NOT_FOUND, IO, NOMEM. */
+int local_blobs_open(struct local_blobs *l, const struct local_files *files,
+                     const struct pipeline *p, struct error *e) MUST_CHECK;
 void local_blobs_close(struct local_blobs *l);
 
 /* Those of a task, on top of the job's; the caller gives them back by blobset_done. */

@@ -188,17 +188,20 @@ static int read_file(const char *path, struct buf *out, struct error *e)
     return ERR_OK;
 }
 
-static int parse(json_t *root, struct pipeline **ret, struct error *e)
+static int parse(json_t *root, const struct spec_files *files, struct pipeline **ret,
+                 struct error *e)
 {
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    const int rc = text ? pipeline_parse(span_str(text), true, ret, e)
+    const int rc = text ? pipeline_parse(span_str(text), true, files, ret, e)
                         : error_set(e, ERR_NOMEM, "no memory for the job");
     free(text);
     return rc;
 }
 
-int local_job_load(const struct local_job *j, struct pipeline **ret, struct error *e)
+int local_job_load(const struct local_job *j, struct local_files *blobs, struct pipeline **ret,
+                   struct error *e)
 {
+    const struct spec_files files = local_files_for_spec(blobs);
     struct buf text;
     json_t *root = NULL;
     bool changed = !j->job;
@@ -214,9 +217,13 @@ int local_job_load(const struct local_job *j, struct pipeline **ret, struct erro
         bool more = false;
         rc = add_header(root, &more, e);
         changed |= more;
+        if (rc == ERR_OK)
+            rc = local_files_take(blobs, root, &more, e);
+        changed |= more;
     }
     if (rc == ERR_OK)
-        rc = changed ? parse(root, ret, e) : pipeline_parse(buf_span(&text), true, ret, e);
+        rc = changed ? parse(root, &files, ret, e)
+                     : pipeline_parse(buf_span(&text), true, &files, ret, e);
     json_decref(root);
     buf_done(&text);
     return rc;

@@ -8,6 +8,7 @@
 #ifndef DROVER_LOCAL_JOB_H
 #define DROVER_LOCAL_JOB_H
 
+#include "local_files.h"
 #include "pipeline.h"
 
 struct local_job {
@@ -17,8 +18,9 @@ struct local_job {
     size_t n_files;
 };
 
-/* INVALID_SPEC, or what is wrong with the first file. */
-int local_job_load(const struct local_job *j, struct pipeline **ret, struct error *e) MUST_CHECK;
+/* blobs: files that the description names are added. INVALID_SPEC, or what is wrong with a file. */
+int local_job_load(const struct local_job *j, struct local_files *blobs, struct pipeline **ret,
+                   struct error *e) MUST_CHECK;
 
 /* An input as tasks take it: the name of a file becomes an absolute path, in room. Others stay as they
  * are. */

@@ -9,6 +9,7 @@
 #include "worker/engines.h"
 #include "worker/local.h"
 #include "worker/local_job.h"
+#include "worker/score/score.h"
 #include "worker/settings.h"
 
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_STOPPED = 130 };
@@ -101,7 +102,8 @@ static int explain(const struct pipeline *pipeline)
     return EXIT_OK;
 }
 
-static int run_job(const struct config *c, const struct settings *o, struct pipeline *pipeline)
+static int run_job(const struct config *c, const struct settings *o, struct pipeline *pipeline,
+                   struct local_files *blobs)
 {
     struct error e = {0};
     json_t *stats = NULL;
@@ -111,7 +113,7 @@ static int run_job(const struct config *c, const struct settings *o, struct pipe
         .input = config_flag(c, "input"),
         .output = config_flag(c, "output"),
         .rejects = config_flag(c, "rejects"),
-        .blobs = config_flag(c, "blobs"),
+        .blobs = blobs,
         .loops = o->loops,
         .download_bytes_max = o->inputs.download_bytes_max,
         .scrape = o->scrape,
@@ -161,7 +163,12 @@ static int run(const struct config *c, const char *const *files, size_t n_files)
     if (settings_common(c, &o, &e) != ERR_OK)
         return complain(&e);
     int status;
-    if (local_job_load(&job, &pipeline, &e) != ERR_OK) {
+    struct local_files blobs;
+    if (local_files_open(&blobs, config_flag(c, "blobs"), &e) != ERR_OK) {
+        settings_done(&o);
+        return complain(&e);
+    }
+    if (local_job_load(&job, &blobs, &pipeline, &e) != ERR_OK) {
         status = complain(&e);
     } else if (config_flag(c, "explain")) {
         status = explain(pipeline);
@@ -170,11 +177,40 @@ static int run(const struct config *c, const char *const *files, size_t n_files)
                 "drover-worker: nothing to do: the job has no \"input\"; give --input FILE\n");
         status = EXIT_USAGE;
     } else {
-        status = run_job(c, &o, pipeline);
+        status = run_job(c, &o, pipeline, &blobs);
     }
     pipeline_unref(pipeline);
+    local_files_close(&blobs);
     settings_done(&o);
     return status;
+}
+
+/* ---- looking at a model ---- */
+
+static int show_model(const char *path)
+{
+    struct error e = {0};
+    struct score_model *m = NULL;
+    struct local_files none = {0};
+    struct blob_name name;
+    struct span file;
+    struct buf text = {0};
+    const struct spec_files files = local_files_for_spec(&none);
+    int rc = local_files_add(&none, path, &name, &e);
+    if (rc == ERR_OK)
+        rc = files.map(files.user, &name, &file, &e);
+    if (rc == ERR_OK) {
+        rc = score_load(file, &(struct score_options){0}, &m, &e);
+        files.unmap(files.user, file);
+    }
+    if (rc == ERR_OK) {
+        score_explain(m, &text);
+        fwrite(text.data, 1, text.len, stdout);
+    }
+    buf_done(&text);
+    score_unref(m);
+    local_files_close(&none);
+    return rc == ERR_OK ? EXIT_OK : complain(&e);
 }
 
 static int dispatch(const struct config *c)
@@ -187,6 +223,8 @@ static int dispatch(const struct config *c)
         return serve(c);
     if (strcmp(args[0], "run") == 0)
         return run(c, args + 1, n - 1);
+    if (strcmp(args[0], "model") == 0 && n == 3 && strcmp(args[1], "show") == 0)
+        return show_model(args[2]);
     fprintf(stderr, "drover-worker: \"%s\" is not understood (see --help)\n", args[0]);
     return EXIT_USAGE;
 }

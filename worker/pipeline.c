@@ -124,10 +124,12 @@ int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size
     return ERR_OK;
 }
 
-int pipeline_parse(struct span text, bool with_input, struct pipeline **ret, struct error *e)
+int pipeline_parse(struct span text, bool with_input, const struct spec_files *files,
+                   struct pipeline **ret, struct error *e)
 {
     struct spec *spec = NULL;
-    const int rc = spec_parse(text, engines_table, engines_count, with_input, &spec, e);
+    const int rc =
+        spec_complete(text, engines_table, engines_count, with_input, files, &spec, NULL, e);
     if (rc != ERR_OK)
         return rc;
     return pipeline_new(spec, pipeline_kinds, pipeline_n_kinds, ret, e);

@@ -96,9 +96,10 @@ struct pipeline {
 /* Takes the spec (also when it fails). INVALID_SPEC: a stage of a kind that is not in the table. */
 int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size_t n_kinds,
                  struct pipeline **ret, struct error *e) MUST_CHECK;
-/* From the text of a job's description. with_input: as for spec_parse. */
-int pipeline_parse(struct span text, bool with_input, struct pipeline **ret,
-                   struct error *e) MUST_CHECK;
+/* From the text of a job's description. with_input: as for spec_parse. files: it was not seen before
+ * (spec_complete); NULL: it was. */
+int pipeline_parse(struct span text, bool with_input, const struct spec_files *files,
+                   struct pipeline **ret, struct error *e) MUST_CHECK;
 struct pipeline *pipeline_ref(struct pipeline *p);
 void pipeline_unref(struct pipeline *p); /* takes NULL */
 

@@ -83,6 +83,7 @@ const struct config_program settings_program = {
     .usage =
         "[OPTION]...\n"
         "       drover-worker --check [OPTION]...\n"
+        "       drover-worker model show FILE\n"
         "       drover-worker run --job FILE [--input FILE] [--output FILE] [--rejects FILE]\n"
         "                         [--format csv|ndjson] [--run-id ID] [--blobs DIR] [--explain]\n"
         "                         [OPTION]...\n"

@@ -4,6 +4,7 @@ when a job is submitted, and samples that prove a model."""
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fleet import ROOT, wait_until
+from fleet import ROOT, find_binary, wait_until
 
 np = pytest.importorskip("numpy")
 ensemble = pytest.importorskip("sklearn.ensemble")
@@ -185,3 +186,30 @@ def test_the_example_of_the_guide(small: Client, tmp_path: Path) -> None:
     told = {int(line.split()[0]) for line in out.splitlines()}
     want = known.predict_proba(x.to_numpy())[:, 1]
     assert told == {i for i in range(1000) if want[i] > 0.8} and 50 < len(told) < 500
+
+
+def test_without_a_fleet(trained: Any, model: bytes, tmp_path: Path) -> None:
+    (tmp_path / "pages.onnx").write_bytes(model)
+    (tmp_path / "pages.check").write_bytes(export_check(trained, [[5, 300, 2]], names=FEATURES))
+    (tmp_path / "rows.csv").write_text("title_len,text_len,selects\n5,300,2\n90,40,39\n")
+    columns = ", ".join(f"{f}::float8 AS {f}" for f in FEATURES)
+    job = {"drover": 1, "input": {"items": ["rows.csv"]}, "stages": [
+        {"kind": "transform", "sql": f"SELECT {columns} FROM input"},
+        {"kind": "score", "model": {"file": "pages.onnx", "sample": {"file": "pages.check"}}}]}
+
+    def worker(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([str(find_binary("drover-worker")), *arguments], cwd=tmp_path, text=True, timeout=60,
+                              capture_output=True, check=False)
+
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    done = worker("run", "--job", "job.json", "--output", "out.ndjson")
+    assert done.returncode == 0, done.stderr
+    got = [json.loads(line)["probability_1"] for line in (tmp_path / "out.ndjson").read_text().splitlines()]
+    assert np.abs(as_library(trained, [[5, 300, 2], [90, 40, 39]]) - np.array(got)).max() < 1e-5
+    shown = worker("model", "show", "pages.onnx")
+    assert shown.returncode == 0 and "X float32[rows,3]" in shown.stdout and "kernel" in shown.stdout
+    assert "cannot read nothing.onnx" in worker("model", "show", "nothing.onnx").stderr
+    assert worker("model", "show", "rows.csv").returncode != 0
+    job["stages"][1]["model"] = {"file": "nothing.onnx"}  # type: ignore[index]
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    assert "cannot read nothing.onnx: No such file" in worker("run", "--job", "job.json").stderr

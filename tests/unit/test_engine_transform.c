@@ -43,7 +43,7 @@ static struct pipeline *pipeline_of(const char *stage)
     struct error e = {0};
     snprintf(text, sizeof(text), "{\"drover\": 1, \"stages\": [{\"kind\": \"transform\", %s}]}",
              stage);
-    if (pipeline_parse(span_str(text), false, &p, &e) != ERR_OK)
+    if (pipeline_parse(span_str(text), false, NULL, &p, &e) != ERR_OK)
         fail_msg("%s: %s", stage, e.detail);
     return p;
 }
@@ -91,7 +91,7 @@ static void options(void **state UNUSED)
                  "{\"drover\": 1, \"stages\": [{\"kind\": \"transform\", \"sql\": \"SELECT a FROM "
                  "input\", \"task_bytes\": %s}]}",
                  wrong[i]);
-        assert_int_equal(pipeline_parse(span_str(text), false, &p, &e), ERR_INVALID_SPEC);
+        assert_int_equal(pipeline_parse(span_str(text), false, NULL, &p, &e), ERR_INVALID_SPEC);
         if (!strstr(e.detail, "stages[0].task_bytes: 65536 to 1073741824"))
             fail_msg("%s: %s", wrong[i], e.detail);
     }

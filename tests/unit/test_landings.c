@@ -91,7 +91,7 @@ static int set_up(void **state UNUSED)
              "{\"kind\": \"postgres\", \"name\": \"a\", \"table\": \"t\", \"mode\": \"upsert\", "
              "\"key\": [\"item\"]}, {\"kind\": \"store\"}, "
              "{\"kind\": \"postgres\", \"name\": \"b\", \"table\": \"t\"}]}"),
-        false, &pipeline, &e);
+        false, NULL, &pipeline, &e);
 }
 
 static int tear_down(void **state UNUSED)

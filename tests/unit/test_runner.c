@@ -207,7 +207,7 @@ static int set_up(void **state UNUSED)
     return pipeline_parse(SPAN("{\"drover\": 1, \"stages\": [{\"kind\": \"scrape\", "
                                "\"extract\": {\"t\": \"title::text\"}, \"robots\": false, "
                                "\"retry\": {\"times\": 0}}]}"),
-                          false, &pipeline, &e);
+                          false, NULL, &pipeline, &e);
 }
 
 static int tear_down(void **state UNUSED)
