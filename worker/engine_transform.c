@@ -19,9 +19,9 @@
 struct stage {
     struct transform *transform;
     uint64_t task_bytes;
-    int64_t rejects_max;  /* -1: no limit */
     pthread_mutex_t lock; /* of the loading of the lookup tables, which the first run does */
     bool has_tables;
+    int64_t rejects_max; /* -1: no limit */
 };
 
 /* ---- what spec_parse needs ---- */
@@ -40,15 +40,6 @@ static int read_task_bytes(const json_t *stage, uint64_t *ret, struct error *e)
     return ERR_OK;
 }
 
-static int read_rejects_max(const json_t *stage, int64_t *ret, struct error *e)
-{
-    const json_t *v = json_object_get(stage, "rejects_max");
-    *ret = v ? json_integer_value(v) : -1;
-    if (v && (!json_is_integer(v) || *ret < 0))
-        return error_set(e, ERR_INVALID_SPEC, "rejects_max: a number of rejects is wanted here");
-    return ERR_OK;
-}
-
 /* In a fleet the rows of a lookup table come as a blob. */
 static int check_tables(const struct transform *t, struct error *e)
 {
@@ -57,6 +48,15 @@ static int check_tables(const struct transform *t, struct error *e)
             return error_set(e, ERR_INVALID_SPEC,
                              "tables.%.60s.blob: the SHA-256 of a blob is wanted here",
                              transform_table_name(t, i));
+    return ERR_OK;
+}
+
+static int read_rejects_max(const json_t *stage, int64_t *ret, struct error *e)
+{
+    const json_t *v = json_object_get(stage, "rejects_max");
+    *ret = v ? json_integer_value(v) : -1;
+    if (v && (!json_is_integer(v) || *ret < 0))
+        return error_set(e, ERR_INVALID_SPEC, "rejects_max: a number of rejects is wanted here");
     return ERR_OK;
 }
 

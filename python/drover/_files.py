@@ -218,18 +218,28 @@ def head_of(items: Iterable[Any]) -> List[Any]:
     return list(islice(items.head() if isinstance(items, LocalFiles) else iter(items), 1))
 
 
+def _table_header(file: Any, csv_options: Dict[str, Any]) -> List[str]:
+    source = io.BytesIO(file) if isinstance(file, (bytes, bytearray, memoryview)) else os.fspath(file)
+    return header(source, Dialect("csv", csv_options.get("delimiter", ","), csv_options.get("quote", '"'), True))
+
+
 def tables_of(tables: Dict[str, Any], default: Dialect) -> Tuple[Dict[str, Any], List[Blob]]:
     """Lookup tables as a stage names them, and the blobs that they are: a local file (or bytes) each, or
-    a mapping with "file" and options (``columns``, ``delimiter``, ``quote``)."""
+    a mapping with "file" and options (``columns``, ``delimiter``, ``quote``). Without ``columns`` all of
+    the table's columns are text."""
     stage: Dict[str, Any] = {}
     blobs: List[Blob] = []
     for name, given in tables.items():
         options = dict(given) if isinstance(given, dict) else {"file": given}
         if "file" not in options:
             raise InvalidArgument(f"tables[{name!r}]: where is it? a path, bytes, or a mapping with \"file\"")
-        blob = blob_of(options.pop("file"))
+        file = options.pop("file")
+        blob = blob_of(file)
         csv_options = {key: options.pop(key) for key in ("delimiter", "quote", "header", "names")
                        if key in options}
+        if "columns" not in options:
+            names = csv_options.get("names") or _table_header(file, csv_options)
+            options["columns"] = {column: "text" for column in names}
         stage[name] = {"blob": blob.sha, **options}
         if csv_options:
             stage[name]["csv"] = csv_options

@@ -1,5 +1,6 @@
-"""The transform engine against what a user would write instead, on one processor, output to /dev/null
-(a disk would be measured otherwise). Beside wall clock there are the figures by CPU time.
+"""`drover-worker run --sql` (binary COPY: the engine alone) against what a user would write instead, on one
+processor and, where a program can, on all; output to /dev/null (a disk would be measured otherwise). Beside wall
+clock there are the figures by CPU time.
 
 Query: SELECT id, round(amount*1.21, 2), date, lower(trim(category)) FROM input WHERE amount > 0, from CSV to CSV,
 to NDJSON and to binary COPY (ours alone), and from NDJSON of the same rows to CSV; and a group-by with count and sum. 5 million rows of 37 bytes, 2 % of them with quotes, 5 %
@@ -24,6 +25,8 @@ from _harness import OURS, ROOT, Bench, Sample, note, run, tool
 ROWS = int(os.environ.get("DROVER_BENCH_ROWS", "5000000"))
 BLOCK = 250_000  # different rows; a shorter period would be learnt by heart by the branch predictor
 PEERS = Path(__file__).parent / "peers"
+WORKER = ROOT / "dist" / "drover-worker"
+PARALLEL = (OURS, "duckdb", "polars")  # what uses all processors when it may
 CLI = ROOT / "build-static" / "tests" / "unit" / "transform_cli"
 CATEGORIES = ("Books", "toys ", "Garden", " Music", "Food", "ELECTRONICS", "Sports", "health", "Auto", "Office")
 SELECT = "SELECT id, round(amount*1.21,2), date, lower(trim(category)) FROM input WHERE amount > 0"
@@ -82,11 +85,12 @@ def go_program(bench: Bench, folder: Path) -> Path | None:
 def engines(bench: Bench, folder: Path, source: Path, lines: Path) -> Dict[str, Callable[[str, Path], List[object]]]:
     """Commands by engine: case and output file."""
     def ours(case: str, out: Path) -> List[object]:
-        stage: Dict[str, object] = {"kind": "transform", "sql": GROUP if case == "group" else SELECT}
-        if case == "from-ndjson":
-            stage["ndjson"] = {}
-        return ["sh", "-c", 'exec "$0" --stage "$1" --format "$2" "$3" >"$4"', CLI, json.dumps(stage),
-                case if case in ("ndjson", "copy") else "csv", lines if case == "from-ndjson" else source, out]
+        if case == "copy":
+            return ["sh", "-c", 'exec "$0" --sql "$1" --format copy "$2" >"$3"', CLI, SELECT, source, out]
+        one, _, everywhere = case.partition(" ")
+        return [WORKER, "run", "--sql", GROUP if one == "group" else SELECT, "--output", out, "--format",
+                "ndjson" if one == "ndjson" else "csv", *([] if everywhere else ["--loops", "1"]),
+                lines if one == "from-ndjson" else source]
 
     found: Dict[str, Callable[[str, Path], List[object]]] = {OURS: ours}
     go = go_program(bench, folder)
@@ -141,6 +145,12 @@ def main() -> None:
             without = {"from-ndjson": {"go"}, "copy": set(peers) - {OURS}}.get(case, set())
             bench.rounds(case, {engine: (lambda engine=engine: measured(engine)) for engine in peers
                                 if engine not in without})
+            if case in ("csv", "group"):
+                def everywhere(engine: str, case: str = case) -> Sample:
+                    ran = run(peers[engine](f"{case} everywhere" if engine == OURS else case, Path("/dev/null")))
+                    return Sample(ROWS / ran.seconds, "rows/s", ran.peak_mb)
+                bench.rounds(f"{case}, all processors", {engine: (lambda engine=engine: everywhere(engine))
+                                                         for engine in PARALLEL if engine in peers})
     bench.report()
 
 

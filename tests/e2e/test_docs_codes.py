@@ -27,7 +27,7 @@ INTERNAL_LIMITS = {
     "SUGGEST_WORD_MAX", "JOB_RUN_COUNTERS_MAX",
     "NUM_SCALE_MAX", "NUM_POW10_MAX", "NUM_TEXT_MAX", "TEXTCASE_BYTES_MAX", "TEXTFLOAT_MAX", "TEXTFLOAT_READ_MAX",
     "FUNC_ARGS_MAX",  # forms of numbers and texts, what fits into 64 bits
-    "BROADCAST_MAX", "OP_SET_MAX", "OP_ML_SET_MAX", "QUICK_TREE_LEAVES_MAX",  # which kernel, and what there is
+    "BROADCAST_MAX", "QUICK_TREE_LEAVES_MAX",  # which kernel, and what there is
     "TASK_COUNT_MAX",  # above every value of "attempts" and "kills_max"
 }
 

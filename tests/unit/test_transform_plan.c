@@ -142,6 +142,25 @@ static void types_from_use(void **state)
         {"SELECT id FROM input WHERE amount = id AND id > 3", "amount numeric"},
         {"SELECT bool_and(day) FROM input", "day boolean"},
         {"SELECT amount || 'x' FROM input", "amount text"},
+        {"SELECT id FROM input WHERE day > date '2024-01-01'", "day date"},
+        {"SELECT id FROM input WHERE day > '2024-01-01'", "day text"},
+        {"SELECT day::date + 1 FROM input", "day date"},
+        {"SELECT day + interval '1 day' FROM input", "day timestamptz"},
+        {"SELECT extract(year from day) FROM input", "day timestamptz"},
+        {"SELECT date_trunc('month', day) FROM input", "day timestamptz"},
+        {"SELECT to_char(day, 'YYYY') FROM input", "day timestamptz"},
+        {"SELECT to_date(day, 'YYYYMMDD') FROM input", "day text"},
+        {"SELECT id FROM input WHERE category ~ 'x'", "category text"},
+        {"SELECT category -> 'a' ->> 0 FROM input", "category json"},
+        {"SELECT stddev(amount) FROM input", "amount numeric"},
+        {"SELECT string_agg(amount, ',') FROM input", "amount text"},
+        {"SELECT substring(category from id) FROM input", "id integer"},
+        {"SELECT substring(category from 'a+') FROM input", "category text"},
+        {"SELECT lower(id) FROM input WHERE amount > 0",
+         "read: amount numeric\nwhere: (amount > 0)\nread where true: id text\n"
+         "result lower text: lower(id)\nkernels: >(numeric, numeric), lower(text)\n"},
+        {"SELECT category, count(*) FROM input GROUP BY 1",
+         "aggregate (partial states merge exactly): count(*)\nresult category text: category\nresult count bigint: count\n"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct error e = {0};

@@ -229,6 +229,18 @@ static void other_header(void **state)
     json_decref(stage);
 }
 
+/* Two columns of one name are an error when the query means one of them. */
+static void names_that_come_twice(void **state)
+{
+    (void)state;
+    static const char csv[] = "a,b,a\n1,2,3\n";
+    fixture_expect("SELECT b FROM input", csv, "2\n");
+    struct outcome o = fixture_sql("SELECT a FROM input", csv);
+    assert_int_equal(o.rc, ERR_INVALID_SPEC);
+    assert_non_null(strstr(o.e.detail, "the input has two columns \"a\" (1 and 3)"));
+    outcome_done(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +253,7 @@ int main(void)
         cmocka_unit_test(order),
         cmocka_unit_test(rows_of_a_stage),
         cmocka_unit_test(other_header),
+        cmocka_unit_test(names_that_come_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,8 @@
  * (tree_key), so that a step is a comparison of integers whose carry is added to the place of the
  * children. A leaf leads to itself, so that no row has to be asked whether it has arrived: it
  * compares a slot that is always 0, and has its own number for a threshold. The steps of eight rows
- * hide each other's waiting for memory. One row alone goes down eight trees together instead.
+ * hide each other's waiting for memory; rows that have arrived are dropped every few levels. One
+ * row alone goes down eight trees together instead.
  */
 #include "tree.h"
 
@@ -139,33 +140,49 @@ static inline void add_leaf(const struct lockstep *l, const struct tree8 *t, uin
         tree_add(&sum[k * TREE_BLOCK_ROWS], values[k], l->counts);
 }
 
-static inline bool all_arrived(const struct lockstep *l, const struct node8 *nodes,
-                               const uint32_t i[LANES])
+/* All rows of a block. A path is much shorter on average than the longest of eight, so after each
+ * few levels the rows that have arrived make room for others. */
+static inline __attribute__((always_inline)) void all_rows(const struct lockstep *l,
+                                                           const struct tree8 *t, const uint32_t *x,
+                                                           uint32_t n, float *sum, bool missing)
 {
-    bool all = true;
-    for (size_t k = 0; k < LANES; k++)
-        all &= (nodes[i[k]].next & l->mask) == l->leaf_slot;
-    return all;
-}
-
-static inline __attribute__((always_inline)) void eight_rows(const struct lockstep *l,
-                                                             const struct tree8 *t,
-                                                             const uint32_t *x, float *sum,
-                                                             bool missing)
-{
-    uint32_t i[LANES];
+    uint32_t at[TREE_BLOCK_ROWS], row[TREE_BLOCK_ROWS], end[TREE_BLOCK_ROWS];
     const struct node8 *nodes = t->nodes;
-    for (size_t k = 0; k < LANES; k++)
-        i[k] = 1;
-    for (uint32_t depth = 0; depth < t->depth; depth += LEVELS) {
-        if (depth >= 2 * LEVELS && all_arrived(l, nodes, i))
-            break;
-        for (uint32_t level = 0; level < LEVELS; level++)
-            for (size_t k = 0; k < LANES; k++)
-                i[k] = down(l, nodes, i[k], x + k, missing);
+    uint32_t active = n;
+    for (uint32_t r = 0; r < TREE_BLOCK_ROWS; r++) {
+        at[r] = 1;
+        row[r] = r;
     }
-    for (size_t k = 0; k < LANES; k++)
-        add_leaf(l, t, nodes[i[k]].key, sum + k);
+    for (uint32_t depth = 0; depth < t->depth; depth += LEVELS) {
+        for (uint32_t g = 0; g < active; g += LANES) { /* what lies beyond does no harm */
+            uint32_t i[LANES];
+            const uint32_t *xs[LANES];
+            for (size_t k = 0; k < LANES; k++) {
+                i[k] = at[g + k];
+                xs[k] = x + row[g + k];
+            }
+            for (uint32_t level = 0; level < LEVELS; level++)
+                for (size_t k = 0; k < LANES; k++)
+                    i[k] = down(l, nodes, i[k], xs[k], missing);
+            for (size_t k = 0; k < LANES; k++)
+                at[g + k] = i[k];
+        }
+        if (depth < LEVELS || depth + LEVELS >= t->depth)
+            continue;
+        uint32_t still = 0;
+        for (uint32_t i = 0; i < active; i++) {
+            uint32_t place = at[i], its_row = row[i];
+            end[its_row] = place;
+            at[still] = place;
+            row[still] = its_row;
+            still += (nodes[place].next & l->mask) != l->leaf_slot;
+        }
+        active = still;
+    }
+    for (uint32_t i = 0; i < active; i++)
+        end[row[i]] = at[i];
+    for (uint32_t r = 0; r < n; r++)
+        add_leaf(l, t, nodes[end[r]].key, sum + r);
 }
 
 static inline __attribute__((always_inline)) void eight_trees(const struct lockstep *l,
@@ -219,11 +236,10 @@ static void run(const struct tree_kernel *k, const struct tree_block *blocks, si
         for (size_t b = 0; b < n_blocks; b++) {
             const uint32_t *x = blocks[b].keys;
             float *sums = acc + b * k->n_combined;
-            for (uint32_t r = 0; r < blocks[b].n; r += LANES)
-                if (blocks[b].missing && l->nan_yes)
-                    eight_rows(l, &l->trees[t], x + r, sums + r, true);
-                else
-                    eight_rows(l, &l->trees[t], x + r, sums + r, false);
+            if (blocks[b].missing && l->nan_yes)
+                all_rows(l, &l->trees[t], x, blocks[b].n, sums, true);
+            else
+                all_rows(l, &l->trees[t], x, blocks[b].n, sums, false);
         }
 }
 

@@ -39,7 +39,7 @@ static bool append(struct piece *piece, struct span s, struct arena *a)
     enum { CAP_MIN = 32 };
     if (!piece)
         return false;
-    if (piece->cap - piece->len < s.len) {
+    if (piece->cap - piece->len < s.len || !piece->p) {
         size_t least = MAX(piece->len + s.len, (size_t)CAP_MIN);
         size_t cap = MAX(piece->cap * 2, least);
         char *p = arena_alloc(a, cap);

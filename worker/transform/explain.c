@@ -1,5 +1,5 @@
-/* explain.c: a plan for people: what is parsed and when, what is computed with which kernels, and what
- * comes together where. See plan.h. */
+/* explain.c: a plan for people: what is parsed and when, and what is computed with which kernels. Where
+ * the parts of an answer come together is told by who runs the tasks. See plan.h. */
 #include "agg.h"
 #include "func.h"
 #include "plan.h"
@@ -37,8 +37,8 @@ static void explain_groups(const struct plan *p, struct buf *out)
     explain_exprs("group by: ", p->keys, p->n_keys, out);
     for (size_t i = 0; i < p->n_aggs; i++) {
         const struct plan_agg *a = &p->aggs[i];
-        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate: " : ", ", a->agg->name,
-                   a->distinct ? "DISTINCT " : "");
+        buf_printf(out, "%s%s(%s", i == 0 ? "aggregate (partial states merge exactly): " : ", ",
+                   a->agg->name, a->distinct ? "DISTINCT " : "");
         if (a->arg)
             expr_text(a->arg, out);
         else
@@ -98,19 +98,6 @@ static void explain_kernels(const struct expr *const *nodes, size_t n, const cha
         buf_byte(out, '\n');
 }
 
-static void explain_merge(const struct plan *p, struct buf *out)
-{
-    if (p->grouped)
-        buf_str(out, "merge: each task keeps the states of its groups; they come together by key");
-    else if (p->n_order > 0)
-        buf_str(out, "merge: each task keeps its rows in order; the last task sorts them together");
-    else if (p->distinct || p->limit != PLAN_LIMIT_NONE || p->offset > 0)
-        buf_str(out, "merge: each task keeps its rows; the last task brings them together");
-    else
-        buf_str(out, "merge: none; rows go on as they come");
-    buf_byte(out, '\n');
-}
-
 void plan_explain(const struct plan *p, struct buf *out)
 {
     explain_columns(p, true, out);
@@ -143,5 +130,4 @@ void plan_explain(const struct plan *p, struct buf *out)
         buf_printf(out, "offset: %lld\n", (long long)p->offset);
     explain_kernels(p->row_nodes, p->n_row_nodes, "kernels: ", out);
     explain_kernels(p->group_nodes, p->n_group_nodes, "kernels of groups: ", out);
-    explain_merge(p, out);
 }

@@ -61,7 +61,7 @@ static void quoted_text(struct span s, struct buf *out)
 /* date '2024-01-05' */
 static void time_text(const struct expr *e, struct buf *out)
 {
-    char text[TIMETEXT_MAX];
+    char text[TIMETEXT_ROOM];
     size_t n = e->type == SQLTYPE_DATE ? timetext_put_date(e->value.i, text)
                : e->type == SQLTYPE_INTERVAL
                    ? timetext_put_interval(e->value.interval, text)

@@ -61,7 +61,7 @@ KERNEL(date_to_text)
 {
     SEL_EACH(sel, i)
     {
-        size_t n = timetext_put_date(args[0]->i64[i], eval_room(v, TIMETEXT_MAX));
+        size_t n = timetext_put_date(args[0]->i64[i], eval_room(v, TIMETEXT_ROOM));
         out->text[i] = eval_keep(v, n);
     }
     out->ascii = true;
@@ -72,7 +72,7 @@ KERNEL(time_to_text)
     bool zoned = args[0]->type == SQLTYPE_TIMESTAMPTZ;
     SEL_EACH(sel, i)
     {
-        size_t n = timetext_put_time(args[0]->i64[i], zoned, eval_room(v, TIMETEXT_MAX));
+        size_t n = timetext_put_time(args[0]->i64[i], zoned, eval_room(v, TIMETEXT_ROOM));
         out->text[i] = eval_keep(v, n);
     }
     out->ascii = true;
@@ -82,7 +82,7 @@ KERNEL(interval_to_text)
 {
     SEL_EACH(sel, i)
     {
-        size_t n = timetext_put_interval(args[0]->interval[i], eval_room(v, TIMETEXT_MAX));
+        size_t n = timetext_put_interval(args[0]->interval[i], eval_room(v, TIMETEXT_ROOM));
         out->text[i] = eval_keep(v, n);
     }
     out->ascii = true;
@@ -184,12 +184,12 @@ static void add_intervals(struct eval *v, const struct expr *call, const struct 
     SEL_EACH(sel, i)
     {
         struct interval x = args[0]->interval[i], y = args[1]->interval[i], r = {0};
-        bool over = minus ? __builtin_sub_overflow(x.us, y.us, &r.us) |
-                                __builtin_sub_overflow(x.days, y.days, &r.days) |
-                                __builtin_sub_overflow(x.months, y.months, &r.months)
-                          : __builtin_add_overflow(x.us, y.us, &r.us) |
-                                __builtin_add_overflow(x.days, y.days, &r.days) |
-                                __builtin_add_overflow(x.months, y.months, &r.months);
+        bool over = minus ? __builtin_sub_overflow(x.us, y.us, &r.us)
+                          : __builtin_add_overflow(x.us, y.us, &r.us);
+        over |= minus ? __builtin_sub_overflow(x.days, y.days, &r.days)
+                      : __builtin_add_overflow(x.days, y.days, &r.days);
+        over |= minus ? __builtin_sub_overflow(x.months, y.months, &r.months)
+                      : __builtin_add_overflow(x.months, y.months, &r.months);
         out->interval[i] = r;
         if (over)
             eval_fault(v, i, FAULT_OVERFLOW, call);
@@ -211,9 +211,9 @@ KERNEL(interval_negate)
     SEL_EACH(sel, i)
     {
         struct interval x = args[0]->interval[i], r = {0};
-        bool over = __builtin_sub_overflow((int64_t)0, x.us, &r.us) |
-                    __builtin_sub_overflow(0, x.days, &r.days) |
-                    __builtin_sub_overflow(0, x.months, &r.months);
+        bool over = __builtin_sub_overflow((int64_t)0, x.us, &r.us);
+        over |= __builtin_sub_overflow(0, x.days, &r.days);
+        over |= __builtin_sub_overflow(0, x.months, &r.months);
         out->interval[i] = r;
         if (over)
             eval_fault(v, i, FAULT_OVERFLOW, call);

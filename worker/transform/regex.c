@@ -387,7 +387,7 @@ enum regex_found regex_find(struct regex_run *run, struct span text, size_t from
     if (is != REGEX_YES)
         return is;
     ret->n_groups = pairs - 1;
-    for (uint32_t i = 0; i < REGEX_GROUPS_MAX; i++) {
+    for (uint32_t i = 0; i < REGEX_GROUPS; i++) {
         bool in = i < pairs && found[2 * i] != PCRE2_UNSET;
         ret->from[i] = in ? found[2 * i] : SIZE_MAX;
         ret->to[i] = in ? found[2 * i + 1] : SIZE_MAX;

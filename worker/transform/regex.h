@@ -15,7 +15,7 @@
 enum {
     REGEX_PATTERN_BYTES_MAX = 8192,
     REGEX_MATCH_STEPS_MAX = 1000000, /* of one match; PCRE2's match limit */
-    REGEX_GROUPS_MAX = 10,           /* that a replacement can name, and the whole */
+    REGEX_GROUPS = 10,               /* that a replacement can name, and the whole */
     REGEX_WHY_LEN = 160
 };
 
@@ -23,8 +23,8 @@ struct regex;
 struct regex_run;
 
 struct regex_match {
-    size_t from[REGEX_GROUPS_MAX], to[REGEX_GROUPS_MAX]; /* SIZE_MAX: the group is not in it */
-    unsigned n_groups;                                   /* of the pattern */
+    size_t from[REGEX_GROUPS], to[REGEX_GROUPS]; /* SIZE_MAX: the group is not in it */
+    unsigned n_groups;                           /* of the pattern */
 };
 
 enum regex_found { REGEX_NO, REGEX_YES, REGEX_LIMIT };

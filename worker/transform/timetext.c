@@ -423,14 +423,14 @@ static char *put_era(const struct calendar *c, char *to)
     return to + 3;
 }
 
-size_t timetext_put_date(int64_t days, char to[TIMETEXT_MAX])
+size_t timetext_put_date(int64_t days, char to[TIMETEXT_ROOM])
 {
     struct calendar c;
     calendar_date(days, &c);
     return (size_t)(put_era(&c, put_date(&c, to)) - to);
 }
 
-size_t timetext_put_time(int64_t us, bool zoned, char to[TIMETEXT_MAX])
+size_t timetext_put_time(int64_t us, bool zoned, char to[TIMETEXT_ROOM])
 {
     struct calendar c;
     calendar_of(us, &c);
@@ -444,7 +444,7 @@ size_t timetext_put_time(int64_t us, bool zoned, char to[TIMETEXT_MAX])
     return (size_t)(put_era(&c, end) - to);
 }
 
-size_t timetext_put_rfc3339(int64_t us, char to[TIMETEXT_MAX])
+size_t timetext_put_rfc3339(int64_t us, char to[TIMETEXT_ROOM])
 {
     struct calendar c;
     calendar_of(us, &c);
@@ -467,7 +467,7 @@ static char *put_part(char *to, int64_t x, const char *unit, bool *any, bool *ne
     return to;
 }
 
-size_t timetext_put_interval(struct interval i, char to[TIMETEXT_MAX])
+size_t timetext_put_interval(struct interval i, char to[TIMETEXT_ROOM])
 {
     bool any = false, negative = false;
     char *end = to;

@@ -14,7 +14,7 @@
 #include "calendar.h"
 #include "parse.h"
 
-enum { TIMETEXT_MAX = 128 }; /* bytes of one text */
+enum { TIMETEXT_ROOM = 128 }; /* bytes of one text */
 
 /* A time of the day behind the date is checked and left out. */
 enum parse timetext_date(struct span s, int64_t *ret_days) MUST_CHECK;
@@ -24,11 +24,11 @@ enum parse timetext_time(struct span s, bool zoned, int64_t *ret_us) MUST_CHECK;
 enum parse timetext_interval(struct span s, struct interval *ret) MUST_CHECK;
 
 /* Each returns the bytes written. */
-size_t timetext_put_date(int64_t days, char to[TIMETEXT_MAX]);
+size_t timetext_put_date(int64_t days, char to[TIMETEXT_ROOM]);
 /* zoned: with +00 behind it. */
-size_t timetext_put_time(int64_t us, bool zoned, char to[TIMETEXT_MAX]);
-size_t timetext_put_interval(struct interval i, char to[TIMETEXT_MAX]);
+size_t timetext_put_time(int64_t us, bool zoned, char to[TIMETEXT_ROOM]);
+size_t timetext_put_interval(struct interval i, char to[TIMETEXT_ROOM]);
 /* As RFC 3339 has it, for JSON: 2024-01-05T10:00:00Z. */
-size_t timetext_put_rfc3339(int64_t us, char to[TIMETEXT_MAX]);
+size_t timetext_put_rfc3339(int64_t us, char to[TIMETEXT_ROOM]);
 
 #endif

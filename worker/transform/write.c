@@ -117,7 +117,7 @@ static char *put_num(char *to, const struct vec *v, uint32_t i)
 static char *put_time(const struct write *w, char *to, const struct vec *v, uint32_t i)
 {
     bool json = w->format == WRITE_NDJSON;
-    char text[TIMETEXT_MAX];
+    char text[TIMETEXT_ROOM];
     size_t n;
     if (v->type == SQLTYPE_DATE)
         n = timetext_put_date(v->i64[i], text);
@@ -185,7 +185,7 @@ static inline char *put_cell(const struct write *w, char *to, const struct vec *
 
 /* Bytes of a cell that is no text and no long number, with its quotes. */
 enum { CELL_ROOM = DIGITS_ROOM + 2 };
-static_assert((int)TIMETEXT_MAX <= (int)DIGITS_ROOM, "a time fits where a number does");
+static_assert((int)TIMETEXT_ROOM <= (int)DIGITS_ROOM, "a time fits where a number does");
 
 /* What a row can take at most, with what may be written past its end: a part that is the same for
  * all rows of a piece, and one that depends on texts and long numbers. */

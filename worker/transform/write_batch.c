@@ -38,7 +38,7 @@ static void put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
         batch_text(b, k, v->text[i]);
         break;
     case SQLTYPE_INTERVAL: {
-        char text[TIMETEXT_MAX];
+        char text[TIMETEXT_ROOM];
         batch_text(b, k, (struct span){text, timetext_put_interval(v->interval[i], text)});
         break;
     }
