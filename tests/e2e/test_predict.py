@@ -51,6 +51,7 @@ def start_worker(tmp_path: pathlib.Path) -> Iterator[Start]:
     yield start
     for one in made:
         one.kill()
+        assert "Sanitizer" not in one.text() and "runtime error:" not in one.text()
 
 
 def ready(front: Front, n: int = 1) -> None:
