@@ -205,7 +205,7 @@ def connected(pid: int) -> bool:
 @pytest.mark.parametrize("args, want", [
     (["stats"], 'no command "stats" (did you mean "status"?)'),
     (["job", "shw", "1"], 'no "job shw" (did you mean "show"?)'),
-    (["job"], "job what? One of: submit, ls"),
+    (["job"], "job what? One of: submit, check, ls"),
     (["job", "show"], "usage: drover job show JOB"),
     (["job", "ls", "1"], "usage: drover job ls"),
     (["job", "ls", "--wait"], '--wait means nothing to "job ls"'),
