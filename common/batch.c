@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "pack.h"
+#include "shortest.h"
 #include "unpack.h"
 #include "utf8.h"
 
@@ -85,7 +86,7 @@ static struct column *next_cell(struct batch *b, size_t column)
 {
     assert(column < b->n_columns);
     struct column *c = &b->columns[column];
-    assert(c->n == b->n_rows);
+    assert(c->n >= b->n_rows);
     return c;
 }
 
@@ -95,15 +96,40 @@ static void append_end(struct column *c)
     buf_append(&c->ends, &end, sizeof end);
 }
 
+void batch_set_null(struct batch *b, size_t column, uint32_t row)
+{
+    struct column *c = &b->columns[column];
+    const size_t need = row / 8 + 1;
+    while (c->nulls.len < need && buf_ok(&c->nulls))
+        buf_byte(&c->nulls, 0);
+    if (buf_ok(&c->nulls))
+        c->nulls.data[row / 8] |= (uint8_t)(1u << (row % 8));
+}
+
+void *batch_extend(struct batch *b, size_t column, uint32_t n)
+{
+    struct column *c = next_cell(b, column);
+    assert(cell_bytes(c->type) == 8);
+    void *cells = buf_reserve(&c->data, n * (size_t)8);
+    if (!cells)
+        return NULL;
+    c->data.len += n * (size_t)8;
+    c->n += n;
+    return cells;
+}
+
+void batch_rows_end(struct batch *b, uint32_t n)
+{
+    for (size_t i = 0; i < b->n_columns; i++)
+        assert(b->columns[i].n == b->n_rows + n || !batch_ok(b));
+    b->n_rows += n;
+}
+
 void batch_null(struct batch *b, size_t column)
 {
     static const uint8_t zero[8];
     struct column *c = next_cell(b, column);
-    size_t need = c->n / 8 + 1;
-    while (c->nulls.len < need && buf_ok(&c->nulls))
-        buf_byte(&c->nulls, 0);
-    if (buf_ok(&c->nulls))
-        c->nulls.data[c->n / 8] |= (uint8_t)(1u << (c->n % 8));
+    batch_set_null(b, column, c->n);
     if (col_type_is_text(c->type))
         append_end(c);
     else
@@ -378,21 +404,25 @@ static void write_timestamp(struct buf *out, int64_t us)
     buf_str(out, "Z\"");
 }
 
-/* The shortest form that reads back as the same double. */
 static void write_f64(struct buf *out, double v)
 {
-    char text[32];
-    if (!isfinite(v)) {
+    char text[SHORTEST_TEXT_LEN];
+    if (isfinite(v))
+        buf_append(out, text, shortest_write(v, text));
+    else
         buf_str(out, "null");
-        return;
-    }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v);
-        double back = strtod(text, NULL);
-        if (memcmp(&back, &v, sizeof v) == 0)
-            break;
-    }
-    buf_str(out, text);
+}
+
+static void write_i64(struct buf *out, int64_t v)
+{
+    char text[24], *p = text + sizeof(text);
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do
+        *--p = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (v < 0)
+        *--p = '-';
+    buf_append(out, p, (size_t)(text + sizeof(text) - p));
 }
 
 void batch_write_cell(const struct batch *b, size_t column, uint32_t row, struct buf *out)
@@ -407,7 +437,7 @@ void batch_write_cell(const struct batch *b, size_t column, uint32_t row, struct
         buf_str(out, batch_get_bool(b, column, row) ? "true" : "false");
         break;
     case COL_INT64:
-        buf_printf(out, "%lld", (long long)batch_get_i64(b, column, row));
+        write_i64(out, batch_get_i64(b, column, row));
         break;
     case COL_FLOAT64:
         write_f64(out, batch_get_f64(b, column, row));

@@ -64,7 +64,13 @@ void batch_bool(struct batch *b, size_t column, bool v);
 void batch_i64(struct batch *b, size_t column, int64_t v); /* INT64, DATE, TIMESTAMP */
 void batch_f64(struct batch *b, size_t column, double v);
 void batch_text(struct batch *b, size_t column, struct span v); /* DECIMAL, TEXT, JSON */
-void batch_row_end(struct batch *b);  /* columns not set in this row become NULL */
+void batch_row_end(struct batch *b); /* columns not set in this row become NULL */
+/* Column by column instead: the next n cells of one, as 8 bytes each to be filled in (INT64, FLOAT64, DATE,
+ * TIMESTAMP; NULL: no memory), or cell by cell as above; then n rows end. */
+void *batch_extend(struct batch *b, size_t column, uint32_t n);
+void batch_set_null(struct batch *b, size_t column,
+                    uint32_t row);                /* of a cell that was extended by */
+void batch_rows_end(struct batch *b, uint32_t n); /* asserts that each column has n more cells */
 void batch_row_drop(struct batch *b); /* forgets the cells appended since the last row end */
 void batch_truncate(struct batch *b, uint32_t n_rows); /* keeps the first n_rows at most */
 bool batch_ok(const struct batch *b);
