@@ -144,7 +144,8 @@ static inline void fix_tick(struct fix *f, uint64_t now)
 
 static inline void fix_completed(struct fix *f, uint64_t id, const struct sched_task *t, size_t n)
 {
-    fix_step(f, (struct sched_event){.type = SCHED_EV_COMPLETED, .u.completed = {{id}, t, n}});
+    fix_step(f, (struct sched_event){.type = SCHED_EV_COMPLETED,
+                                     .u.completed = {.task = {id}, .tasks = t, .n = n}});
 }
 
 /* The number of actions of a type in the latest step, and the i-th of them. */
