@@ -239,14 +239,12 @@ static void load_text(struct eval *v, const struct load_piece *p, const struct s
     load_quoted(v, p, sel, column, to);
 }
 
-/* Words of all rows first, then all at once (parsefast.h), then what was of another shape. */
-static void load_numeric(struct eval *v, const struct load_piece *p, const struct sel *sel,
-                         const struct load_column *column, struct vec *to)
+/* Words of all rows first, then all at once (parsefast.h); what was of another shape is the caller's.
+ * to->i64 gets the signs, 0 or -1. */
+static void load_words(const struct load_piece *p, const struct sel *sel, uint32_t field,
+                       struct vec *to, struct parsefast *x)
 {
-    uint64_t words[VEC_ROWS], scales[VEC_ROWS], odd[VEC_ROWS];
-    const uint32_t *base = base_of(p, column->field);
-    uint32_t field = column->field, n = 0;
-    to->scale = VEC_MIXED;
+    const uint32_t *base = base_of(p, field);
     SEL_EACH(sel, i)
     {
         const char *at = NULL;
@@ -254,12 +252,46 @@ static void load_numeric(struct eval *v, const struct load_piece *p, const struc
         bool is = raw_at(p, base, i, field, &at, &len);
         bool neg = is && len > 0 && at[0] == '-';
         size_t digits = len - neg;
-        to->i64[i] = -(int64_t)neg; /* the sign, until the mantissa is there */
-        words[n++] = digits - 1 < 8 ? parsefast_word(at + len, digits) : 0;
+        to->i64[i] = -(int64_t)neg;
+        x->words[x->n++] = digits - 1 < 8 ? parsefast_word(at + len, digits) : 0;
     }
-    parsefast_run(&(struct parsefast){words, scales, odd, n}, p->simd);
+    parsefast_run(x, p->simd);
+}
+
+/* An integer and a power of ten that doubles hold exactly: their quotient is rounded once. */
+static void load_float(struct eval *v, const struct load_piece *p, const struct sel *sel,
+                       const struct load_column *column, struct vec *to)
+{
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+    uint64_t words[VEC_ROWS], scales[VEC_ROWS], odd[VEC_ROWS];
+    struct parsefast x = {words, scales, odd, 0};
+    load_words(p, sel, column->field, to, &x);
+    uint64_t slow = 0;
+    uint32_t n = 0;
+    SEL_EACH(sel, i)
+    {
+        const double value = (double)(int64_t)words[n] / powers[scales[n] & 7];
+        to->f64[i] = to->i64[i] < 0 ? -value : value;
+        slow |= odd[n++];
+    }
+    if (slow) {
+        n = 0;
+        SEL_EACH(sel, i)
+        if (odd[n++] && !is_quoted(p, i))
+            put_cell(v, p, i, to, column);
+    }
+    load_quoted(v, p, sel, column, to);
+}
+
+static void load_numeric(struct eval *v, const struct load_piece *p, const struct sel *sel,
+                         const struct load_column *column, struct vec *to)
+{
+    uint64_t words[VEC_ROWS], scales[VEC_ROWS], odd[VEC_ROWS];
+    struct parsefast x = {words, scales, odd, 0};
+    uint32_t n = 0;
+    to->scale = VEC_MIXED;
+    load_words(p, sel, column->field, to, &x);
     uint64_t differ = 0, slow = 0;
-    n = 0;
     SEL_EACH(sel, i)
     {
         int64_t sign = to->i64[i];
@@ -290,6 +322,8 @@ void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
         load_text(v, p, sel, column, to);
     } else if (to->type == SQLTYPE_NUMERIC) {
         load_numeric(v, p, sel, column, to);
+    } else if (to->type == SQLTYPE_FLOAT8) {
+        load_float(v, p, sel, column, to);
     } else {
         to->ascii = p->block->plain; /* of JSON */
         SEL_EACH(sel, i)
