@@ -3,13 +3,15 @@ second for the models of the table in docs/SCORE.md, and the microseconds of a s
 
 Models are trained and exported in an environment that pip makes (tests/e2e/score_peers.py). Two figures of ours:
 the graph over columns of float32 (what ONNX Runtime is given too), and a whole stage, from a batch of float64
-columns to a batch of results. DROVER_BENCH_MODELS names the models to take, with commas between.
+columns to a batch of results. Besides, from a CSV file to a CSV of scores. DROVER_BENCH_MODELS names the models to
+take, with commas between, and "from-csv".
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +28,8 @@ PEER = Path(__file__).parent / "peers" / "score.py"
 STAGE = "drover, stage"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 CPU = 1
+CSV_ROWS = 500_000
+WORKER = ROOT / "dist" / "drover-worker"
 
 
 def measure(bench: Bench, folder: Path, python: Path, name: str) -> None:
@@ -47,6 +51,33 @@ def measure(bench: Bench, folder: Path, python: Path, name: str) -> None:
     bench.rounds(name, {engine: (lambda engine=engine: measured(engine)) for engine in commands})
 
 
+def end_to_end(bench: Bench, folder: Path, python: Path, name: str) -> None:
+    """From a CSV file of an id and 28 numbers to a label and a probability for each row, one processor: `run` of a
+    transform and a score stage against a script that reads, scores and writes in parts."""
+    rng = random.Random(4)
+    block = [",".join(f"{rng.gauss(0, 1):.4f}" for _ in range(28)) for _ in range(25_000)]
+    names = [f"f{i}" for i in range(28)]
+    with (folder / "rows.csv").open("w") as file:
+        file.write(",".join(["id", *names]) + "\n")
+        for i in range(CSV_ROWS):
+            file.write(f"{i},{block[i % len(block)]}\n")
+    numbers = ", ".join(f"{one}::float8 AS {one}" for one in names)
+    (folder / "job.json").write_text(json.dumps({
+        "drover": 1, "input": {"items": [str(folder / "rows.csv")]},
+        "stages": [{"kind": "transform", "sql": f"SELECT id, {numbers} FROM input"},
+                   {"kind": "score", "model": {"file": str(folder / f"{name}.onnx")}, "keep": ["id"]}]}))
+    commands: Dict[str, List[object]] = {
+        OURS: [WORKER, "run", "--job", folder / "job.json", "--output", "/dev/null", "--loops", "1"],
+        "onnxruntime": [python, PEER, "csv", "onnxruntime", name, folder],
+        "library": [python, PEER, "csv", "library", name, folder]}
+
+    def measured(engine: str) -> Sample:
+        ran = run(commands[engine], cpu=CPU, env=ONE_THREAD)
+        return Sample(CSV_ROWS / ran.cpu_s / 1000, "krows/CPU s", ran.peak_mb)
+
+    bench.rounds(f"from CSV, {name}", {engine: (lambda engine=engine: measured(engine)) for engine in commands})
+
+
 def main() -> None:
     """Trains, then measures."""
     bench = Bench("score")
@@ -59,8 +90,10 @@ def main() -> None:
         run([python, PEER, "make", folder], timeout=900)
         found = sorted(path.stem for path in folder.glob("*.onnx"))
         wanted = os.environ.get("DROVER_BENCH_MODELS")
-        for model in wanted.split(",") if wanted else found:
+        for model in [one for one in found if not wanted or one in wanted.split(",")]:
             measure(bench, folder, python, model)
+        if not wanted or "from-csv" in wanted.split(","):
+            end_to_end(bench, folder, python, "histogram-100x31")
     bench.report()
 
 

@@ -2,6 +2,7 @@
 
 usage: score.py make FOLDER            trains and exports the models, and writes rows.f32
        score.py run ENGINE MODEL FOLDER  measures library or onnxruntime; prints a JSON object
+       score.py csv ENGINE MODEL FOLDER  reads rows.csv, scores it and writes scores.csv
 
 Runs in the environment of tests/e2e/score_peers.py. 28 features, varied rows: repeated ones are learnt by heart
 by the branch predictor.
@@ -112,9 +113,23 @@ def run(engine: str, name: str, folder: Path) -> None:
     print(json.dumps({"rows_per_s": rate, "single_us": (time.process_time() - start) / done * 1e6}))
 
 
+def run_csv(engine: str, name: str, folder: Path) -> None:
+    """What a script does: read a part of the file, score it, write."""
+    call = call_of(engine, name, folder)
+    with open(folder / "rows.csv") as file, open("/dev/null", "w") as out:
+        file.readline()
+        while lines := file.readlines(4 << 20):
+            table = np.loadtxt(lines, delimiter=",", dtype=np.float32, ndmin=2)
+            scores = call(np.ascontiguousarray(table[:, 1:]))
+            first = scores[1] if isinstance(scores, list) else scores
+            out.writelines(f"{int(row)},{p}\n" for row, p in zip(table[:, 0], first[:, 1]))
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     if sys.argv[1] == "make":
         make(Path(sys.argv[2]))
+    elif sys.argv[1] == "csv":
+        run_csv(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
     else:
         run(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
