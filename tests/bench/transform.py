@@ -5,7 +5,7 @@ clock there are the figures by CPU time.
 Query: SELECT id, round(amount*1.21, 2), date, lower(trim(category)) FROM input WHERE amount > 0, from CSV to CSV,
 to NDJSON and to binary COPY (ours alone), and from NDJSON of the same rows to CSV; and a group-by with count and sum. 5 million rows of 37 bytes, 2 % of them with quotes, 5 %
 filtered out. Peers: Go's encoding/csv, Python's csv, pandas, DuckDB and Polars (the last two from pip into
-a virtual environment, when it can fetch them). What the engines answer is compared where they are exact.
+a virtual environment, when it can fetch them). What the engines answer is compared where they are exact. Into PostgreSQL the peer is a bare COPY.
 
 DROVER_BENCH_ROWS changes the number of rows.
 """
@@ -16,11 +16,16 @@ import csv
 import json
 import os
 import random
+import sys
 import tempfile
 from pathlib import Path
 from typing import Callable, Dict, List
 
 from _harness import OURS, ROOT, Bench, Sample, note, run, tool
+
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+
+from pg_server import PgServer  # noqa: E402
 
 ROWS = int(os.environ.get("DROVER_BENCH_ROWS", "5000000"))
 BLOCK = 250_000  # different rows; a shorter period would be learnt by heart by the branch predictor
@@ -127,6 +132,36 @@ def compare(peers: Dict[str, Callable[[str, Path], List[object]]], folder: Path,
         raise SystemExit("the rows are not those of DuckDB")
 
 
+def into_postgres(bench: Bench, folder: Path, source: Path) -> None:
+    """The query into a table, by `run` with a sink, on all processors; beside it the bare COPY of rows that somebody
+    has transformed before."""
+    ready = folder / "ready.csv"
+    run([WORKER, "run", "--sql", SELECT.replace("SELECT id", "SELECT id::bigint"), "--output", ready, "--format", "csv",
+         source])
+    with PgServer(folder / "pg", shared_buffers="512MB", max_wal_size="8GB") as server:
+        server.sql("""CREATE TABLE rows (id bigint, amount numeric, date date, category text);
+                      GRANT INSERT ON rows TO worker;""")
+        secret = folder / "password"
+        secret.write_text("rows\n")
+        secret.chmod(0o600)
+        job = folder / "job.json"
+        job.write_text(json.dumps({
+            "drover": 1, "input": {"items": [str(source)]},
+            "sinks": [{"kind": "postgres", "name": "main", "table": "rows"}],
+            "stages": [{"kind": "transform", "sql":
+                        "SELECT id::bigint AS id, round(amount*1.21,2) AS amount, date::date AS date,"
+                        " lower(trim(category)) AS category FROM input WHERE amount > 0"}]}))
+        ours = [WORKER, "run", "--job", job, f"--sink-main-url={server.url()}", f"--sink-main-password-file={secret}"]
+        copy = ["psql", "-qX", server.socket_url(), "-c", f"\\copy rows from '{ready}' csv header"]
+
+        def measured(command: List[object]) -> Sample:
+            server.sql("TRUNCATE rows; CHECKPOINT")
+            ran = run(command)
+            return Sample(ROWS / ran.seconds, "rows/s", ran.peak_mb)
+
+        bench.rounds("into PostgreSQL, all processors", {OURS: lambda: measured(ours), "copy": lambda: measured(copy)})
+
+
 def main() -> None:
     bench = Bench("transform")
     with tempfile.TemporaryDirectory(prefix="drover-bench-") as name:
@@ -151,6 +186,7 @@ def main() -> None:
                     return Sample(ROWS / ran.seconds, "rows/s", ran.peak_mb)
                 bench.rounds(f"{case}, all processors", {engine: (lambda engine=engine: everywhere(engine))
                                                          for engine in PARALLEL if engine in peers})
+        into_postgres(bench, folder, source)
     bench.report()
 
 
