@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -343,6 +344,21 @@ int blob_files_fd(struct blob_files *f, const struct blob_name *name, int *ret, 
         return failed(f, "read", file, errno, e);
     *ret = fd;
     return ERR_OK;
+}
+
+int blob_files_map(int fd, uint64_t bytes, struct span *ret, struct error *e)
+{
+    void *p = bytes > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    if (p == MAP_FAILED)
+        return error_set(e, ERR_IO, "a file cannot be read: %s", strerror(errno));
+    *ret = (struct span){p ? p : "", bytes};
+    return ERR_OK;
+}
+
+void blob_files_unmap(struct span bytes)
+{
+    if (bytes.len > 0)
+        munmap((void *)(uintptr_t)bytes.p, bytes.len);
 }
 
 int blob_files_verify(struct blob_files *f, const struct blob_name *name, uint64_t *ret_bytes,

@@ -64,6 +64,10 @@ int blob_files_read(struct blob_files *f, const struct blob_name *name, uint64_t
 /* The file of a whole blob, to be read by offset; the caller closes it. NOT_FOUND, IO. */
 int blob_files_fd(struct blob_files *f, const struct blob_name *name, int *ret,
                   struct error *e) MUST_CHECK;
+/* The bytes of an open file, to be read alone; give back by blob_files_unmap. IO. */
+int blob_files_map(int fd, uint64_t bytes, struct span *ret, struct error *e) MUST_CHECK;
+void blob_files_unmap(struct span bytes);
+
 /* Hashes a whole blob; one that is not what its name says is removed (unless the folder is
  * somebody else's), and NOT_FOUND. IO, NOMEM. */
 int blob_files_verify(struct blob_files *f, const struct blob_name *name, uint64_t *ret_bytes,

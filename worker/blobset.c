@@ -21,6 +21,15 @@ const struct blobset_item *blobset_find(const struct blobset *s, const struct bl
     return NULL;
 }
 
+int blobset_need(const struct blobset *s, const struct blob_name *name,
+                 const struct blobset_item **ret, struct error *e)
+{
+    char text[BLOB_TEXT_LEN + 1];
+    *ret = blobset_find(s, name);
+    return *ret ? ERR_OK
+                : error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
+}
+
 int blobset_add(struct blobset *s, struct blob_files *from, const struct blob_name *name,
                 struct error *e)
 {

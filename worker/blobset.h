@@ -25,6 +25,9 @@ struct blobset {
 void blobset_done(struct blobset *s);
 /* NULL: it is not there (or s is NULL). */
 const struct blobset_item *blobset_find(const struct blobset *s, const struct blob_name *name);
+/* The same where it has to be there: NOT_FOUND names it. */
+int blobset_need(const struct blobset *s, const struct blob_name *name,
+                 const struct blobset_item **ret, struct error *e) MUST_CHECK;
 /* Opens a whole blob of the folder, unless it is there already. NOT_FOUND, IO, NOMEM. */
 int blobset_add(struct blobset *s, struct blob_files *from, const struct blob_name *name,
                 struct error *e) MUST_CHECK;

@@ -197,9 +197,10 @@ static int open_blob(const struct blobset *blobs, const struct blob_name *name, 
                      struct error *e)
 {
     char text[BLOB_TEXT_LEN + 1];
-    const struct blobset_item *item = blobset_find(blobs, name);
-    if (!item)
-        return error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
+    const struct blobset_item *item = NULL;
+    const int rc = blobset_need(blobs, name, &item, e);
+    if (rc != ERR_OK)
+        return rc;
     *ret_fd = fcntl(item->fd, F_DUPFD_CLOEXEC, 0);
     return *ret_fd >= 0
                ? ERR_OK

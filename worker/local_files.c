@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,19 +20,9 @@ void local_files_close(struct local_files *l)
 
 /* ---- mapping ---- */
 
-static int map_fd(int fd, uint64_t bytes, struct span *ret, struct error *e)
-{
-    void *p = bytes > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
-    if (p == MAP_FAILED)
-        return error_set(e, ERR_IO, "a file cannot be read: %s", strerror(errno));
-    *ret = (struct span){p ? p : "", bytes};
-    return ERR_OK;
-}
-
 static void unmap(void *user UNUSED, struct span bytes)
 {
-    if (bytes.len > 0)
-        munmap((void *)(uintptr_t)bytes.p, bytes.len);
+    blob_files_unmap(bytes);
 }
 
 static int map_blob(void *user, const struct blob_name *name, struct span *ret, struct error *e)
@@ -50,7 +39,7 @@ static int map_blob(void *user, const struct blob_name *name, struct span *ret, 
             return rc;
     }
     const struct blobset_item *item = blobset_find(&l->set, name);
-    return map_fd(item->fd, item->bytes, ret, e);
+    return blob_files_map(item->fd, item->bytes, ret, e);
 }
 
 struct spec_files local_files_for_spec(struct local_files *l)
@@ -63,11 +52,11 @@ struct spec_files local_files_for_spec(struct local_files *l)
 static int hash(int fd, uint64_t bytes, struct blob_name *ret, struct error *e)
 {
     struct span all = {NULL, 0};
-    int rc = map_fd(fd, bytes, &all, e);
+    int rc = blob_files_map(fd, bytes, &all, e);
     if (rc == ERR_OK && !blob_hash_of(all.p, all.len, ret))
         rc = error_set(e, ERR_NOMEM, "no memory to hash a file");
     if (rc == ERR_OK)
-        unmap(NULL, all);
+        blob_files_unmap(all);
     return rc;
 }
 

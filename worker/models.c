@@ -1,9 +1,7 @@
 #include "models.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "common/spec.h"
 
@@ -63,32 +61,12 @@ static bool ref_eq(const struct models_ref *a, const struct models_ref *b)
 
 /* ---- loading ---- */
 
-int models_map(const struct blobset_item *item, struct span *ret, struct error *e)
-{
-    *ret = (struct span){"", 0};
-    if (item->bytes == 0)
-        return ERR_OK;
-    void *p = mmap(NULL, item->bytes, PROT_READ, MAP_PRIVATE, item->fd, 0);
-    if (p == MAP_FAILED)
-        return error_set(e, ERR_IO, "a blob cannot be read: %s", strerror(errno));
-    *ret = (struct span){p, item->bytes};
-    return ERR_OK;
-}
-
-void models_unmap(struct span bytes)
-{
-    if (bytes.len > 0)
-        munmap((void *)(uintptr_t)bytes.p, bytes.len);
-}
-
 static int find_map(const struct blobset *blobs, const struct blob_name *name, struct span *ret,
                     struct error *e)
 {
-    char text[BLOB_TEXT_LEN + 1];
-    const struct blobset_item *item = blobset_find(blobs, name);
-    if (!item)
-        return error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
-    return models_map(item, ret, e);
+    const struct blobset_item *item = NULL;
+    const int rc = blobset_need(blobs, name, &item, e);
+    return rc == ERR_OK ? blob_files_map(item->fd, item->bytes, ret, e) : rc;
 }
 
 static int prove(const struct models_ref *ref, struct score_model *m, const struct blobset *blobs,
@@ -103,7 +81,7 @@ static int prove(const struct models_ref *ref, struct score_model *m, const stru
                        sample.len, MODELS_SAMPLE_BYTES_MAX);
     else
         rc = score_verify(m, sample, ref->tolerance, e);
-    models_unmap(sample);
+    blob_files_unmap(sample);
     return rc;
 }
 
@@ -116,7 +94,7 @@ static int load(const struct models_ref *ref, const struct blobset *blobs, struc
     if (rc != ERR_OK)
         return rc;
     rc = score_load(file, &(struct score_options){0}, &m, e);
-    models_unmap(file);
+    blob_files_unmap(file);
     if (rc == ERR_OK && ref->has_sample)
         rc = prove(ref, m, blobs, e);
     if (rc == ERR_OK)
@@ -215,11 +193,4 @@ bool models_has(const struct models_ref *ref)
     const bool here = x && x->state == MODEL_HERE;
     pthread_mutex_unlock(&all.lock);
     return here;
-}
-
-void models_done(void)
-{
-    for (size_t i = 0; i < MODELS_MAX; i++)
-        if (all.entries[i].state != MODEL_NONE)
-            drop(&all.entries[i]);
 }

@@ -35,10 +35,5 @@ int models_get(const struct models_ref *ref, const struct blobset *blobs, struct
                struct error *e) MUST_CHECK;
 /* Whether it is loaded: then blobs may be NULL in models_get, as long as nobody else asks for others. */
 bool models_has(const struct models_ref *ref);
-void models_done(void); /* at the end of the process */
-
-/* The bytes of a blob, mapped; give back by models_unmap. IO. */
-int models_map(const struct blobset_item *item, struct span *ret, struct error *e) MUST_CHECK;
-void models_unmap(struct span bytes);
 
 #endif

@@ -1,8 +1,6 @@
 #include "pipeline.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "common/slice.h"
 #include "common/unpack.h"
@@ -19,18 +17,17 @@
 static int noop_blob(const struct blobset *blobs, const struct blob_name *name, struct output *o,
                      struct error *e)
 {
-    const struct blobset_item *item = blobset_find(blobs, name);
+    const struct blobset_item *item = NULL;
+    struct span bytes = {NULL, 0};
     struct blob_name is;
     char text[BLOB_TEXT_LEN + 1];
-    if (!item)
-        return error_set(e, ERR_NOT_FOUND, "blob %s is not here", blob_name_text(name, text));
-    void *p = item->bytes ? mmap(NULL, item->bytes, PROT_READ, MAP_PRIVATE, item->fd, 0) : NULL;
-    if (p == MAP_FAILED)
-        return error_set(e, ERR_IO, "blob %s cannot be read: %s", blob_name_text(name, text),
-                         strerror(errno));
-    const bool hashed = blob_hash_of(p, item->bytes, &is);
-    if (p)
-        munmap(p, item->bytes);
+    int rc = blobset_need(blobs, name, &item, e);
+    if (rc == ERR_OK)
+        rc = blob_files_map(item->fd, item->bytes, &bytes, e);
+    if (rc != ERR_OK)
+        return rc;
+    const bool hashed = blob_hash_of(bytes.p, bytes.len, &is);
+    blob_files_unmap(bytes);
     if (!hashed)
         return error_set(e, ERR_NOMEM, "no memory to hash a blob");
     batch_i64(o->rows, 1, (int64_t)item->bytes);

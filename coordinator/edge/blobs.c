@@ -1,8 +1,6 @@
 #include "blobs.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -347,19 +345,9 @@ int blobs_map(struct blobs *b, const struct blob_name *name, struct span *ret, s
         rc = blob_thread_open(b->thread, name, &fd, error);
     if (rc != ERR_OK)
         return rc;
-    void *p = bytes > 0 ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
-    if (p == MAP_FAILED)
-        rc = error_set(error, ERR_IO, "a blob cannot be read: %s", strerror(errno));
-    else
-        *ret = (struct span){p ? p : "", bytes};
+    rc = blob_files_map(fd, bytes, ret, error);
     close(fd);
     return rc;
-}
-
-void blobs_unmap(struct span bytes)
-{
-    if (bytes.len > 0)
-        munmap((void *)(uintptr_t)bytes.p, bytes.len);
 }
 
 int blobs_put(struct blobs *b, struct blob_request *r, bool *ret_now, struct error *error)

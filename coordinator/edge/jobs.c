@@ -83,7 +83,7 @@ static int map_blob(void *user, const struct blob_name *name, struct span *ret, 
 
 static void unmap_blob(void *user UNUSED, struct span bytes)
 {
-    blobs_unmap(bytes);
+    blob_files_unmap(bytes);
 }
 
 int jobs_complete(const struct jobs *j, struct span text, struct spec **ret, struct buf *ret_text,

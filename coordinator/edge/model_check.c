@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,8 +21,7 @@ struct model_checker {
 
 static void unmap(struct span *file)
 {
-    if (file->len)
-        munmap((void *)(uintptr_t)file->p, file->len);
+    blob_files_unmap(*file);
 }
 
 static int map_blob(struct blob_files *files, const struct blob_name *name, struct span *ret,
@@ -34,16 +32,10 @@ static int map_blob(struct blob_files *files, const struct blob_name *name, stru
     int rc = blob_files_fd(files, name, &fd, e);
     if (rc)
         return rc;
-    *ret = (struct span){"", 0};
     if (fstat(fd, &st) != 0)
         rc = error_set(e, ERR_IO, "a blob cannot be read: %s", strerror(errno));
-    if (rc == ERR_OK && st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-            rc = error_set(e, ERR_IO, "a blob cannot be read: %s", strerror(errno));
-        else
-            *ret = (struct span){p, (size_t)st.st_size};
-    }
+    else
+        rc = blob_files_map(fd, (uint64_t)st.st_size, ret, e);
     close(fd);
     return rc;
 }

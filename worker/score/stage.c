@@ -230,25 +230,6 @@ static int check_stage(const json_t *stage, struct error *e)
     return spec_check_keys(stage, "", keys, ARRAY_LEN(keys), e);
 }
 
-int score_stage_blob(const json_t *stage, char ret_sha256[SCORE_SHA256_HEX + 1], struct error *e)
-{
-    static const char *const keys[] = {"blob"};
-    const json_t *model = json_object_get(stage, "model");
-    const char *blob = json_string_value(json_object_get(model, "blob"));
-    int rc = check_stage(stage, e);
-    if (rc)
-        return rc;
-    if (!json_is_object(model))
-        return error_set(e, ERR_INVALID_SPEC, "model: must be an object with the model's blob");
-    if ((rc = spec_check_keys(model, "model", keys, ARRAY_LEN(keys), e)))
-        return rc;
-    if (!blob || strlen(blob) != SCORE_SHA256_HEX ||
-        strspn(blob, "0123456789abcdef") != SCORE_SHA256_HEX)
-        return error_set(e, ERR_INVALID_SPEC, "model.blob: must be a SHA-256 of 64 hex digits");
-    memcpy(ret_sha256, blob, SCORE_SHA256_HEX + 1);
-    return ERR_OK;
-}
-
 static int copy_columns(const struct batch *from, struct batch **ret)
 {
     struct batch *b = batch_new();

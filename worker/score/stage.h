@@ -22,13 +22,6 @@
 
 struct score_stage;
 
-enum { SCORE_SHA256_HEX = 64 };
-
-/* The model's blob that a stage names, so that it can be fetched before the stage is compiled.
- * INVALID_SPEC, the detail beginning with the path inside the stage, as below. */
-int score_stage_blob(const json_t *stage, char ret_sha256[SCORE_SHA256_HEX + 1],
-                     struct error *e) MUST_CHECK;
-
 /* stage: NULL for a model without a description (all inputs by name or by position). input: the
  * columns of the stage before. Takes a reference to the model. */
 int score_stage_compile(const json_t *stage, struct score_model *model, const struct batch *input,

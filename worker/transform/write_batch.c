@@ -28,12 +28,7 @@ static void put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
     case SQLTYPE_NUMERIC:
         put_num(b, k, vec_num(v, i));
         break;
-    case SQLTYPE_FLOAT8:
-        batch_f64(b, k, v->f64[i]);
-        break;
     case SQLTYPE_TEXT:
-        batch_text(b, k, v->text[i]);
-        break;
     case SQLTYPE_JSON:
         batch_text(b, k, v->text[i]);
         break;
