@@ -149,3 +149,33 @@ def test_wrong_values(folder: Path) -> None:
     (folder / "job.json").write_text(json.dumps(job))
     done = run(folder, "--job", "job.json", status=1)
     assert "bad.csv" in done.stderr and "line 3" in done.stderr
+
+
+def test_other_delimiters(folder: Path) -> None:
+    (folder / "german.csv").write_text("id;betrag\n1;2\n")
+    (folder / "bars.csv").write_text("id|betrag\n1|2\n")
+    said = run(folder, "--sql", "SELECT id FROM input", "german.csv", status=2).stderr
+    assert 'there is no column "id"; the only one is "id;betrag": is the delimiter another one?' in said
+    for name, delimiter in (("german.csv", ";"), ("bars.csv", "|")):
+        assert run(folder, "--sql", "SELECT betrag FROM input", "--delimiter", delimiter, name).stdout == "betrag\n2\n"
+    (folder / "tabs.csv").write_text("id\tbetrag\n1\t2\n")
+    assert run(folder, "--sql", "SELECT betrag FROM input", "--delimiter=tab", "tabs.csv").stdout == "betrag\n2\n"
+
+
+def test_the_first_reject_is_told(folder: Path) -> None:
+    (folder / "sales.csv").write_text("id,amount\n1,2\n2,n/a\n3,-\n")
+    stats = json.loads(run(folder, "--sql", "SELECT sum(amount) AS total FROM input", "sales.csv").stderr)
+    assert stats["rejects"] == 2
+    assert stats["first_reject"] == f'{folder}/sales.csv:3: BAD_VALUE: amount: "n/a"'
+    assert json.loads(run(folder, "--sql", "SELECT id FROM input", "sales.csv").stderr)["first_reject"] is None
+
+
+@pytest.mark.parametrize("begin, want", [(b"PK\x03\x04", "a zip archive"), (b"\xff\xfei\0d\0", "text in UTF-16")])
+def test_files_of_other_formats(folder: Path, begin: bytes, want: str) -> None:
+    (folder / "sales.csv").write_bytes(begin + bytes(100))
+    assert f"sales.csv: this is {want}" in run(folder, "--sql", "SELECT id FROM input", "sales.csv", status=1).stderr
+
+
+def test_two_results_of_one_name(folder: Path) -> None:
+    said = run(folder, "--sql", "SELECT count(*), count(id) FROM input", "table.csv", status=2).stderr
+    assert 'stages[0]: columns 1 and 2 of its rows are both called "count": name one otherwise (in SQL with AS)' in said
