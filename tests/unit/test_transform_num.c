@@ -8,6 +8,7 @@
 #include "worker/transform/digits.h"
 #include "worker/transform/num.h"
 #include "worker/transform/parsefast.h"
+#include "worker/transform/textfloat.h"
 
 static struct arena arena;
 
@@ -159,29 +160,36 @@ static void long_numbers(void **state)
 static void fast_paths(void **state)
 {
     (void)state;
-    static const char *const fields[] = {"0",        "7",       "-3",  "12.5", "-0.05",
-                                         "99999.95", ".5",      "5.",  "-.5",  "1234567",
-                                         "12345678", "1.2.3",   "abc", "1e3",  "+5",
-                                         "-",        ".",       "12 ", "--1",  "1,2",
-                                         "\xc3\xa9", "0.000001"};
+    static const char *const fields[] = {"0",         "7",         "-3",       "12.5", "-0.05",
+                                         "99999.95",  ".5",        "5.",       "-.5",  "1234567",
+                                         "12345678",  "1.2.3",     "abc",      "1e3",  "+5",
+                                         "-",         ".",         "12 ",      "--1",  "1,2",
+                                         "\xc3\xa9",  "0.000001",  "-0",       "-0.0", "",
+                                         "-12345678", "-1234.567", "0.1234567"};
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         char padded[64] = "9999999999999999"; /* what stands before the field must not matter */
         size_t len = strlen(fields[i]);
         memcpy(padded + 16, fields[i], len);
-        bool neg = fields[i][0] == '-';
         for (int simd = SIMD_SCALAR; simd <= (int)simd_best(); simd++) {
-            uint64_t word[1] = {len - neg - 1 < 8 ? parsefast_word(padded + 16 + len, len - neg)
-                                                  : 0};
-            uint64_t scale[1], odd[1];
-            parsefast_run(&(struct parsefast){word, scale, odd, 1}, (enum simd)simd);
+            struct parsefast d = {0}, f = {0};
             struct num x;
+            double number = 0, fast;
             bool too_long, plain = num_parse(&arena, span_str(fields[i]), &x, &too_long);
-            if (odd[0])
+            parsefast_put(&d, padded + 16, len);
+            parsefast_put(&f, padded + 16, len);
+            parsefast_decimals(&d, (enum simd)simd);
+            parsefast_doubles(&f, (enum simd)simd);
+            if ((d.odd[0] != 0) != (f.odd[0] != 0))
+                fail_msg("%s is odd for one of them", fields[i]);
+            if (d.odd[0])
                 continue; /* it asks num_parse: always right */
             if (!plain)
                 fail_msg("%s is a number only here", fields[i]);
-            assert_int_equal(x.scale, scale[0]);
-            assert_int_equal(x.m, neg ? -(int64_t)word[0] : (int64_t)word[0]);
+            assert_int_equal(x.scale, d.shapes[0]);
+            assert_int_equal(x.m, (int64_t)d.words[0]);
+            assert_int_equal(textfloat_read(span_str(fields[i]), &number), TEXTFLOAT_OK);
+            memcpy(&fast, &f.words[0], sizeof fast);
+            assert_memory_equal(&fast, &number, sizeof fast);
         }
     }
     for (int32_t scale = 0; scale < 25; scale++) {
