@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "worker/transform/digits.h"
 #include "worker/transform/num.h"
@@ -206,6 +207,76 @@ static void fast_paths(void **state)
     }
 }
 
+static void same_double(const char *text)
+{
+    char *rest;
+    double got = 0;
+    const double want = strtod(text, &rest);
+    assert_int_equal(*rest, 0);
+    if (textfloat_read(span_str(text), &got) != TEXTFLOAT_OK || memcmp(&got, &want, sizeof want))
+        fail_msg("%s is %.17g, not %.17g", text, want, got);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *state ^ *state >> 29;
+}
+
+/* The next double, as the C library reads it: what people write, and what lies between two doubles. */
+static void doubles(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"9007199254740993",
+                                        "9007199254740993.0000000000",
+                                        "9007199254740992.5",
+                                        "0.1",
+                                        "9999999999999999999",
+                                        "18446744073709551615",
+                                        "1e22",
+                                        "1e23",
+                                        "1e27",
+                                        "8.5e27",
+                                        "1e28",
+                                        "1e-27",
+                                        "4.35e-22",
+                                        "1e-28",
+                                        "1.7976931348623157e308",
+                                        "4.9e-324",
+                                        "2.2250738585072014e-308",
+                                        "00000000000000000000000000001.5",
+                                        "0.00000000000000000000000000015",
+                                        "-0",
+                                        "-0.000",
+                                        "1E5",
+                                        "1e+05",
+                                        "12345678.12345678",
+                                        "123456789012345678901234567890",
+                                        "7450580596923828125e-27",
+                                        "0.0000000000000000000000000000000000000000000000001e49"};
+    uint64_t seed = 7;
+    char text[64];
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        same_double(texts[i]);
+    for (int i = 0; i < 200000; i++) {
+        const uint64_t m = next_random(&seed) >> (next_random(&seed) % 64);
+        const int power = (int)(next_random(&seed) % 70) - 35;
+        snprintf(text, sizeof text, "%llue%d", (unsigned long long)m, power);
+        same_double(text);
+        const double x = (double)(int64_t)m * (i % 2 ? 1e-9 : 1e-19);
+        snprintf(text, sizeof text, i % 3 ? "%.17g" : "%.12f", x);
+        same_double(text);
+        /* in the middle between two doubles, or the next thing to it */
+        snprintf(text, sizeof text, "%llu.5", (unsigned long long)(m >> 12));
+        same_double(text);
+    }
+    double none;
+    assert_int_equal(textfloat_read(SPAN("1e"), &none), TEXTFLOAT_MALFORMED);
+    assert_int_equal(textfloat_read(SPAN("."), &none), TEXTFLOAT_MALFORMED);
+    assert_int_equal(textfloat_read(SPAN("12345678x"), &none), TEXTFLOAT_MALFORMED);
+    assert_int_equal(textfloat_read(SPAN("1e400"), &none), TEXTFLOAT_RANGE);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -224,7 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts),        cmocka_unit_test(arithmetic), cmocka_unit_test(rounding),
-        cmocka_unit_test(long_numbers), cmocka_unit_test(fast_paths),
+        cmocka_unit_test(long_numbers), cmocka_unit_test(fast_paths), cmocka_unit_test(doubles),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
