@@ -171,7 +171,7 @@ int engine_score_blobs(const void *compiled, struct span item, spec_blob_fn *fn,
 struct state {
     const struct score_stage *stage;
     struct score_scratch scratch;
-    struct batch *out;
+    int64_t n_rows;
 };
 
 static bool same_columns(const struct batch *a, const struct batch *b)
@@ -217,30 +217,26 @@ int engine_score_open(const void *compiled, const struct blobset *blobs, void **
     if (rc != ERR_OK)
         return rc;
     struct state *state = calloc(1, sizeof(*state));
-    if (state)
-        state->out = copy_columns(s->columns);
-    if (!state || !state->out) {
-        free(state);
+    if (!state)
         return error_set(e, ERR_NOMEM, "no memory for the rows");
-    }
     state->stage = s->compiled;
     score_scratch_init(&state->scratch);
     *ret_state = state;
     return ERR_OK;
 }
 
-int engine_score_process(void *state, struct output *o, struct error *e)
+int engine_score_process(void *state, const struct batch *in, struct output *o UNUSED,
+                         struct batch *out, struct error *e)
 {
     struct state *s = state;
-    return score_stage_run(s->stage, &s->scratch, o->rows, s->out, e);
+    s->n_rows += in->n_rows;
+    return score_stage_run(s->stage, &s->scratch, in, out, e);
 }
 
-int engine_score_end(void *state, struct output *o, struct error *e UNUSED)
+int engine_score_end(void *state, struct output *o, struct batch *out UNUSED,
+                     struct error *e UNUSED)
 {
-    struct state *s = state;
-    output_stat(o, "scored_rows", s->out->n_rows);
-    batch_free(o->rows);
-    o->rows = TAKE_PTR(s->out);
+    output_stat(o, "scored_rows", ((const struct state *)state)->n_rows);
     return ERR_OK;
 }
 
@@ -250,6 +246,5 @@ void engine_score_close(void *state)
     if (!s)
         return;
     score_scratch_done(&s->scratch);
-    batch_free(s->out);
     free(s);
 }

@@ -27,8 +27,9 @@ int engine_score_blobs(const void *compiled, struct span item, spec_blob_fn *fn,
 /* The functions of struct pipeline_kind. */
 int engine_score_open(const void *compiled, const struct blobset *blobs, void **ret_state,
                       struct error *e);
-int engine_score_process(void *state, struct output *o, struct error *e);
-int engine_score_end(void *state, struct output *o, struct error *e);
+int engine_score_process(void *state, const struct batch *in, struct output *o, struct batch *out,
+                         struct error *e);
+int engine_score_end(void *state, struct output *o, struct batch *out, struct error *e);
 void engine_score_close(void *state);
 
 #endif

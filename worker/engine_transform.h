@@ -42,8 +42,9 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
                          struct error *e);
 int engine_transform_open(const void *compiled, const struct blobset *blobs, void **ret_state,
                           struct error *e);
-int engine_transform_process(void *state, struct output *o, struct error *e);
-int engine_transform_end(void *state, struct output *o, struct error *e);
+int engine_transform_process(void *state, const struct batch *in, struct output *o,
+                             struct batch *out, struct error *e);
+int engine_transform_end(void *state, struct output *o, struct batch *out, struct error *e);
 void engine_transform_close(void *state);
 int engine_transform_save(void *state, struct buf *partial, struct error *e);
 int engine_transform_load(void *state, struct span partial, struct error *e);

@@ -27,6 +27,7 @@ struct transform_run {
     enum simd simd;
     const atomic_bool *stop; /* NULL: never */
     uint64_t skipped;        /* packets that belong to no flow */
+    bool bound;              /* columns of batches are known by their places */
 };
 
 const struct transform_range transform_whole_file = {.begin = {0, 1}, .end = UINT64_MAX};
@@ -515,7 +516,8 @@ int transform_file(struct transform_run *r, int fd, const struct transform_range
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
 {
-    int rc = bind_columns(r, in, e);
+    int rc = r->bound ? ERR_OK : bind_columns(r, in, e);
+    r->bound |= rc == ERR_OK;
     return rc ? rc : run_batch(r->run, in, e);
 }
 

@@ -89,6 +89,7 @@ void transform_close(struct transform_run *r); /* takes NULL */
 void transform_stop(struct transform_run *r, const atomic_bool *stop);
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
+/* Batches of one run have the same columns. */
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;
 /* What another run, which has not ended, found. Here and below: for a stage that gathers. */
 int transform_merge(struct transform_run *r, const struct transform_run *from,
