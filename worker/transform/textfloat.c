@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <math.h>
 
-#include "common/shortest.h"
-
 enum {
     DIGITS_64 = 19,   /* that surely fit into 64 bits */
     POWER_EXACT = 22, /* the largest power of ten that a double holds exactly */

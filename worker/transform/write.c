@@ -186,6 +186,7 @@ static inline char *put_cell(const struct write *w, char *to, const struct vec *
 /* Bytes of a cell that is no text and no long number, with its quotes. */
 enum { CELL_ROOM = DIGITS_ROOM + 2 };
 static_assert((int)TIMETEXT_ROOM <= (int)DIGITS_ROOM, "a time fits where a number does");
+static_assert((int)TEXTFLOAT_MAX <= (int)DIGITS_ROOM, "a double, too");
 
 /* What a row can take at most, with what may be written past its end: a part that is the same for
  * all rows of a piece, and one that depends on texts and long numbers. */
