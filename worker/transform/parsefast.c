@@ -2,6 +2,8 @@
 
 /* Eight words; each instruction set makes of them what it has. */
 typedef uint64_t words8 __attribute__((vector_size(64), aligned(8), may_alias));
+typedef uint32_t halves16 __attribute__((vector_size(64), aligned(8), may_alias));
+typedef uint16_t quarters32 __attribute__((vector_size(64), aligned(8), may_alias));
 typedef double doubles8 __attribute__((vector_size(64), aligned(8), may_alias));
 
 enum { LANES = 8 };
@@ -12,8 +14,8 @@ enum { LANES = 8 };
 /*
  * Nothing depends on the word before. What does not count becomes '0'. The lowest bit of a mask m is
  * m & -m, and below it lie (m & -m) - 1: that finds the point and moves the digits before it up by one
- * place. Pairs of digits, then fours, then eights come together by one multiplication each. Comparing
- * gives all ones or 0.
+ * place. Pairs of digits, then fours, then eights come together by one multiplication each, in lanes that
+ * hold the product. Comparing gives all ones or 0.
  */
 INLINE void digits(struct parsefast *restrict f, size_t at, words8 *restrict value,
                    words8 *restrict scale)
@@ -32,12 +34,13 @@ INLINE void digits(struct parsefast *restrict f, size_t at, words8 *restrict val
     const words8 alone = any & (words8)(count == 1);
     const words8 moved = (x & ~below & ~(point * 0xff)) | (x & below) << 8 | '0';
     x = (moved & any) | (x & ~any);
-    *scale = (7 - ((below & EACH(1)) * EACH(1) >> 56)) & any;
+    *scale = point * UINT64_C(0x0706050403020100) >> 56; /* the point is in byte 7 - scale */
     const words8 wrong = ((x & EACH(0xf0)) | (((x + EACH(0x06)) & EACH(0xf0)) >> 4)) ^ EACH(0x33);
     *odd = wrong | (points & (points - 1) & any) | alone | ~keep >> 63;
-    x = (x & EACH(0x0f)) * 2561 >> 8;
-    x = (x & UINT64_C(0x00ff00ff00ff00ff)) * 6553601 >> 16;
-    *value = (x & UINT64_C(0x0000ffff0000ffff)) * UINT64_C(42949672960001) >> 32;
+    x &= EACH(0x0f);
+    x = ((words8)((quarters32)x * 10) + (x >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+    x = ((words8)((quarters32)x * 100) + (x >> 16)) & UINT64_C(0x0000ffff0000ffff);
+    *value = ((words8)((halves16)x * 10000) & UINT32_MAX) + (x >> 32);
 }
 
 INLINE void decimals(struct parsefast *f)
