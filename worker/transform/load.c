@@ -262,7 +262,8 @@ bool load_words(struct parsefast *x, enum simd simd, const struct sel *sel, stru
         to->i64[i] = (int64_t)x->words[n]; /* or the bits of a double */
         slow |= x->odd[n++];
     }
-    to->scale = slow || differ || n == 0 ? VEC_MIXED : (int)x->shapes[0];
+    if (to->type == SQLTYPE_NUMERIC)
+        to->scale = slow || differ || n == 0 ? VEC_MIXED : (int)x->shapes[0];
     return slow != 0;
 }
 
@@ -291,7 +292,7 @@ static void load_numbers(struct eval *v, const struct load_piece *p, const struc
         }
     }
     const bool slow = load_words(&x, p->simd, sel, to);
-    if (slow || p->n_quoted > 0)
+    if (to->type == SQLTYPE_NUMERIC && (slow || p->n_quoted > 0))
         to->scale = VEC_MIXED;
     if (slow) {
         uint32_t n = 0;
