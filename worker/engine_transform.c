@@ -411,18 +411,25 @@ static void found_part(const struct source *s, const struct input_ref *ref, cons
     buf_done(&text);
 }
 
-/* Into parts of about the same size. */
+/*
+ * What is to be read becomes parts: at first a few, and a rest that another task cuts, so that reading
+ * begins at once; that task cuts as much as there was before it. A file that is downloaded to be cut is
+ * cut at once.
+ */
 static int cut(const struct source *s, const struct input_ref *ref, const struct input_file *file,
                uint64_t bytes, struct error *e)
 {
     struct transform_cut c;
-    const uint64_t n = bytes / s->stage->task_bytes;
-    struct transform_range range = transform_whole_file;
-    int rc = transform_cut_init(&c, s->stage->transform, file->fd, s->call->cancelled, e);
-    for (uint64_t i = 1; i <= n && rc == ERR_OK; i++) {
+    struct transform_range range = {.begin = {ref->begin, ref->line}, .end = UINT64_MAX};
+    const uint64_t step = s->stage->task_bytes, n = (bytes - ref->begin) / step;
+    const uint64_t first = MAX((uint64_t)TRANSFORM_FIRST_PARTS, ref->begin / step);
+    const bool all = ref->kind == INPUT_URL || n <= first;
+    int rc =
+        transform_cut_init(&c, s->stage->transform, file->fd, range.begin, s->call->cancelled, e);
+    for (uint64_t i = 1; i <= (all ? n : first) && rc == ERR_OK; i++) {
         struct split_point p = {.offset = bytes};
         if (i < n)
-            rc = transform_cut_next(&c, bytes / n * i, &p, e);
+            rc = transform_cut_next(&c, ref->begin + step * i, &p, e);
         if (rc != ERR_OK || p.offset == range.begin.offset)
             continue;
         range.end = p.offset;
@@ -430,6 +437,8 @@ static int cut(const struct source *s, const struct input_ref *ref, const struct
         range = (struct transform_range){.begin = p, .end = UINT64_MAX};
     }
     transform_cut_done(&c);
+    if (rc == ERR_OK && range.begin.offset < bytes)
+        found_part(s, ref, file->version, &range);
     return rc;
 }
 
@@ -465,7 +474,7 @@ static int read_input(struct source *s, struct span text, struct error *e)
         rc = error_set(e, ERR_IO, "%.*s: %s", (int)text.len, text.p, strerror(errno));
     else if (file.parts && !s->call->inputs->whole &&
              transform_can_cut(s->stage->transform, file.fd) &&
-             (uint64_t)st.st_size > 2 * s->stage->task_bytes)
+             (uint64_t)st.st_size > ref.begin + 2 * s->stage->task_bytes)
         rc = cut(s, &ref, &file, (uint64_t)st.st_size, e);
     else
         rc = read_file(s, &ref, file.fd, e);

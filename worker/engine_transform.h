@@ -17,6 +17,7 @@ enum {
     TRANSFORM_TASK_BYTES = 8 * 1024 * 1024, /* of a file, for one task, unless the stage says */
     TRANSFORM_TASK_BYTES_MIN = 64 * 1024,
     TRANSFORM_TASK_BYTES_MAX = 1024 * 1024 * 1024,
+    TRANSFORM_FIRST_PARTS = 8,      /* of a file that is cut, before the rest is */
     TRANSFORM_REJECTS_LISTED = 1000 /* of one task; those beyond are counted */
 };
 

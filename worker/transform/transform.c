@@ -370,11 +370,11 @@ static int read_cut(void *user, void *to, size_t n, size_t *ret_n, struct error 
 }
 
 int transform_cut_init(struct transform_cut *c, const struct transform *t, int fd,
-                       const atomic_bool *stop, struct error *e)
+                       struct split_point from, const atomic_bool *stop, struct error *e)
 {
-    *c = (struct transform_cut){.fd = fd, .stop = stop};
-    return split_init(&c->split, t->input == OPTIONS_CSV ? t->csv.quote : SPLIT_NO_QUOTE, read_cut,
-                      c, e);
+    *c = (struct transform_cut){.fd = fd, .at = from.offset, .stop = stop};
+    return split_init(&c->split, t->input == OPTIONS_CSV ? t->csv.quote : SPLIT_NO_QUOTE, from,
+                      read_cut, c, e);
 }
 
 int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,

@@ -64,7 +64,7 @@ struct transform_range {
 };
 extern const struct transform_range transform_whole_file;
 
-/* Cuts a file into ranges (split.h). */
+/* Cuts a file into ranges (split.h), from the start of a row on. */
 struct transform_cut {
     struct split split;
     int fd;
@@ -73,7 +73,8 @@ struct transform_cut {
 };
 bool transform_can_cut(const struct transform *t, int fd);
 int transform_cut_init(struct transform_cut *c, const struct transform *t, int fd,
-                       const atomic_bool *stop, struct error *e) MUST_CHECK;
+                       struct split_point from, const atomic_bool *stop,
+                       struct error *e) MUST_CHECK;
 /* As split_next. */
 int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
                        struct error *e) MUST_CHECK;
