@@ -171,7 +171,6 @@ int engine_score_blobs(const void *compiled, struct span item, spec_blob_fn *fn,
 struct state {
     const struct score_stage *stage;
     struct score_scratch scratch;
-    int64_t n_rows;
 };
 
 static bool same_columns(const struct batch *a, const struct batch *b)
@@ -229,14 +228,15 @@ int engine_score_process(void *state, const struct batch *in, struct output *o U
                          struct batch *out, struct error *e)
 {
     struct state *s = state;
-    s->n_rows += in->n_rows;
-    return score_stage_run(s->stage, &s->scratch, in, out, e);
+    const int rc = score_stage_run(s->stage, &s->scratch, in, out, e);
+    s->scratch.rows_before += in->n_rows;
+    return rc;
 }
 
 int engine_score_end(void *state, struct output *o, struct batch *out UNUSED,
                      struct error *e UNUSED)
 {
-    output_stat(o, "scored_rows", ((const struct state *)state)->n_rows);
+    output_stat(o, "scored_rows", (int64_t)((const struct state *)state)->scratch.rows_before);
     return ERR_OK;
 }
 

@@ -17,6 +17,8 @@
 #include "worker/transform/write.h"
 #include "worker/transform/write_batch.h"
 
+enum { LENT_ROWS_MIN = 256 /* of a piece of a file that is passed on without being copied */ };
+
 struct stage {
     struct transform *transform;
     uint64_t task_bytes;
@@ -291,13 +293,21 @@ static int load_tables(const struct stage *stage, const struct blobset *blobs, s
     return rc;
 }
 
-/* Results into the batch; a piece of them goes on to the next stage. */
+static int pass_on(void *user, struct batch *rows, struct error *e)
+{
+    return flow_rows(user, rows, e);
+}
+
+/* Results go on to the next stage as they are, or are gathered until there is a piece of them. */
 static int put_piece(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
                      struct error *e)
 {
     struct state *s = CONTAINER_OF(sink, struct state, pieces);
     struct batch *rows = s->to.to;
-    int rc = s->to.sink.rows(&s->to.sink, columns, sel, e);
+    int rc = ERR_OK;
+    if (sel->n >= LENT_ROWS_MIN && write_batch_lend(&s->to, columns, sel, pass_on, s->flow, &rc, e))
+        return rc;
+    rc = s->to.sink.rows(&s->to.sink, columns, sel, e);
     if (rc != ERR_OK || rows->n_rows < FLOW_ROWS)
         return rc;
     rc = flow_rows(s->flow, rows, e);

@@ -338,7 +338,7 @@ static int run_block(const struct score_stage *s, struct score_scratch *scratch,
         return nomem(e);
     for (size_t i = 0; i < g->n_inputs; i++) {
         int rc = feed_tensor(in, s->feeds[i].columns, s->feeds[i].n, &g->values[g->inputs[i]].shape,
-                             first, n, &scratch->mem, &inputs[i], e);
+                             first, n, scratch, &inputs[i], e);
         if (rc)
             return rc;
     }

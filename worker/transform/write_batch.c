@@ -2,6 +2,8 @@
 
 #include "timetext.h"
 
+enum { LENT_COLUMNS_MAX = 128 };
+
 static void put_num(struct batch *b, size_t k, struct num x)
 {
     char text[NUM_TEXT_MAX];
@@ -74,6 +76,49 @@ static int batch_rows(struct sink *sink, const struct vec *const *columns, const
         put_column(b, k, columns[k], sel);
     batch_rows_end(b, sel->n);
     return batch_ok(b) ? ERR_OK : error_set(e, ERR_LIMIT, "the result rows need too much memory");
+}
+
+static bool is_wide(const struct vec *v, enum col_type type)
+{
+    return v->type != SQLTYPE_NUMERIC && v->type != SQLTYPE_INTERVAL &&
+           (type == COL_FLOAT64 || type == COL_INT64 || type == COL_DATE || type == COL_TIMESTAMP);
+}
+
+/* A column whose cells, and which of them are NULL, are the vector's. */
+static struct column borrowed(const struct column *like, const struct vec *v, uint32_t n)
+{
+    struct column c = {.name = like->name, .type = like->type, .n = n};
+    c.data = (struct buf){.data = (uint8_t *)v->i64, .len = n * sizeof(int64_t)};
+    if (v->has_nulls)
+        c.nulls = (struct buf){.data = (uint8_t *)(uintptr_t)v->nulls, .len = (n + 7) / 8};
+    return c;
+}
+
+bool write_batch_lend(struct write_batch *w, const struct vec *const *columns,
+                      const struct sel *sel, write_batch_fn *fn, void *user, int *ret_rc,
+                      struct error *e)
+{
+    struct column own[LENT_COLUMNS_MAX];
+    struct batch *b = w->to;
+    /* A word of the vectors' bitmap is eight bytes of the batch's. */
+    if (sel->rows || b->n_rows > 0 || b->n_columns > LENT_COLUMNS_MAX ||
+        __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+        return false;
+    for (size_t k = 0; k < b->n_columns; k++) {
+        own[k] = b->columns[k];
+        if (is_wide(columns[k], own[k].type))
+            b->columns[k] = borrowed(&own[k], columns[k], sel->n);
+        else
+            put_column(b, k, columns[k], sel);
+    }
+    batch_rows_end(b, sel->n);
+    *ret_rc = batch_ok(b) ? fn(user, b, e)
+                          : error_set(e, ERR_LIMIT, "the result rows need too much memory");
+    for (size_t k = 0; k < b->n_columns; k++)
+        if (is_wide(columns[k], own[k].type))
+            b->columns[k] = own[k];
+    batch_clear(b);
+    return true;
 }
 
 void write_batch_init(struct write_batch *w, struct batch *to)
