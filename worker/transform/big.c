@@ -358,16 +358,28 @@ size_t big_digits(const struct big *x)
     return digits;
 }
 
-void big_text(const struct big *x, struct buf *out)
+static size_t places(const struct big *x)
 {
-    size_t digits = MAX(big_digits(x), (size_t)x->scale + 1);
+    return MAX(big_digits(x), (size_t)x->scale + 1);
+}
+
+char *big_put(const struct big *x, char *to)
+{
     if (x->neg)
-        buf_byte(out, '-');
-    for (size_t place = digits; place-- > 0;) {
+        *to++ = '-';
+    for (size_t place = places(x); place-- > 0;) {
         size_t limb = place / BIG_LIMB_DIGITS;
         uint32_t v = limb < x->n ? x->limbs[limb] : 0;
-        buf_byte(out, (uint8_t)('0' + v / pow10_u32[place % BIG_LIMB_DIGITS] % 10));
+        *to++ = (char)('0' + v / pow10_u32[place % BIG_LIMB_DIGITS] % 10);
         if (place == (size_t)x->scale && place > 0)
-            buf_byte(out, '.');
+            *to++ = '.';
     }
+    return to;
+}
+
+void big_text(const struct big *x, struct buf *out)
+{
+    char *to = (char *)buf_reserve(out, places(x) + 2); /* sign and point */
+    if (to)
+        out->len += (size_t)(big_put(x, to) - to);
 }
