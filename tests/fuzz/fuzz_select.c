@@ -2,6 +2,7 @@
  * fuzz_select.c: a hostile field of a scrape stage: a selector, or a regular expression, or a path into
  * JSON-LD, over a fixed page. The first byte says which. It is refused with its place, or it ends soon.
  */
+#include "common/utf8.h"
 #include "worker/output.h"
 #include "worker/scrape/extract.h"
 
@@ -37,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ctx = extract_ctx_new();
     assert(ctx);
     struct span text = {(const char *)data + 1, size - 1};
+    text.len = utf8_valid_prefix(text); /* a description is text */
     json_t *stage = field_of(data[0], text);
     int rc = scrape_spec_compile(stage, &spec, &e);
     assert(rc == ERR_OK || e.detail[0]);

@@ -334,6 +334,7 @@ static void lexbor_css_done(struct lexbor_css *l)
     if (l->memory)
         lxb_css_memory_destroy(l->memory, true);
     lxb_css_parser_destroy(l->parser, true);
+    *l = (struct lexbor_css){0};
 }
 
 static bool lexbor_css_init(struct lexbor_css *l)
@@ -347,9 +348,15 @@ static bool lexbor_css_init(struct lexbor_css *l)
     return true;
 }
 
+/* The list belongs to l, which has no parser when there is no memory for one. Each text gets parsers of its own: those that met an error keep lists of it that
+ * they have freed, and run into them later. */
 static const lxb_css_selector_list_t *lexbor_parse(struct lexbor_css *l, struct span text)
 {
-    lxb_css_log_clean(l->parser->log);
+    lexbor_css_done(l);
+    if (!lexbor_css_init(l)) {
+        lexbor_css_done(l);
+        return NULL;
+    }
     const lxb_css_selector_list_t *list =
         lxb_css_selectors_parse_relative_list(l->parser, (const lxb_char_t *)text.p, text.len);
     bool ok = l->parser->status == LXB_STATUS_OK && lxb_css_log_length(l->parser->log) == 0;
@@ -359,7 +366,7 @@ static const lxb_css_selector_list_t *lexbor_parse(struct lexbor_css *l, struct 
 /* The last message of lexbor's log: "Syntax error. Selectors. Unexpected token: X" -> from "Unexp". */
 static struct span lexbor_message(struct lexbor_css *l)
 {
-    size_t n = lxb_css_log_length(l->parser->log);
+    size_t n = l->parser ? lxb_css_log_length(l->parser->log) : 0;
     if (n == 0)
         return SPAN("");
     lxb_css_log_message_t *m = lexbor_array_obj_get(&l->parser->log->messages, n - 1);
@@ -440,11 +447,12 @@ int select_compile(struct arena *a, struct span text, const struct selector **re
     CLEANUP(buf_done) struct buf rewritten = {0};
     CLEANUP(lexbor_css_done) struct lexbor_css l = {0};
     rewrite(text, &rewritten);
-    if (!buf_ok(&rewritten) || !lexbor_css_init(&l))
-        return error_set(e, ERR_NOMEM, "no memory for a selector");
     if (text.len == 0)
         return error_set(e, ERR_INVALID_SPEC, "character 1: the selector is empty");
-    const lxb_css_selector_list_t *list = lexbor_parse(&l, buf_span(&rewritten));
+    const lxb_css_selector_list_t *list =
+        buf_ok(&rewritten) ? lexbor_parse(&l, buf_span(&rewritten)) : NULL;
+    if (!list && !l.parser)
+        return error_set(e, ERR_NOMEM, "no memory for a selector");
     if (!list)
         return syntax_error(&l, text, e);
     struct parse p = {.arena = a, .e = e};

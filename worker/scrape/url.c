@@ -8,10 +8,10 @@
  * references. */
 struct url_ctx {
     lxb_url_parser_t base_parser, parser;
-    lxb_url_t *base;      /* NULL: not parsed (yet) */
-    struct buf base_text; /* the base, serialised without fragment; empty: there is none */
-    bool base_is_plain;   /* base_text is one that the fast paths may take apart */
-    struct buf text;      /* the last result */
+    lxb_url_t *base;        /* NULL: not parsed (yet) */
+    struct buf base_text;   /* the base, serialised without fragment; empty: there is none */
+    bool base_is_plain;     /* base_text is one that the fast paths may take apart */
+    struct buf text;        /* the last result */
     struct buf marked, raw; /* what lexbor is given instead of a text, and what it gave */
     bool has_marks, base_has_marks; /* in what it parsed last */
 };
@@ -112,7 +112,8 @@ static bool serialize(struct url_ctx *u, const lxb_url_t *url, bool keep_fragmen
         return false;
     struct span s = buf_span(&u->raw);
     const bool marks = u->has_marks || u->base_has_marks;
-    for (const char *at; marks && (at = memmem(s.p, s.len, MARK_ESCAPED, sizeof MARK_ESCAPED - 1));) {
+    for (const char *at;
+         marks && (at = memmem(s.p, s.len, MARK_ESCAPED, sizeof MARK_ESCAPED - 1));) {
         size_t n = (size_t)(at - s.p), used = n + sizeof MARK_ESCAPED - 1;
         buf_append(out, s.p, n);
         buf_byte(out, '%');
