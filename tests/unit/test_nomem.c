@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/pack.h"
 #include "common/wire.h"
 #include "coordinator/edge/predict_json.h"
 #include "worker/engines.h"
@@ -290,6 +291,70 @@ static void messages(void **state UNUSED)
     each_file_fails("wire", read_messages);
 }
 
+/* ---- predictions ---- */
+
+static struct model_info *make_info(void)
+{
+    static const char *const names[] = {"age", "city"};
+    struct model_info *info = NULL;
+    struct error e = {0};
+    struct buf packed = {0};
+    pack_array(&packed, 4);
+    pack_u64(&packed, 1);
+    pack_bool(&packed, false);
+    pack_array(&packed, ARRAY_LEN(names));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        pack_array(&packed, 2);
+        pack_cstr(&packed, names[i]);
+        pack_u64(&packed, i ? MODEL_TEXT : MODEL_FLOAT);
+    }
+    pack_array(&packed, 0);
+    assert_int_equal(model_info_read(buf_span(&packed), &info, &e), ERR_OK);
+    buf_done(&packed);
+    return info;
+}
+
+/* Rows of a request behind those of another; what failed is taken out again, and the next one is taken. */
+static int read_request(struct span input, struct buf *out, struct error *e)
+{
+    struct arena mem;
+    struct batch *b = NULL;
+    const bool armed = fault.armed;
+    arena_init(&mem, 0);
+    at_rest();
+    struct model_info *info = make_info();
+    b = model_info_batch(info);
+    assert_non_null(b);
+    assert_int_equal(predict_json_read(info, input, b, &mem, e), ERR_OK);
+    const uint32_t first = b->n_rows;
+    fault.armed = armed;
+    int rc = predict_json_read(info, input, b, &mem, e);
+    at_rest();
+    if (rc != ERR_OK || !batch_ok(b)) {
+        batch_rewind(b, first);
+        assert_int_equal(predict_json_read(info, input, b, &mem, e), ERR_OK);
+    }
+    assert_true(batch_ok(b));
+    batch_write_ndjson(b, out);
+    batch_free(b);
+    model_info_free(info);
+    arena_done(&mem);
+    return ERR_OK;
+}
+
+static void predictions(void **state UNUSED)
+{
+    struct buf text = {0};
+    buf_str(&text, "{\"rows\": [");
+    for (int i = 0; i < 70; i++) /* buffers grow on the way */
+        buf_printf(&text, "%s{\"age\": %d, \"city\": %s}", i ? ", " : "", i,
+                   i % 3 ? "\"Bonn\"" : "null");
+    buf_str(&text, "]}");
+    buf_byte(&text, 0); /* which stands behind every body */
+    each_fails("a request", read_request, (struct span){(const char *)text.data, text.len - 1});
+    buf_done(&text);
+}
+
 /* ---- descriptions ---- */
 
 /* Those of scrapes are left out: lexbor loses what a parser had when it cannot set it up. */
@@ -538,8 +603,9 @@ static void models(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows), cmocka_unit_test(messages), cmocka_unit_test(descriptions),
-        cmocka_unit_test(sql),  cmocka_unit_test(files),    cmocka_unit_test(models),
+        cmocka_unit_test(rows),         cmocka_unit_test(messages), cmocka_unit_test(predictions),
+        cmocka_unit_test(descriptions), cmocka_unit_test(sql),      cmocka_unit_test(files),
+        cmocka_unit_test(models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
