@@ -35,6 +35,7 @@ static void test_canonical(void **state)
         {"http://example.com/%zz%EE%80%80", "http://example.com/%zz%EE%80%80", 18},
         {"http://example.com/?a% %2", "http://example.com/?a%%20%2", 18},
         {"http://exa%mple.com/", NULL, 0},
+        {"http://1A.:80/B", "http://1a./B", 10},
         {"http:\\\\example.com\\a", "http://example.com/a", 18},
         {"http://127.0.0.1:8080/a", "http://127.0.0.1:8080/a", 21},
         {"http://10.20.30.255", "http://10.20.30.255/", 19},

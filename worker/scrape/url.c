@@ -120,7 +120,15 @@ static bool serialize(struct url_ctx *u, const lxb_url_t *url, bool keep_fragmen
         s = (struct span){s.p + used, s.len - used};
     }
     buf_append(out, s.p, s.len);
-    return buf_ok(&u->raw) && buf_ok(out) && out->len <= URL_BYTES_MAX;
+    if (!buf_ok(&u->raw) || !buf_ok(out) || out->len > URL_BYTES_MAX)
+        return false;
+    /* lexbor leaves a few hosts as they are written, such as "1A." */
+    struct span key = {(const char *)out->data, url_key_len(buf_span(out))};
+    const char *user = key.len ? memrchr(key.p, '@', key.len) : NULL;
+    for (size_t i = user ? (size_t)(user - key.p) : 0; i < key.len; i++)
+        if (out->data[i] >= 'A' && out->data[i] <= 'Z')
+            out->data[i] |= 0x20;
+    return true;
 }
 
 /* ---- fast paths: what is plain needs no parser ---- */

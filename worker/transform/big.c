@@ -178,12 +178,13 @@ int big_cmp(const struct big *x, const struct big *y, struct arena *a)
 {
     if (x->neg != y->neg)
         return x->neg ? -1 : 1;
-    if (x->scale != y->scale && !align(a, &x, &y)) {
+    const struct big *ax = x, *ay = y;
+    if (x->scale != y->scale && !align(a, &ax, &ay)) {
         /* Too long to be aligned: then the one with more digits before the point is larger. */
         int64_t dx = (int64_t)big_digits(x) - x->scale, dy = (int64_t)big_digits(y) - y->scale;
         return (dx < dy ? -1 : 1) * (x->neg ? -1 : 1);
     }
-    return compare_limbs(x, y) * (x->neg ? -1 : 1);
+    return compare_limbs(ax, ay) * (x->neg ? -1 : 1);
 }
 
 struct big *big_add(struct arena *a, const struct big *x, const struct big *y, bool subtract)
