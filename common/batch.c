@@ -215,6 +215,15 @@ void batch_truncate(struct batch *b, uint32_t n_rows)
     batch_row_drop(b);
 }
 
+void batch_rewind(struct batch *b, uint32_t n_rows)
+{
+    for (size_t i = 0; i < b->n_columns; i++) {
+        struct column *c = &b->columns[i];
+        c->nulls.failed = c->data.failed = c->ends.failed = false;
+    }
+    batch_truncate(b, n_rows);
+}
+
 bool batch_ok(const struct batch *b)
 {
     for (size_t i = 0; i < b->n_columns; i++) {

@@ -99,6 +99,11 @@ static json_t *rest_of(const json_t *stage)
 {
     static const char *const mine[] = {"task_bytes", "header", "rejects_max"};
     json_t *rest = json_copy((json_t *)(uintptr_t)stage);
+    if (json_object_size(rest) !=
+        json_object_size(stage)) { /* no memory for a key goes unnoticed */
+        json_decref(rest);
+        return NULL;
+    }
     for (size_t i = 0; rest && i < ARRAY_LEN(mine); i++)
         json_object_del(rest, mine[i]);
     return rest;

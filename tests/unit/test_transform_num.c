@@ -157,6 +157,20 @@ static void long_numbers(void **state)
     }
 }
 
+/* Which cannot be given the same scale within the limit of digits. */
+static void far_apart(void **state)
+{
+    (void)state;
+    struct num large = read("1e16000"), small = read("1e-16000"), r;
+    assert_int_equal(num_cmp(large, small, &arena), 1);
+    assert_int_equal(num_cmp(small, large, &arena), -1);
+    assert_true(num_neg(&arena, large, &large) && num_neg(&arena, small, &small));
+    assert_int_equal(num_cmp(large, small, &arena), -1);
+    assert_int_equal(num_cmp(small, large, &arena), 1);
+    assert_false(num_add(&arena, large, small, &r));
+    arena_clear(&arena);
+}
+
 /* The vector reader and writer against the plain ones. */
 static void fast_paths(void **state)
 {
@@ -295,7 +309,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts),        cmocka_unit_test(arithmetic), cmocka_unit_test(rounding),
-        cmocka_unit_test(long_numbers), cmocka_unit_test(fast_paths), cmocka_unit_test(doubles),
+        cmocka_unit_test(long_numbers), cmocka_unit_test(far_apart),  cmocka_unit_test(fast_paths),
+        cmocka_unit_test(doubles),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -207,9 +207,11 @@ static int read_outputs(struct score_stage *s, const json_t *names, struct error
 
 static int check_names(const struct score_stage *s, struct error *e)
 {
+    if (s->n_keep + s->n_outputs > BATCH_COLUMNS_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "outputs: more than %d columns", BATCH_COLUMNS_MAX);
     struct batch *b = score_stage_columns(s);
     if (!b)
-        return error_set(e, ERR_INVALID_SPEC, "outputs: more than %d columns", BATCH_COLUMNS_MAX);
+        return nomem(e);
     int rc = ERR_OK;
     for (size_t i = 0; !rc && i < b->n_columns; i++)
         if (find_column(b, b->columns[i].name) != (int64_t)i)

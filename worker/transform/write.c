@@ -103,14 +103,7 @@ static char *put_bool(const struct write *w, char *to, bool x)
 static char *put_num(char *to, const struct vec *v, uint32_t i)
 {
     struct num x = vec_num(v, i);
-    if (!x.big)
-        return digits_write(to, x.m, x.scale);
-    struct buf text = {0};
-    big_text(x.big, &text);
-    memcpy(to, text.data, text.len);
-    to += text.len;
-    buf_done(&text);
-    return to;
+    return x.big ? big_put(x.big, to) : digits_write(to, x.m, x.scale);
 }
 
 /* An interval has blanks and colons, which may be the delimiter: it is quoted as a text is. */
