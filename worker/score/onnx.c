@@ -168,8 +168,8 @@ static int read_attr(struct onnx_reader *r, struct arena *bulk, struct span mess
                            : 0;
     size_t len = strlen(r->where);
     snprintf(r->where + len, sizeof r->where - len, ", attribute '%.60s'", a.name);
-    const bool list = a.type == ONNX_ATTR_INTS || a.type == ONNX_ATTR_FLOATS ||
-                      a.type == ONNX_ATTR_STRINGS;
+    const bool list =
+        a.type == ONNX_ATTR_INTS || a.type == ONNX_ATTR_FLOATS || a.type == ONNX_ATTR_STRINGS;
     if (list && bulk == r->load && stays_in_file(a.name))
         rc = attr_lazy(r, message, &a);
     else if (a.type == ONNX_ATTR_INTS)
