@@ -96,6 +96,8 @@ int spec_read_blob(const json_t *value, const char *path, struct blob_name *ret,
 {
     static const char *const keys[] = {"blob"};
     struct error why = {0};
+    if (!value)
+        return error_set(e, ERR_INVALID_SPEC, "%s: missing", path);
     if (!json_is_object(value))
         return wrong_type(path, value, "{\"blob\": SHA256}", e);
     int rc = spec_check_keys(value, path, keys, ARRAY_LEN(keys), e);

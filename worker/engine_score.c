@@ -95,7 +95,7 @@ static int prove(struct score_model *m, const struct models_ref *ref,
     int rc = files->map(files->user, &ref->sample, &sample, e);
     if (rc != ERR_OK)
         return rc;
-    rc = score_verify(m, sample, ref->tolerance, VERIFY_SUBMIT_MS_MAX, &why);
+    rc = score_verify(m, sample, ref->tolerance, VERIFY_SUBMIT_MAX_MS, &why);
     files->unmap(files->user, sample);
     if (rc == ERR_OK)
         return ERR_OK;

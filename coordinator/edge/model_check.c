@@ -11,7 +11,7 @@ static int prove(const struct model_check *c, struct score_model *m, struct erro
 {
     CLEANUP(unmap) struct span sample = {"", 0};
     int rc = looks_map(c->look.owner, &c->blobs[1], &sample, e);
-    return rc ? rc : score_verify(m, sample, c->tolerance, VERIFY_SUBMIT_MS_MAX, e);
+    return rc ? rc : score_verify(m, sample, c->tolerance, VERIFY_SUBMIT_MAX_MS, e);
 }
 
 static int run(struct look *look, struct error *e)

@@ -24,7 +24,7 @@ too."""
 @dataclass(frozen=True)
 class Model:
     """A version of a named model. ``columns`` and ``results`` map names to types; when ``positional`` the
-    columns have no names, and their order counts. ``breaker``: closed, open or half_open, with the last
+    columns have no names, and rows are lists. ``breaker``: closed, open or half_open, with the last
     ``error``."""
 
     name: str

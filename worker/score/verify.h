@@ -16,7 +16,7 @@
 enum {
     VERIFY_ROWS_MAX = 100000,
     VERIFY_BYTES_MAX = 64 * 1024 * 1024, /* of a sample */
-    VERIFY_SUBMIT_MS_MAX = 5000 /* so long at submit; what is left is the workers' to find */
+    VERIFY_SUBMIT_MAX_MS = 5000 /* so long at submit; what is left is the workers' to find */
 };
 #define VERIFY_TOLERANCE 1e-5 /* by default */
 
