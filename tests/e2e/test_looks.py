@@ -4,6 +4,7 @@ a lease (fcntl) on that file: the kernel lets the coordinator wait there, and te
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pathlib
@@ -16,12 +17,13 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from fake_coordinator import DONE, FakeCoordinator, Worker  # noqa: E402
 from fleet import ROOT, Coordinator, Front, Process, RemoteError, find_binary, wait_until  # noqa: E402
 import predict_model as pm  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "python"))
 
-from drover import export_check  # noqa: E402
+from drover import export_check, score, transform  # noqa: E402
 
 Coordinators = Callable[..., Coordinator]
 Fronts = Callable[..., Front]
@@ -197,6 +199,35 @@ def test_what_is_wrong_with_a_sample_is_said_at_submit(front: Front, trained: tu
     front.call("model.add", name="churn", blob=blob, sample=good)
     assert refused("model.add", name="churn", blob=blob, sample=bad) == f"INVALID_ARGUMENT: {told}"
     assert [job["name"] for job in front.call("job.ls")["jobs"]] == [None]
+
+
+def test_a_worker_proves_the_model_once_more(trained: tuple[bytes, Any]) -> None:
+    """By all rows of the sample, whatever the coordinator says: here one that looks at nothing."""
+    data, model = trained
+    x = [[0.5 * i, 1, -1, 0, 2, 0.25] for i in range(3000)]
+    labels = model.predict(x).tolist()
+    rows = transform(io.BytesIO((",".join(NAMES) + "\n1,2,3,4,5,6\n").encode()), SQL)
+    [part] = rows.items
+    results = {}
+    for told in (labels, [*labels[:-1], 7]):
+        coordinator = FakeCoordinator()
+        worker = Worker(coordinator.url, "--id", "w1")
+        try:
+            job = rows | score(data, outputs=["label"], sample=export_check(None, x, {"label": told}, names=NAMES))
+            spec = {**job.to_json(), "sinks": [{"kind": "store"}]}
+            spec["stages"][1]["columns"] = [["label", "int64"]]
+            for blob in (*job.blobs, part):
+                coordinator.blobs[bytes.fromhex(blob.sha)] = bytes(blob.data)
+            coordinator.wait_session()
+            coordinator.assign([[[part.item(), 0]]], spec=json.dumps(spec))
+            results[told[-1]] = coordinator.wait_results(1)[0]
+        finally:
+            worker.kill()
+            coordinator.close()
+    assert (results[labels[-1]].outcome, results[labels[-1]].n_rows) == (DONE, 1)
+    wrong = results[7]
+    assert wrong.outcome != DONE and wrong.error
+    assert f"model: it does not give what its sample expects: row 2999, output 'label': {labels[-1]}, not 7" in wrong.error
 
 
 def test_too_many_looks(coordinator: Coordinator, fronts: Fronts, leases: Leases, trained: tuple[bytes, Any]) -> None:
