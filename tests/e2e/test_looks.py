@@ -149,8 +149,9 @@ def test_a_stop_in_the_middle(coordinators: Coordinators, fronts: Fronts, leases
     coordinator.keep_ports()
     front = fronts(coordinator)
     blob = pm.upload(front, trained[0])
-    lease = leases(coordinator, blob)
-    asked = [front.send("job.submit", spec=description(blob, name), idem=name) for name in ("one", "two")]
+    next_blob = pm.upload(front, pm.classifier(seed=2)[0])
+    lease, _ = leases(coordinator, blob), leases(coordinator, next_blob)  # the second one is never given up
+    asked = [front.send("job.submit", spec=description(one), idem=one) for one in (blob, next_blob)]
     lease.wait()
     front.call("status")
     process = coordinator.process
@@ -165,7 +166,7 @@ def test_a_stop_in_the_middle(coordinators: Coordinators, fronts: Fronts, leases
     coordinator.start()
     again = fronts(coordinator)
     assert again.call("job.ls")["jobs"] == []
-    assert not again.call("job.submit", spec=description(blob, "one"), idem="one")["existing"]
+    assert not again.call("job.submit", spec=description(blob), idem=blob)["existing"]
 
 
 def test_what_is_wrong_with_a_sample_is_said_at_submit(front: Front, trained: tuple[bytes, Any]) -> None:
