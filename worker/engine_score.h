@@ -18,6 +18,7 @@
 /* The functions of struct spec_engine. */
 int engine_score_complete(json_t *stage, const struct batch *input, const struct spec_files *files,
                           struct error *e);
+int engine_score_wants(const json_t *stage, spec_blob_fn *fn, void *user, struct error *e);
 int engine_score_compile(const json_t *json, const struct batch *input, void **ret,
                          struct error *e);
 void engine_score_free(void *compiled);

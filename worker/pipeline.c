@@ -126,10 +126,13 @@ int pipeline_parse(struct span text, bool with_input, const struct spec_files *f
                    struct pipeline **ret, struct error *e)
 {
     struct spec *spec = NULL;
-    const int rc =
-        spec_complete(text, engines_table, engines_count, with_input, files, &spec, NULL, e);
-    if (rc != ERR_OK)
+    int rc = spec_open(text, engines_table, engines_count, with_input, &spec, e);
+    if (rc == ERR_OK)
+        rc = spec_compile(spec, files, NULL, e);
+    if (rc != ERR_OK) {
+        spec_free(spec);
         return rc;
+    }
     return pipeline_new(spec, pipeline_kinds, pipeline_n_kinds, ret, e);
 }
 

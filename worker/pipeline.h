@@ -100,7 +100,7 @@ struct pipeline {
 int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size_t n_kinds,
                  struct pipeline **ret, struct error *e) MUST_CHECK;
 /* From the text of a job's description. with_input: as for spec_parse. files: it was not seen before
- * (spec_complete); NULL: it was. */
+ * (spec_compile); NULL: it was. */
 int pipeline_parse(struct span text, bool with_input, const struct spec_files *files,
                    struct pipeline **ret, struct error *e) MUST_CHECK;
 struct pipeline *pipeline_ref(struct pipeline *p);

@@ -280,19 +280,6 @@ int score_stage_compile(const json_t *stage, struct score_model *model, const st
     return rc;
 }
 
-int score_stage_compile_file(const json_t *stage, struct span file, const struct batch *input,
-                             struct score_stage **ret, struct error *e)
-{
-    const struct score_options options = {.kernel = "walk"};
-    struct score_model *m;
-    int rc = score_load(file, &options, &m, e);
-    if (rc)
-        return rc;
-    rc = score_stage_compile(stage, m, input, ret, e);
-    score_unref(m);
-    return rc;
-}
-
 void score_stage_free(struct score_stage *s)
 {
     if (!s)
@@ -357,14 +344,21 @@ static int run_block(const struct score_stage *s, struct score_scratch *scratch,
     return batch_ok(out) ? ERR_OK : error_set(e, ERR_LIMIT, "the result rows need too much memory");
 }
 
-int score_stage_run(const struct score_stage *s, struct score_scratch *scratch,
-                    const struct batch *in, struct batch *out, struct error *e)
+int score_stage_run_some(const struct score_stage *s, struct score_scratch *scratch,
+                         const struct batch *in, uint32_t first, uint32_t n, struct batch *out,
+                         struct error *e)
 {
-    uint32_t block = s->model->one_row ? 1 : SCORE_BLOCK_ROWS;
-    for (uint32_t first = 0; first < in->n_rows; first += block) {
-        int rc = run_block(s, scratch, in, first, MIN(block, in->n_rows - first), out, e);
+    const uint32_t block = s->model->one_row ? 1 : SCORE_BLOCK_ROWS, end = first + n;
+    for (; first < end; first += block) {
+        int rc = run_block(s, scratch, in, first, MIN(block, end - first), out, e);
         if (rc)
             return rc;
     }
     return ERR_OK;
+}
+
+int score_stage_run(const struct score_stage *s, struct score_scratch *scratch,
+                    const struct batch *in, struct batch *out, struct error *e)
+{
+    return score_stage_run_some(s, scratch, in, 0, in->n_rows, out, e);
 }
