@@ -172,6 +172,20 @@ static int random_key(char out[2 * IDEM_BYTES + 1], struct error *e)
     return ERR_OK;
 }
 
+enum { LOOK_WAIT_MS = 60000 /* the coordinator looks at the models of a job */ };
+
+/* How long the coordinator may take over the description. */
+static uint32_t wait_of(const json_t *job)
+{
+    const json_t *stages = json_object_get(job, "stages");
+    for (size_t i = 0; i < json_array_size(stages); i++) {
+        const char *kind = json_string_value(json_object_get(json_array_get(stages, i), "kind"));
+        if (kind && strcmp(kind, "score") == 0)
+            return LOOK_WAIT_MS;
+    }
+    return CTL_SINKS_WAIT_MS;
+}
+
 static int open_job(struct ctl *ctl, const json_t *job, json_t **ret, struct error *e)
 {
     char random[2 * IDEM_BYTES + 1] = "";
@@ -185,7 +199,7 @@ static int open_job(struct ctl *ctl, const json_t *job, json_t **ret, struct err
     ctl_args(ctl, 2);
     ctl_arg_str(ctl, "spec", text);
     ctl_arg_str(ctl, "idem", idem ? idem : random);
-    return ctl_call(ctl, "job.submit", CTL_SINKS_WAIT_MS, ret, e);
+    return ctl_call(ctl, "job.submit", wait_of(job), ret, e);
 }
 
 static void say(const struct submission *s, const json_t *job, bool existing)
@@ -329,7 +343,7 @@ int submit_check(struct ctl *ctl, size_t n, const char *const *args, struct erro
         return rc;
     ctl_args(ctl, 1);
     ctl_arg_str(ctl, "spec", text);
-    rc = ctl_call(ctl, "job.check", CTL_SINKS_WAIT_MS, &answer, e);
+    rc = ctl_call(ctl, "job.check", wait_of(job), &answer, e);
     if (rc)
         return rc;
     warn(answer);

@@ -33,6 +33,7 @@ void arena_done(struct arena *a)
 void arena_clear(struct arena *a)
 {
     a->used_bytes = 0;
+    a->failed = false;
     if (!a->blocks)
         return;
     blocks_free(a->blocks->next);
@@ -40,19 +41,25 @@ void arena_clear(struct arena *a)
     a->blocks->used = 0;
 }
 
+static void *fail(struct arena *a)
+{
+    a->failed = true;
+    return NULL;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX / 2)
-        return NULL;
+        return fail(a);
     n = (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (a->limit_bytes && a->used_bytes + n > a->limit_bytes)
-        return NULL;
+        return fail(a);
     struct arena_block *b = a->blocks;
     if (!b || b->cap - b->used < n) {
         size_t cap = MAX((size_t)ARENA_BLOCK_BYTES, n);
         b = malloc(sizeof *b + cap);
         if (!b)
-            return NULL;
+            return fail(a);
         b->next = a->blocks;
         b->used = 0;
         b->cap = cap;

@@ -14,6 +14,7 @@ struct arena {
     struct arena_block *blocks; /* newest first */
     size_t used_bytes;          /* handed out since the last clear */
     size_t limit_bytes;         /* 0: no limit */
+    bool failed;                /* an allocation came to NULL since the last clear */
 };
 
 void arena_init(struct arena *a, size_t limit_bytes);

@@ -215,6 +215,15 @@ void batch_truncate(struct batch *b, uint32_t n_rows)
     batch_row_drop(b);
 }
 
+void batch_rewind(struct batch *b, uint32_t n_rows)
+{
+    for (size_t i = 0; i < b->n_columns; i++) {
+        struct column *c = &b->columns[i];
+        c->nulls.failed = c->data.failed = c->ends.failed = false;
+    }
+    batch_truncate(b, n_rows);
+}
+
 bool batch_ok(const struct batch *b)
 {
     for (size_t i = 0; i < b->n_columns; i++) {
@@ -406,11 +415,11 @@ static void write_timestamp(struct buf *out, int64_t us)
 
 static void write_f64(struct buf *out, double v)
 {
-    char text[SHORTEST_TEXT_LEN];
-    if (isfinite(v))
-        buf_append(out, text, shortest_write(v, text));
-    else
+    char *to = (char *)buf_reserve(out, SHORTEST_TEXT_LEN);
+    if (!isfinite(v))
         buf_str(out, "null");
+    else if (to)
+        out->len += shortest_write(v, to);
 }
 
 static void write_i64(struct buf *out, int64_t v)
@@ -459,15 +468,30 @@ void batch_write_cell(const struct batch *b, size_t column, uint32_t row, struct
     }
 }
 
+/* What stands before the value of each column: `{"first":`, `,"second":`. */
+static void write_keys(const struct batch *b, struct buf *keys, uint32_t *ends)
+{
+    for (size_t i = 0; i < b->n_columns; i++) {
+        buf_byte(keys, i ? ',' : '{');
+        buf_json_str(keys, span_str(b->columns[i].name));
+        buf_byte(keys, ':');
+        ends[i] = (uint32_t)keys->len;
+    }
+}
+
 void batch_write_ndjson(const struct batch *b, struct buf *out)
 {
-    for (uint32_t row = 0; row < b->n_rows; row++) {
-        for (size_t i = 0; i < b->n_columns; i++) {
-            buf_byte(out, i ? ',' : '{');
-            buf_json_str(out, span_str(b->columns[i].name));
-            buf_byte(out, ':');
+    struct buf keys = {0};
+    uint32_t ends[BATCH_COLUMNS_MAX];
+    write_keys(b, &keys, ends);
+    out->failed |= !buf_ok(&keys);
+    for (uint32_t row = 0; row < b->n_rows && buf_ok(out); row++) {
+        uint32_t at = 0;
+        for (size_t i = 0; i < b->n_columns; at = ends[i++]) {
+            buf_append(out, keys.data + at, ends[i] - at);
             batch_write_cell(b, i, row, out);
         }
         buf_str(out, b->n_columns ? "}\n" : "{}\n");
     }
+    buf_done(&keys);
 }

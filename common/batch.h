@@ -73,6 +73,8 @@ void batch_set_null(struct batch *b, size_t column,
 void batch_rows_end(struct batch *b, uint32_t n); /* asserts that each column has n more cells */
 void batch_row_drop(struct batch *b); /* forgets the cells appended since the last row end */
 void batch_truncate(struct batch *b, uint32_t n_rows); /* keeps the first n_rows at most */
+/* The same for a batch that was good with those rows: what failed since then is forgotten. */
+void batch_rewind(struct batch *b, uint32_t n_rows);
 bool batch_ok(const struct batch *b);
 size_t batch_bytes(const struct batch *b); /* used, of all columns */
 

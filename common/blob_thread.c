@@ -148,12 +148,6 @@ void blob_thread_free(struct blob_thread *t, void *user)
     free(t);
 }
 
-int blob_thread_open(struct blob_thread *t, const struct blob_name *name, int *ret_fd,
-                     struct error *e)
-{
-    return blob_files_fd(t->files, name, ret_fd, e);
-}
-
 int blob_thread_fd(const struct blob_thread *t)
 {
     return t->fd;

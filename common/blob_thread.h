@@ -38,9 +38,6 @@ int blob_thread_new(struct blob_files *files_take, struct blob_thread **ret,
 /* Finishes the request that is in work and hands back all others with UNAVAILABLE through `done`. */
 void blob_thread_free(struct blob_thread *t, void *user);
 
-/* The file of a whole blob, beside the queue; the caller closes it. NOT_FOUND, IO. */
-int blob_thread_open(struct blob_thread *t, const struct blob_name *name, int *ret_fd,
-                     struct error *e) MUST_CHECK;
 int blob_thread_fd(const struct blob_thread *t); /* readable when poll has something */
 void blob_thread_submit(struct blob_thread *t, struct blob_request *r);
 void blob_thread_poll(struct blob_thread *t, void *user); /* calls done of what came back */

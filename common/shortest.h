@@ -13,7 +13,7 @@
 
 #include "base.h"
 
-enum { SHORTEST_TEXT_LEN = 32 };
+enum { SHORTEST_TEXT_LEN = 48 /* of which a text takes 24; the rest may be written, too */ };
 
 /* A finite double; returns the length of the text, without a NUL: 0, -0, 1.5, 0.0001, 1e-05, 1e+15. */
 size_t shortest_write(double x, char ret[SHORTEST_TEXT_LEN]);

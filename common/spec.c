@@ -96,6 +96,8 @@ int spec_read_blob(const json_t *value, const char *path, struct blob_name *ret,
 {
     static const char *const keys[] = {"blob"};
     struct error why = {0};
+    if (!value)
+        return error_set(e, ERR_INVALID_SPEC, "%s: missing", path);
     if (!json_is_object(value))
         return wrong_type(path, value, "{\"blob\": SHA256}", e);
     int rc = spec_check_keys(value, path, keys, ARRAY_LEN(keys), e);
@@ -278,6 +280,13 @@ static int names_differ(const struct batch *columns, size_t index, struct error 
     return ERR_OK;
 }
 
+/* An engine's error, with the path of the stage in front. */
+static int in_stage(size_t index, const struct error *inner, struct error *e)
+{
+    return error_set(e, inner->code, "stages[%zu]%s%.450s", index,
+                     inner->detail[0] == '[' ? "" : ".", inner->detail);
+}
+
 static int read_stage(struct spec *s, const json_t *stage, size_t index,
                       const struct spec_engine *engines, size_t n_engines, struct error *e)
 {
@@ -305,8 +314,7 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     if (rc == ERR_OK)
         rc = engine->compile(stage, s->columns, &compiled, &inner);
     if (rc)
-        return error_set(e, (enum err)rc, "%s%s%.450s", path, inner.detail[0] == '[' ? "" : ".",
-                         inner.detail);
+        return in_stage(index, &inner, e);
     s->stages[s->n_stages++] = (struct spec_stage){engine, compiled};
     s->kinds |= engine->kind;
     batch_free(s->columns);
@@ -484,32 +492,64 @@ static int dump(const struct spec *s, struct buf *out, struct error *e)
     return text && buf_ok(out) ? ERR_OK : error_set(e, ERR_NOMEM, "job description");
 }
 
-int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
-               bool with_input, struct spec **ret, struct error *e)
-{
-    return spec_complete(text, engines, n_engines, with_input, NULL, ret, NULL, e);
-}
-
-int spec_complete(struct span text, const struct spec_engine *engines, size_t n_engines,
-                  bool with_input, const struct spec_files *files, struct spec **ret,
-                  struct buf *ret_text, struct error *e)
+int spec_open(struct span text, const struct spec_engine *engines, size_t n_engines,
+              bool with_input, struct spec **ret, struct error *e)
 {
     struct spec *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(e, ERR_NOMEM, "job description");
-    s->files = files;
+    s->engines = engines;
+    s->n_engines = n_engines;
+    s->with_input = with_input;
     int rc = parse_text(text, with_input, &s->root, e);
-    if (rc == ERR_OK)
-        rc = read_spec(s, engines, n_engines, with_input, e);
-    s->files = NULL;
-    if (rc == ERR_OK && ret_text && s->completed)
-        rc = dump(s, ret_text, e);
-    if (rc) {
+    if (rc)
         spec_free(s);
-        return rc;
+    else
+        *ret = s;
+    return rc;
+}
+
+/* A stage that makes no sense wants nothing: compiling it says why. */
+int spec_wants(const struct spec *s, spec_blob_fn *fn, void *user, struct error *e)
+{
+    const json_t *stages = json_object_get(s->root, "stages");
+    size_t n = MIN(json_array_size(stages), (size_t)SPEC_STAGES_MAX);
+    int rc = ERR_OK;
+    for (size_t i = 0; i < n && rc == ERR_OK; i++) {
+        const json_t *stage = json_array_get(stages, i);
+        const char *kind = json_string_value(json_object_get(stage, "kind"));
+        const struct spec_engine *engine =
+            kind ? find_engine(s->engines, s->n_engines, kind) : NULL;
+        struct error inner = {0};
+        if (engine && engine->wants)
+            rc = engine->wants(stage, fn, user, &inner);
+        if (rc && inner.code)
+            return in_stage(i, &inner, e);
     }
-    *ret = s;
-    return ERR_OK;
+    return rc;
+}
+
+int spec_compile(struct spec *s, const struct spec_files *files, struct buf *ret_text,
+                 struct error *e)
+{
+    s->files = files;
+    int rc = read_spec(s, s->engines, s->n_engines, s->with_input, e);
+    s->files = NULL;
+    return rc == ERR_OK && ret_text && s->completed ? dump(s, ret_text, e) : rc;
+}
+
+int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
+               bool with_input, struct spec **ret, struct error *e)
+{
+    struct spec *s = NULL;
+    int rc = spec_open(text, engines, n_engines, with_input, &s, e);
+    if (rc == ERR_OK)
+        rc = spec_compile(s, NULL, NULL, e);
+    if (rc)
+        spec_free(s);
+    else
+        *ret = s;
+    return rc;
 }
 
 void spec_free(struct spec *s)

@@ -58,6 +58,8 @@ struct spec_engine {
      * compile. NULL: there is nothing. */
     int (*complete)(json_t *stage, const struct batch *input, const struct spec_files *files,
                     struct error *e);
+    /* The blobs that complete reads, all of them before it is called. There when complete is. */
+    int (*wants)(const json_t *stage, spec_blob_fn *fn, void *user, struct error *e);
     /* An empty batch with the columns of the rows that the stage makes; NULL: no memory. */
     struct batch *(*columns)(const void *compiled);
     /* One input: text as the client gives it (a URL) into its packed form (appended to out), the key
@@ -112,20 +114,30 @@ struct spec {
     uint32_t retry_percent; /* retries at most so many for each 100 first attempts; default 10 */
     const json_t *input;    /* array of texts, or NULL; only with with_input */
     json_t *root;           /* private: owns input */
-    const struct spec_files *files; /* private: while it is completed */
-    bool completed;                 /* private: some stage was */
+    const struct spec_engine *engines; /* private, as are all that follow: until it is compiled */
+    size_t n_engines;
+    bool with_input;
+    const struct spec_files *files; /* while it is completed */
+    bool completed;                 /* some stage was */
 };
 
 /* with_input: the description may hold "input" ({"urls": [...]} or {"items": [...]}) and be up to
  * SPEC_TEXT_INPUT_MAX long; otherwise "input" is an error. */
 int spec_parse(struct span text, const struct spec_engine *engines, size_t n_engines,
                bool with_input, struct spec **ret, struct error *e) MUST_CHECK;
-/* The same for a description that was not seen before: its stages are completed (spec_engine.complete)
- * as well. *ret_text: the description from now on, without its input; nothing when it stays as it is. */
-int spec_complete(struct span text, const struct spec_engine *engines, size_t n_engines,
-                  bool with_input, const struct spec_files *files, struct spec **ret,
-                  struct buf *ret_text, struct error *e) MUST_CHECK;
 void spec_free(struct spec *s);
+
+/* The same in steps, for a description that was not seen before: its stages are completed
+ * (spec_engine.complete) as well, which may take long. *ret knows no more than its text. */
+int spec_open(struct span text, const struct spec_engine *engines, size_t n_engines,
+              bool with_input, struct spec **ret, struct error *e) MUST_CHECK;
+/* The blobs that it will be completed from; none: it is complete. What fn returns other than OK ends the
+ * listing and is returned. */
+int spec_wants(const struct spec *s, spec_blob_fn *fn, void *user, struct error *e) MUST_CHECK;
+/* files: NULL for one that is complete. *ret_text, which may be NULL: the description from now on, without
+ * its input; nothing when it stays as it is. After an error s is good for spec_free alone. Any thread. */
+int spec_compile(struct spec *s, const struct spec_files *files, struct buf *ret_text,
+                 struct error *e) MUST_CHECK;
 
 /* One input item by the first stage's engine: see spec_engine.item. */
 int spec_item(const struct spec *s, struct span text, uint32_t depth, struct buf *out,

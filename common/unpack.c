@@ -2,7 +2,9 @@
 
 void unpack_init(struct unpack *u, const void *p, size_t n)
 {
-    *u = (struct unpack){.p = p, .end = (const uint8_t *)p + n};
+    const uint8_t *begin =
+        n ? p : (const void *)""; /* a body that is not there may have no address */
+    *u = (struct unpack){.p = begin, .end = begin + n};
 }
 
 static size_t left(const struct unpack *u)

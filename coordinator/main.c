@@ -18,7 +18,7 @@
 #include "coordinator/edge/inputs.h"
 #include "coordinator/edge/jobs.h"
 #include "coordinator/edge/loop.h"
-#include "coordinator/edge/model_check.h"
+#include "coordinator/edge/looks.h"
 #include "coordinator/edge/notify.h"
 #include "coordinator/edge/options.h"
 #include "coordinator/edge/predict.h"
@@ -110,7 +110,7 @@ static int start_store(struct coordinator *c, struct error *e)
     if (rc == 0) /* behind the store's lock: nobody else has the folder */
         rc = blobs_new(edge, config_str(c->config, "data_dir"), &edge->blobs, e);
     if (rc == 0)
-        rc = model_checker_new(config_str(c->config, "data_dir"), &edge->checker, e);
+        rc = looks_new(config_str(c->config, "data_dir"), edge->blobs, &edge->looks, e);
     if (rc == 0)
         rc = replay_store(edge, c->store, e);
     if (rc == 0)
@@ -208,7 +208,7 @@ static void stop(struct coordinator *c)
     http_free(c->http);
     e->stopping = true;
     predict_http_free(e->predict_http);
-    model_checker_free(e->checker);
+    looks_free(e->looks);
     sink_thread_free(e->sink_thread, e); /* requests that wait for a sink are answered */
     store_thread_free(e->store);         /* commits what is queued */
     blobs_free(e->blobs);

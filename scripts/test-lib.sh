@@ -46,6 +46,9 @@ test_meson() {
 # Most of these tests wait most of the time: more processes than cores. A file's tests stay together.
 TEST_PROCESSES=$((JOBS + 1))
 
+# Goes before the command of pytest, for programs that need it.
+TEST_BEFORE=()
+
 # test_pytest DIST REPORT [PYTEST_ARGUMENT...]: tests of the programs in DIST and of the Python
 # client. REPORT is written as JUnit XML.
 test_pytest() {
@@ -60,7 +63,7 @@ test_pytest() {
     (
         cd "$DROVER_ROOT"
         export DROVER_DIST=$dist PYTHONPATH=$DROVER_ROOT/python
-        "$PYTHON" -m pytest -q -p no:cacheprovider --basetemp="$TEST_TMP/pytest" \
+        "${TEST_BEFORE[@]}" "$PYTHON" -m pytest -q -p no:cacheprovider --basetemp="$TEST_TMP/pytest" \
             -n "$TEST_PROCESSES" --dist loadfile \
             --junitxml="$report" "${folders[@]}" "$@"
     ) || status=$?

@@ -73,23 +73,73 @@ static int read_columns(const json_t *list, struct batch **ret, struct error *e)
     return rc;
 }
 
+static int tell_blobs(const struct models_ref *ref, spec_blob_fn *fn, void *user)
+{
+    const int rc = fn(user, &ref->model);
+    return rc == ERR_OK && ref->has_sample ? fn(user, &ref->sample) : rc;
+}
+
+int engine_score_wants(const json_t *stage, spec_blob_fn *fn, void *user, struct error *e)
+{
+    struct models_ref ref;
+    const int rc = models_ref_read(json_object_get(stage, "model"), "model", &ref, e);
+    return rc == ERR_OK ? tell_blobs(&ref, fn, user) : rc;
+}
+
+/* Fails as a worker would, which does it once more: another processor may compute otherwise. */
+static int prove(struct score_model *m, const struct models_ref *ref,
+                 const struct spec_files *files, struct error *e)
+{
+    struct span sample = {NULL, 0};
+    struct error why = {0};
+    int rc = files->map(files->user, &ref->sample, &sample, e);
+    if (rc != ERR_OK)
+        return rc;
+    rc = score_verify(m, sample, ref->tolerance, VERIFY_SUBMIT_MAX_MS, &why);
+    files->unmap(files->user, sample);
+    if (rc == ERR_OK)
+        return ERR_OK;
+    return error_set(e, rc == ERR_NOMEM ? ERR_NOMEM : ERR_INVALID_SPEC, "%s%s",
+                     strncmp(why.detail, "sample", 6) == 0 ? "model." : "", why.detail);
+}
+
+static int load_checked(const struct models_ref *ref, const struct spec_files *files,
+                        struct score_model **ret, struct error *e)
+{
+    const struct score_options options = {.kernel = "walk"}; /* measures nothing */
+    struct score_model *m = NULL;
+    struct span file = {NULL, 0};
+    int rc = files->map(files->user, &ref->model, &file, e);
+    if (rc != ERR_OK)
+        return rc;
+    rc = score_load(file, &options, &m, e);
+    files->unmap(files->user, file);
+    if (rc == ERR_OK && ref->has_sample)
+        rc = prove(m, ref, files, e);
+    if (rc == ERR_OK)
+        *ret = m;
+    else
+        score_unref(m);
+    return rc;
+}
+
 int engine_score_complete(json_t *stage, const struct batch *input, const struct spec_files *files,
                           struct error *e)
 {
     struct models_ref ref;
+    struct score_model *model = NULL;
     struct score_stage *s = NULL;
-    struct span file = {NULL, 0};
     if (!input)
         return error_set(e, ERR_INVALID_SPEC, "kind: a model needs rows: a stage before it");
     int rc = models_ref_read(json_object_get(stage, "model"), "model", &ref, e);
     if (rc == ERR_OK)
-        rc = files->map(files->user, &ref.model, &file, e);
+        rc = load_checked(&ref, files, &model, e);
     if (rc != ERR_OK)
         return rc;
     json_t *json = engine_json(stage);
-    rc = json ? score_stage_compile_file(json, file, input, &s, e)
+    rc = json ? score_stage_compile(json, model, input, &s, e)
               : error_set(e, ERR_NOMEM, "no memory for the job");
-    files->unmap(files->user, file);
+    score_unref(model);
     json_decref(json);
     struct batch *columns = rc == ERR_OK ? score_stage_columns(s) : NULL;
     if (rc == ERR_OK &&
@@ -162,8 +212,7 @@ int engine_score_blobs(const void *compiled, struct span item, spec_blob_fn *fn,
     const struct stage *s = compiled;
     if (item.p) /* its items are the first stage's matter */
         return ERR_OK;
-    const int rc = fn(user, &s->ref.model);
-    return rc == ERR_OK && s->ref.has_sample ? fn(user, &s->ref.sample) : rc;
+    return tell_blobs(&s->ref, fn, user);
 }
 
 /* ---- running ---- */
@@ -171,7 +220,6 @@ int engine_score_blobs(const void *compiled, struct span item, spec_blob_fn *fn,
 struct state {
     const struct score_stage *stage;
     struct score_scratch scratch;
-    struct batch *out;
 };
 
 static bool same_columns(const struct batch *a, const struct batch *b)
@@ -217,30 +265,27 @@ int engine_score_open(const void *compiled, const struct blobset *blobs, void **
     if (rc != ERR_OK)
         return rc;
     struct state *state = calloc(1, sizeof(*state));
-    if (state)
-        state->out = copy_columns(s->columns);
-    if (!state || !state->out) {
-        free(state);
+    if (!state)
         return error_set(e, ERR_NOMEM, "no memory for the rows");
-    }
     state->stage = s->compiled;
     score_scratch_init(&state->scratch);
     *ret_state = state;
     return ERR_OK;
 }
 
-int engine_score_process(void *state, struct output *o, struct error *e)
+int engine_score_process(void *state, const struct batch *in, struct output *o UNUSED,
+                         struct batch *out, struct error *e)
 {
     struct state *s = state;
-    return score_stage_run(s->stage, &s->scratch, o->rows, s->out, e);
+    const int rc = score_stage_run(s->stage, &s->scratch, in, out, e);
+    s->scratch.rows_before += in->n_rows;
+    return rc;
 }
 
-int engine_score_end(void *state, struct output *o, struct error *e UNUSED)
+int engine_score_end(void *state, struct output *o, struct batch *out UNUSED,
+                     struct error *e UNUSED)
 {
-    struct state *s = state;
-    output_stat(o, "scored_rows", s->out->n_rows);
-    batch_free(o->rows);
-    o->rows = TAKE_PTR(s->out);
+    output_stat(o, "scored_rows", (int64_t)((const struct state *)state)->scratch.rows_before);
     return ERR_OK;
 }
 
@@ -250,6 +295,5 @@ void engine_score_close(void *state)
     if (!s)
         return;
     score_scratch_done(&s->scratch);
-    batch_free(s->out);
     free(s);
 }

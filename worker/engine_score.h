@@ -18,6 +18,7 @@
 /* The functions of struct spec_engine. */
 int engine_score_complete(json_t *stage, const struct batch *input, const struct spec_files *files,
                           struct error *e);
+int engine_score_wants(const json_t *stage, spec_blob_fn *fn, void *user, struct error *e);
 int engine_score_compile(const json_t *json, const struct batch *input, void **ret,
                          struct error *e);
 void engine_score_free(void *compiled);
@@ -27,8 +28,9 @@ int engine_score_blobs(const void *compiled, struct span item, spec_blob_fn *fn,
 /* The functions of struct pipeline_kind. */
 int engine_score_open(const void *compiled, const struct blobset *blobs, void **ret_state,
                       struct error *e);
-int engine_score_process(void *state, struct output *o, struct error *e);
-int engine_score_end(void *state, struct output *o, struct error *e);
+int engine_score_process(void *state, const struct batch *in, struct output *o, struct batch *out,
+                         struct error *e);
+int engine_score_end(void *state, struct output *o, struct batch *out, struct error *e);
 void engine_score_close(void *state);
 
 #endif

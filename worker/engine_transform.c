@@ -10,11 +10,14 @@
 #include "common/reason.h"
 #include "common/unpack.h"
 #include "worker/blobset.h"
+#include "worker/flow.h"
 #include "worker/inputs.h"
 #include "worker/output.h"
 #include "worker/transform/transform.h"
 #include "worker/transform/write.h"
 #include "worker/transform/write_batch.h"
+
+enum { LENT_ROWS_MIN = 256 /* of a piece of a file that is passed on without being copied */ };
 
 struct stage {
     struct transform *transform;
@@ -96,6 +99,11 @@ static json_t *rest_of(const json_t *stage)
 {
     static const char *const mine[] = {"task_bytes", "header", "rejects_max"};
     json_t *rest = json_copy((json_t *)(uintptr_t)stage);
+    if (json_object_size(rest) !=
+        json_object_size(stage)) { /* no memory for a key goes unnoticed */
+        json_decref(rest);
+        return NULL;
+    }
     for (size_t i = 0; rest && i < ARRAY_LEN(mine); i++)
         json_object_del(rest, mine[i]);
     return rest;
@@ -234,10 +242,12 @@ bool engine_transform_gathers(const void *compiled, bool sinks_merge)
 struct state {
     const struct stage *stage;
     struct transform_run *run;
-    struct batch *rows;    /* of the results; NULL: they go out as text */
-    struct write_batch to; /* into rows */
-    struct output *o;      /* takes the rejects */
-    struct span file;      /* what is read; empty: rows of the stage before */
+    struct write_batch to; /* of results, into the batch that is wanted at the moment */
+    struct sink pieces;    /* the same, and then on to flow */
+    struct flow *flow;
+    struct output *o;     /* takes the rejects */
+    struct span file;     /* what is read; empty: rows of the stage before */
+    uint64_t rows_before; /* of the stage before, in the pieces before this one */
     uint64_t n_rejects;
 };
 
@@ -253,7 +263,8 @@ static void on_reject(void *user, const struct run_reject *r)
         snprintf(input, sizeof(input), "%.*s:%llu", (int)MIN(s->file.len, (size_t)500), s->file.p,
                  (unsigned long long)r->line);
     else
-        snprintf(input, sizeof(input), "row %llu", (unsigned long long)r->row + 1);
+        snprintf(input, sizeof(input), "row %llu",
+                 (unsigned long long)(s->rows_before + r->row + 1));
     if (r->column)
         snprintf(detail, sizeof(detail), "%.100s: \"%.*s\"", r->column,
                  (int)MIN(r->value.len, (size_t)200), r->value.p ? r->value.p : "");
@@ -287,27 +298,45 @@ static int load_tables(const struct stage *stage, const struct blobset *blobs, s
     return rc;
 }
 
-static int state_open(const struct stage *stage, const struct blobset *blobs, struct sink *sink,
-                      struct state **ret, struct error *e)
+static int pass_on(void *user, struct batch *rows, struct error *e)
 {
-    int loaded = load_tables(stage, blobs, e);
-    if (loaded != ERR_OK)
-        return loaded;
+    return flow_rows(user, rows, e);
+}
+
+/* Results go on to the next stage as they are, or are gathered until there is a piece of them. */
+static int put_piece(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
+                     struct error *e)
+{
+    struct state *s = CONTAINER_OF(sink, struct state, pieces);
+    struct batch *rows = s->to.to;
+    int rc = ERR_OK;
+    if (sel->n >= LENT_ROWS_MIN && write_batch_lend(&s->to, columns, sel, pass_on, s->flow, &rc, e))
+        return rc;
+    rc = s->to.sink.rows(&s->to.sink, columns, sel, e);
+    if (rc != ERR_OK || rows->n_rows < FLOW_ROWS)
+        return rc;
+    rc = flow_rows(s->flow, rows, e);
+    batch_clear(rows);
+    return rc;
+}
+
+/* sink: where the results go; NULL: into a batch, and from there to flow, if there is one. */
+static int state_open(const struct stage *stage, const struct blobset *blobs, struct sink *sink,
+                      struct flow *flow, struct state **ret, struct error *e)
+{
+    int rc = load_tables(stage, blobs, e);
+    if (rc != ERR_OK)
+        return rc;
     struct state *s = calloc(1, sizeof(*s));
     if (!s)
         return error_set(e, ERR_NOMEM, "no memory for the rows");
     s->stage = stage;
-    if (!sink) {
-        s->rows = transform_columns(stage->transform);
-        sink = &s->to.sink;
-    }
-    int rc = ERR_OK;
-    if (sink == &s->to.sink && !s->rows)
-        rc = error_set(e, ERR_NOMEM, "no memory for the rows");
-    else if (s->rows)
-        write_batch_init(&s->to, s->rows);
-    if (rc == ERR_OK)
-        rc = transform_open(stage->transform, sink, on_reject, s, simd_best(), &s->run, e);
+    s->flow = flow;
+    write_batch_init(&s->to, NULL);
+    s->pieces.rows = put_piece;
+    if (!sink)
+        sink = flow ? &s->pieces : &s->to.sink;
+    rc = transform_open(stage->transform, sink, on_reject, s, simd_best(), &s->run, e);
     if (rc != ERR_OK)
         engine_transform_close(s);
     else
@@ -319,28 +348,28 @@ int engine_transform_open(const void *compiled, const struct blobset *blobs, voi
                           struct error *e)
 {
     struct state *s = NULL;
-    const int rc = state_open(compiled, blobs, NULL, &s, e);
+    const int rc = state_open(compiled, blobs, NULL, NULL, &s, e);
     *ret_state = s;
     return rc;
 }
 
-int engine_transform_process(void *state, struct output *o, struct error *e)
+int engine_transform_process(void *state, const struct batch *in, struct output *o,
+                             struct batch *out, struct error *e)
 {
     struct state *s = state;
     s->o = o;
-    return transform_batch(s->run, o->rows, e);
+    s->to.to = out;
+    const int rc = transform_batch(s->run, in, e);
+    s->rows_before += in->n_rows;
+    return rc;
 }
 
-int engine_transform_end(void *state, struct output *o, struct error *e)
+int engine_transform_end(void *state, struct output *o, struct batch *out, struct error *e)
 {
     struct state *s = state;
     s->o = o;
-    const int rc = transform_end(s->run, e);
-    if (rc == ERR_OK && s->rows) {
-        batch_free(o->rows);
-        o->rows = TAKE_PTR(s->rows);
-    }
-    return rc;
+    s->to.to = out;
+    return transform_end(s->run, e);
 }
 
 void engine_transform_close(void *state)
@@ -349,7 +378,6 @@ void engine_transform_close(void *state)
     if (!s)
         return;
     transform_close(s->run);
-    batch_free(s->rows);
     free(s);
 }
 
@@ -398,18 +426,25 @@ static void found_part(const struct source *s, const struct input_ref *ref, cons
     buf_done(&text);
 }
 
-/* Into parts of about the same size. */
+/*
+ * What is to be read becomes parts: at first a few, and a rest that another task cuts, so that reading
+ * begins at once; that task cuts as much as there was before it. A file that is downloaded to be cut is
+ * cut at once.
+ */
 static int cut(const struct source *s, const struct input_ref *ref, const struct input_file *file,
                uint64_t bytes, struct error *e)
 {
     struct transform_cut c;
-    const uint64_t n = bytes / s->stage->task_bytes;
-    struct transform_range range = transform_whole_file;
-    int rc = transform_cut_init(&c, s->stage->transform, file->fd, s->call->cancelled, e);
-    for (uint64_t i = 1; i <= n && rc == ERR_OK; i++) {
+    struct transform_range range = {.begin = {ref->begin, ref->line}, .end = UINT64_MAX};
+    const uint64_t step = s->stage->task_bytes, n = (bytes - ref->begin) / step;
+    const uint64_t first = MAX((uint64_t)TRANSFORM_FIRST_PARTS, ref->begin / step);
+    const bool all = ref->kind == INPUT_URL || n <= first;
+    int rc =
+        transform_cut_init(&c, s->stage->transform, file->fd, range.begin, s->call->cancelled, e);
+    for (uint64_t i = 1; i <= (all ? n : first) && rc == ERR_OK; i++) {
         struct split_point p = {.offset = bytes};
         if (i < n)
-            rc = transform_cut_next(&c, bytes / n * i, &p, e);
+            rc = transform_cut_next(&c, ref->begin + step * i, &p, e);
         if (rc != ERR_OK || p.offset == range.begin.offset)
             continue;
         range.end = p.offset;
@@ -417,6 +452,8 @@ static int cut(const struct source *s, const struct input_ref *ref, const struct
         range = (struct transform_range){.begin = p, .end = UINT64_MAX};
     }
     transform_cut_done(&c);
+    if (rc == ERR_OK && range.begin.offset < bytes)
+        found_part(s, ref, file->version, &range);
     return rc;
 }
 
@@ -452,7 +489,7 @@ static int read_input(struct source *s, struct span text, struct error *e)
         rc = error_set(e, ERR_IO, "%.*s: %s", (int)text.len, text.p, strerror(errno));
     else if (file.parts && !s->call->inputs->whole &&
              transform_can_cut(s->stage->transform, file.fd) &&
-             (uint64_t)st.st_size > 2 * s->stage->task_bytes)
+             (uint64_t)st.st_size > ref.begin + 2 * s->stage->task_bytes)
         rc = cut(s, &ref, &file, (uint64_t)st.st_size, e);
     else
         rc = read_file(s, &ref, file.fd, e);
@@ -512,8 +549,9 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
     int rc = call->text ? text_init(stage, call->text, &text, e) : ERR_OK;
     if (rc != ERR_OK)
         return rc;
-    rc = state_open(stage, call->blobs, call->text ? &text.sink : NULL, &s.state, e);
+    rc = state_open(stage, call->blobs, call->text ? &text.sink : NULL, call->flow, &s.state, e);
     if (rc == ERR_OK) {
+        s.state->to.to = o->rows;
         transform_stop(s.state->run, call->cancelled);
         rc = read_inputs(&s, e);
     }
@@ -523,7 +561,7 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
     if (rc == ERR_OK && call->partial && (o->n_found == 0 || counts.rows > 0))
         rc = engine_transform_save(s.state, &o->partial, e);
     else if (rc == ERR_OK && !call->partial)
-        rc = engine_transform_end(s.state, o, e);
+        rc = engine_transform_end(s.state, o, o->rows, e);
     if (call->text) {
         if (rc == ERR_OK)
             rc = write_end(&text, e);

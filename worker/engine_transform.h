@@ -17,6 +17,7 @@ enum {
     TRANSFORM_TASK_BYTES = 8 * 1024 * 1024, /* of a file, for one task, unless the stage says */
     TRANSFORM_TASK_BYTES_MIN = 64 * 1024,
     TRANSFORM_TASK_BYTES_MAX = 1024 * 1024 * 1024,
+    TRANSFORM_FIRST_PARTS = 8,      /* of a file that is cut, before the rest is */
     TRANSFORM_REJECTS_LISTED = 1000 /* of one task; those beyond are counted */
 };
 
@@ -42,8 +43,9 @@ int engine_transform_run(const void *compiled, const struct pipeline_call *call,
                          struct error *e);
 int engine_transform_open(const void *compiled, const struct blobset *blobs, void **ret_state,
                           struct error *e);
-int engine_transform_process(void *state, struct output *o, struct error *e);
-int engine_transform_end(void *state, struct output *o, struct error *e);
+int engine_transform_process(void *state, const struct batch *in, struct output *o,
+                             struct batch *out, struct error *e);
+int engine_transform_end(void *state, struct output *o, struct batch *out, struct error *e);
 void engine_transform_close(void *state);
 int engine_transform_save(void *state, struct buf *partial, struct error *e);
 int engine_transform_load(void *state, struct span partial, struct error *e);

@@ -209,6 +209,7 @@ const struct spec_engine engines_table[] = {
      .kind = WIRE_KIND_SCORE,
      .follows = true,
      .complete = engine_score_complete,
+     .wants = engine_score_wants,
      .compile = engine_score_compile,
      .free = engine_score_free,
      .columns = engine_score_columns,

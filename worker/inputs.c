@@ -236,7 +236,7 @@ int inputs_open(const struct inputs *in, const struct blobset *blobs, const stru
     if (r->kind == INPUT_URL)
         return open_url(in, r, cancelled, ret, e);
     snprintf(name, sizeof(name), "%.*s", (int)r->name.len, r->name.p);
-    ret->parts = !r->part;
+    ret->parts = r->end == UINT64_MAX;
     return open_path(in, name, &ret->fd, e);
 }
 

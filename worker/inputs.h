@@ -57,8 +57,8 @@ struct inputs {
 };
 
 struct input_file {
-    int fd;                                 /* for reading by offset; the caller closes it */
-    bool parts;                             /* it may be cut: parts of it can be opened later */
+    int fd;     /* for reading by offset; the caller closes it */
+    bool parts; /* what it is to its end may be cut: parts of it can be opened later */
     char version[DOWNLOAD_VERSION_LEN + 1]; /* that they have to name; "": none */
 };
 

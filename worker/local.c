@@ -556,7 +556,7 @@ static void free_all(struct local *l, bool sinks_ended)
 }
 
 int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
-              struct error *e)
+              bool *ret_busy, struct error *e)
 {
     struct local l = {.config = config,
                       .spec = config->pipeline->spec,
@@ -595,6 +595,7 @@ int local_run(const struct local_config *config, enum local_end *ret_end, json_t
                   "the rows are not the answer; inputs that came to nothing: %llu, the first: %s",
                   (unsigned long long)l.stats.n_lost, l.rejects.lost.detail);
     *ret_end = end;
+    *ret_busy = !sinks_ended;
     free_all(&l, sinks_ended);
     return rc;
 }

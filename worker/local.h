@@ -52,8 +52,9 @@ enum local_end {
 
 /* Runs to the end. SIGINT and SIGTERM (which agent_block_signals has blocked) end it early, with what
  * there is. *ret_stats: the statistics as one object, which the caller decrefs. LOCAL_FAILED: e says
- * what was the first. */
+ * what was the first. *ret_busy, also after an error: a call to a sink did not end, and its thread uses
+ * the pipeline: the process must end by _exit. */
 int local_run(const struct local_config *config, enum local_end *ret_end, json_t **ret_stats,
-              struct error *e) MUST_CHECK;
+              bool *ret_busy, struct error *e) MUST_CHECK;
 
 #endif

@@ -28,7 +28,7 @@ int local_files_take(struct local_files *l, json_t *root, bool *ret_changed,
 /* One file; its name as a blob. */
 int local_files_add(struct local_files *l, const char *path, struct blob_name *ret,
                     struct error *e) MUST_CHECK;
-/* What completes a description (spec_complete); borrows l. */
+/* What completes a description (spec_compile); borrows l. */
 struct spec_files local_files_for_spec(struct local_files *l);
 
 #endif

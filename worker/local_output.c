@@ -9,6 +9,11 @@ static int put_text(void *user, const void *p, size_t n, struct error *e UNUSED)
     return ERR_OK;
 }
 
+static int put_rows(void *user, const struct batch *rows, struct error *e)
+{
+    return local_output_put(user, rows) ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for lines");
+}
+
 static bool is_csv(const char *path, enum local_format format)
 {
     const size_t n = path ? strlen(path) : 0;
@@ -20,14 +25,15 @@ int local_output_open(struct local_output *o, const char *path, enum local_forma
                       const struct pipeline *pipeline, bool batches, struct error *e)
 {
     *o = (struct local_output){.csv = is_csv(path, format)};
-    o->as_text = !batches && pipeline_place(pipeline) == PIPELINE_POOL &&
-                 pipeline->spec->n_stages == 1 && !pipeline_gathers(pipeline);
-    o->text = (struct pipeline_text){.csv = o->csv, .put = put_text, .user = o};
+    o->as_text =
+        !batches && pipeline_place(pipeline) == PIPELINE_POOL && !pipeline_gathers(pipeline);
+    o->text = (struct pipeline_text){.csv = o->csv, .put = put_text, .rows = put_rows, .user = o};
     const int rc = rowfile_open(&o->file, path, e);
     if (rc == ERR_OK && o->csv && path) {
         struct buf header = {0};
         batch_csv_header(pipeline->spec->columns, &header);
-        if (o->as_text && buf_ok(&header)) { /* whose lines end with LF alone */
+        /* A source's lines end with LF alone. */
+        if (o->as_text && pipeline->spec->n_stages == 1 && buf_ok(&header)) {
             header.data[header.len - 2] = '\n';
             header.len--;
         }

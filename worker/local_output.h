@@ -1,7 +1,7 @@
 /*
  * local_output.h: where the rows of a job that runs alone go: one file of NDJSON or CSV, beside its
- * sinks. A job of one transform alone writes its rows as text, straight from the vectors and without
- * a budget; all others as batches.
+ * sinks. The rows of files go out while they are read, without a budget, and those of one transform alone
+ * straight from the vectors; all others when their task is done.
  *
  * Thread rule: put from any thread; the rest is the owner's.
  */

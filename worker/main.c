@@ -108,12 +108,27 @@ static int explain(const struct pipeline *pipeline)
     return EXIT_OK;
 }
 
+/* What came of a job, for the person who ran it; the status to end with. */
+static int tell_end(int rc, enum local_end end, json_t *stats, const char *output,
+                    const struct error *e)
+{
+    if (rc != ERR_OK)
+        return complain(e);
+    print_stats(stats, output);
+    if (end == LOCAL_FAILED) {
+        complain(e);
+        return EXIT_ERROR;
+    }
+    return end == LOCAL_STOPPED ? EXIT_STOPPED : EXIT_OK;
+}
+
 static int run_job(const struct config *c, const struct settings *o, struct pipeline *pipeline,
                    struct local_files *blobs)
 {
     struct error e = {0};
     json_t *stats = NULL;
     enum local_end end = LOCAL_DONE;
+    bool busy = false;
     struct local_config local = {
         .pipeline = pipeline,
         .input = config_flag(c, "input"),
@@ -140,16 +155,14 @@ static int run_job(const struct config *c, const struct settings *o, struct pipe
     int rc = scrape_init(&e);
     if (rc != ERR_OK)
         return complain(&e);
-    rc = local_run(&local, &end, &stats, &e);
-    scrape_done();
-    if (rc != ERR_OK)
-        return complain(&e);
-    print_stats(stats, local.output);
-    if (end == LOCAL_FAILED) {
-        complain(&e);
-        return EXIT_ERROR;
+    rc = local_run(&local, &end, &stats, &busy, &e);
+    const int status = tell_end(rc, end, stats, local.output, &e);
+    if (busy) {
+        fflush(stdout);
+        _exit(status); /* not through exit handlers, while a thread still writes */
     }
-    return end == LOCAL_STOPPED ? EXIT_STOPPED : EXIT_OK;
+    scrape_done();
+    return status;
 }
 
 static int run(const struct config *c, const char *const *files, size_t n_files)

@@ -76,11 +76,7 @@ static int prove(const struct models_ref *ref, struct score_model *m, const stru
     int rc = find_map(blobs, &ref->sample, &sample, e);
     if (rc != ERR_OK)
         return rc;
-    if (sample.len > MODELS_SAMPLE_BYTES_MAX)
-        rc = error_set(e, ERR_LIMIT, "the sample of the model has %zu bytes; the limit is %d",
-                       sample.len, MODELS_SAMPLE_BYTES_MAX);
-    else
-        rc = score_verify(m, sample, ref->tolerance, e);
+    rc = score_verify(m, sample, ref->tolerance, 0, e);
     blob_files_unmap(sample);
     return rc;
 }

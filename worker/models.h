@@ -12,9 +12,8 @@
 #include "worker/score/score.h"
 
 enum {
-    MODELS_MAX = 64,                           /* kept */
-    MODELS_BYTES_MAX = 1024 * 1024 * 1024,     /* of their files, kept */
-    MODELS_SAMPLE_BYTES_MAX = 64 * 1024 * 1024 /* of one sample */
+    MODELS_MAX = 64,                      /* kept */
+    MODELS_BYTES_MAX = 1024 * 1024 * 1024 /* of their files, kept */
 };
 
 /* What a stage or a named model says of a model. */

@@ -9,6 +9,7 @@
 #include "worker/engine_score.h"
 #include "worker/engine_transform.h"
 #include "worker/engines.h"
+#include "worker/flow.h"
 #include "worker/output.h"
 
 /* ---- noop: does nothing, as fast as it can, or gives its items back as rows ---- */
@@ -125,10 +126,13 @@ int pipeline_parse(struct span text, bool with_input, const struct spec_files *f
                    struct pipeline **ret, struct error *e)
 {
     struct spec *spec = NULL;
-    const int rc =
-        spec_complete(text, engines_table, engines_count, with_input, files, &spec, NULL, e);
-    if (rc != ERR_OK)
+    int rc = spec_open(text, engines_table, engines_count, with_input, &spec, e);
+    if (rc == ERR_OK)
+        rc = spec_compile(spec, files, NULL, e);
+    if (rc != ERR_OK) {
+        spec_free(spec);
         return rc;
+    }
     return pipeline_new(spec, pipeline_kinds, pipeline_n_kinds, ret, e);
 }
 
@@ -192,51 +196,42 @@ static void fail_with(struct output *o, int rc, const struct error *e)
                   e->detail[0] ? e->detail : err_text((enum err)rc));
 }
 
+/* The end of a source's rows: what the stages after it make of them. */
+static void end_flow(struct flow *f, int rc, struct error *e)
+{
+    if (rc == ERR_OK && !flow_is_empty(f)) {
+        rc = flow_rows(f, f->o->rows, e);
+        if (rc == ERR_OK)
+            rc = flow_end(f, e);
+    }
+    if (rc != ERR_OK)
+        fail_with(f->o, rc, e);
+    flow_done(f);
+}
+
 void pipeline_run(const struct pipeline *p, const struct pipeline_call *call, struct output *o)
 {
     struct error e = {0};
     struct pipeline_call mine = *call;
+    struct flow f;
     assert(pipeline_place(p) != PIPELINE_LOOP);
+    flow_init(&f, p, call->blobs, 1, call->text, o);
     mine.partial = p->spec->gather == 0;
-    const int rc = p->kinds[0]->run(pipeline_source(p), &mine, o, &e);
-    if (rc != ERR_OK)
-        fail_with(o, rc, &e);
-    pipeline_follow(p, call->blobs, o);
-}
-
-static int follow_one(const struct pipeline *p, size_t stage, const struct blobset *blobs,
-                      struct output *o, struct error *e)
-{
-    const struct pipeline_kind *kind = p->kinds[stage];
-    void *state = NULL;
-    int rc = kind->open(p->spec->stages[stage].compiled, blobs, &state, e);
-    if (rc != ERR_OK)
-        return rc;
-    rc = kind->process(state, o, e);
-    if (rc == ERR_OK && stage == p->spec->gather) {
-        rc = kind->save(state, &o->partial, e);
-        batch_clear(o->rows);
-    } else if (rc == ERR_OK) {
-        rc = kind->end(state, o, e);
+    if (!flow_is_empty(&f)) {
+        mine.text = NULL;
+        mine.flow = &f;
     }
-    kind->close(state);
-    return rc;
-}
-
-static void follow(const struct pipeline *p, size_t first, size_t end, const struct blobset *blobs,
-                   struct output *o)
-{
-    for (size_t i = first; i < end && o->error == ERR_OK; i++) {
-        struct error e = {0};
-        const int rc = follow_one(p, i, blobs, o, &e);
-        if (rc != ERR_OK)
-            fail_with(o, rc, &e);
-    }
+    end_flow(&f, p->kinds[0]->run(pipeline_source(p), &mine, o, &e), &e);
 }
 
 void pipeline_follow(const struct pipeline *p, const struct blobset *blobs, struct output *o)
 {
-    follow(p, 1, MIN(p->spec->gather + 1, p->spec->n_stages), blobs, o);
+    struct error e = {0};
+    struct flow f;
+    if (o->error != ERR_OK)
+        return;
+    flow_init(&f, p, blobs, 1, NULL, o);
+    end_flow(&f, ERR_OK, &e);
 }
 
 int pipeline_blobs(const struct pipeline *p, struct span items, spec_blob_fn *fn, void *user)
@@ -285,11 +280,19 @@ int pipeline_gather_add(struct pipeline_gather *g, struct span partial, struct e
 void pipeline_gather_end(struct pipeline_gather *g, struct output *o)
 {
     const struct pipeline *p = g->pipeline;
+    const struct spec_stage *stage = &p->spec->stages[p->spec->gather];
     struct error e = {0};
-    const int rc = p->kinds[p->spec->gather]->end(g->state, o, &e);
-    if (rc != ERR_OK)
-        fail_with(o, rc, &e);
-    follow(p, p->spec->gather + 1, p->spec->n_stages, g->blobs, o);
+    struct flow f;
+    struct batch *rows = stage->engine->columns(stage->compiled);
+    int rc = rows ? ERR_OK : error_set(&e, ERR_NOMEM, "no memory for the rows");
+    if (rc == ERR_OK) {
+        batch_free(o->rows);
+        o->rows = rows;
+        rc = p->kinds[p->spec->gather]->end(g->state, o, rows, &e);
+    }
+    flow_init(&f, p, g->blobs, p->spec->gather + 1, NULL, o);
+    f.end = p->spec->n_stages;
+    end_flow(&f, rc, &e);
 }
 
 void pipeline_gather_free(struct pipeline_gather *g)

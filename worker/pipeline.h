@@ -7,8 +7,8 @@
  * A source takes a task's items. One whose place is PIPELINE_INLINE is a function that is called; one
  * whose place is PIPELINE_POOL computes for long, and the runner calls it on a thread of its pool; one
  * whose place is PIPELINE_LOOP waits for the network, and the runner drives it on its loops. Every
- * other stage replaces the rows of an output by its own. A new stage is one row in the table of
- * kinds. The sink `store` needs no code here: the rows go back in the task's RESULT.
+ * other stage makes rows of its own from those before it, a piece after the other (flow.h). A new
+ * stage is one row in the table of kinds. The sink `store` needs no code here: the rows go back in the task's RESULT.
  *
  * A stage may gather (GROUP BY, ORDER BY): then its tasks come to partial states instead of rows, and
  * when all are done, one more task (or `run`, at its end) brings the states together and goes on with
@@ -30,6 +30,7 @@
 #include "common/spec.h"
 
 struct blobset;
+struct flow;
 struct inputs;
 struct output;
 
@@ -38,10 +39,11 @@ enum pipeline_place { PIPELINE_INLINE, PIPELINE_POOL, PIPELINE_LOOP };
 /* Takes text that is ready, e.g. whole lines; called by one thread at a time. */
 typedef int pipeline_text_fn(void *user, const void *p, size_t n, struct error *e);
 
-/* Where a source's rows go as text, without becoming a batch. */
+/* Where the last stage's rows go at once, instead of into the output. */
 struct pipeline_text {
-    bool csv; /* else NDJSON */
-    pipeline_text_fn *put;
+    bool csv;              /* else NDJSON */
+    pipeline_text_fn *put; /* of a source, which makes the text itself */
+    int (*rows)(void *user, const struct batch *rows, struct error *e); /* of a later stage */
     void *user;
 };
 
@@ -53,6 +55,7 @@ struct pipeline_call {
     const atomic_bool *cancelled;     /* NULL: never. When true, it ends soon, with STALE */
     bool partial;                     /* the stage gathers: fill o->partial, and make no rows */
     const struct pipeline_text *text; /* NULL: rows go into o->rows */
+    struct flow *flow;                /* takes rows early, in pieces (flow_rows); NULL: nobody */
 };
 
 struct pipeline_kind {
@@ -69,10 +72,10 @@ struct pipeline_kind {
      * task's thread. open NULL: it can only be the first. ---- */
     int (*open)(const void *compiled, const struct blobset *blobs, void **ret_state,
                 struct error *e);
-    /* Takes the rows of o in (and may add rejects and stats). */
-    int (*process)(void *state, struct output *o, struct error *e);
-    /* Replaces o->rows by its own. */
-    int (*end)(void *state, struct output *o, struct error *e);
+    /* Takes rows in, and appends to out what it has (rejects and stats go to o). Once for each piece. */
+    int (*process)(void *state, const struct batch *in, struct output *o, struct batch *out,
+                   struct error *e);
+    int (*end)(void *state, struct output *o, struct batch *out, struct error *e);
     void (*close)(void *state);
 
     /* ---- a stage that may gather (spec_engine.gathers) ---- */
@@ -97,7 +100,7 @@ struct pipeline {
 int pipeline_new(struct spec *spec_take, const struct pipeline_kind *kinds, size_t n_kinds,
                  struct pipeline **ret, struct error *e) MUST_CHECK;
 /* From the text of a job's description. with_input: as for spec_parse. files: it was not seen before
- * (spec_complete); NULL: it was. */
+ * (spec_compile); NULL: it was. */
 int pipeline_parse(struct span text, bool with_input, const struct spec_files *files,
                    struct pipeline **ret, struct error *e) MUST_CHECK;
 struct pipeline *pipeline_ref(struct pipeline *p);

@@ -1,7 +1,6 @@
 #include "blobs.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "coordinator/edge/map64.h"
@@ -11,7 +10,7 @@ enum { SWEEP_EVERY_MS = 5000 };
 struct blob {
     struct blob_name name;
     bool whole;
-    uint32_t busy;            /* requests of it on the thread */
+    uint32_t busy;            /* requests of it on the thread, and those who hold it */
     uint64_t bytes;           /* of a part: that it will have */
     int64_t touched_ms;       /* monotonic; may be before the start of the machine */
     struct blob *same;        /* another name with the same key in the map */
@@ -314,6 +313,21 @@ int blobs_need(struct blobs *b, const struct blob_name *name, struct error *erro
                      blob_name_text(name, text));
 }
 
+int blobs_hold(struct blobs *b, const struct blob_name *name, struct error *error)
+{
+    int rc = blobs_need(b, name, error);
+    if (rc == ERR_OK)
+        find(b, name)->busy++;
+    return rc;
+}
+
+void blobs_release(struct blobs *b, const struct blob_name *name)
+{
+    struct blob *one = find(b, name);
+    one->busy--;
+    touch(b, one);
+}
+
 /* ---- pieces in ---- */
 
 static int admit(const struct blobs *b, const struct blob *one, uint64_t total, struct error *error)
@@ -334,20 +348,6 @@ static int admit(const struct blobs *b, const struct blob *one, uint64_t total, 
         return error_set(error, ERR_STORE_FULL, "there are %d blobs; more are not kept",
                          (int)BLOBS_MAX);
     return ERR_OK;
-}
-
-int blobs_map(struct blobs *b, const struct blob_name *name, struct span *ret, struct error *error)
-{
-    uint64_t bytes = 0;
-    int fd = -1;
-    int rc = blobs_need(b, name, error);
-    if (rc == ERR_OK && blobs_has(b, name, &bytes))
-        rc = blob_thread_open(b->thread, name, &fd, error);
-    if (rc != ERR_OK)
-        return rc;
-    rc = blob_files_map(fd, bytes, ret, error);
-    close(fd);
-    return rc;
 }
 
 int blobs_put(struct blobs *b, struct blob_request *r, bool *ret_now, struct error *error)

@@ -42,9 +42,9 @@ bool blobs_has(struct blobs *b, const struct blob_name *name, uint64_t *ret_byte
 /* The same as an error: NOT_FOUND with what a client has to do. */
 int blobs_need(struct blobs *b, const struct blob_name *name, struct error *error) MUST_CHECK;
 
-/* The bytes of a whole blob, mapped; give back by blob_files_unmap. NOT_FOUND, IO. */
-int blobs_map(struct blobs *b, const struct blob_name *name, struct span *ret,
-              struct error *error) MUST_CHECK;
+/* The same, and it stays however old it gets, until as many releases. */
+int blobs_hold(struct blobs *b, const struct blob_name *name, struct error *error) MUST_CHECK;
+void blobs_release(struct blobs *b, const struct blob_name *name);
 
 /* Takes a piece: r->name, offset, total, data and done are set; after `done` r->put says what is there.
  * *ret_now: that is known at once, and `done` is not called. STORE_FULL, QUEUE_FULL. */

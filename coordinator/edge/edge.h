@@ -24,7 +24,7 @@ struct downstreams;
 struct inputs;
 struct jobs;
 struct keys_allow;
-struct model_checker;
+struct looks;
 struct predict;
 struct predict_http;
 struct sessions;
@@ -109,7 +109,7 @@ struct edge {
     struct blobs *blobs;
     struct blob_serve *blob_serve;
     struct predict *predict;
-    struct model_checker *checker;
+    struct looks *looks;
     struct predict_http *predict_http; /* NULL: off */
     struct keys_allow *keys;           /* NULL: loopback without keys */
     const struct config *config;

@@ -84,6 +84,8 @@ struct call {
 
     struct blob_request blob; /* blob.put */
     struct model_check check; /* model.add, model.show */
+    struct look look;         /* job.submit, job.check: see verbs_submit.c */
+    int (*looked)(struct call *c, struct error *error);
     struct predict_request predict;
     struct store_model model; /* model.add */
 

@@ -3,7 +3,6 @@
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/wire.h"
-#include "coordinator/edge/blobs.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/ends.h"
 #include "coordinator/edge/inputs.h"
@@ -76,21 +75,9 @@ int jobs_parse(const struct jobs *j, struct span text, struct spec **ret, struct
     return spec_parse(text, j->engines, j->n_engines, false, ret, error);
 }
 
-static int map_blob(void *user, const struct blob_name *name, struct span *ret, struct error *error)
+int jobs_read(const struct jobs *j, struct span text, struct spec **ret, struct error *error)
 {
-    return blobs_map(user, name, ret, error);
-}
-
-static void unmap_blob(void *user UNUSED, struct span bytes)
-{
-    blob_files_unmap(bytes);
-}
-
-int jobs_complete(const struct jobs *j, struct span text, struct spec **ret, struct buf *ret_text,
-                  struct error *error)
-{
-    const struct spec_files files = {map_blob, unmap_blob, j->edge->blobs};
-    return spec_complete(text, j->engines, j->n_engines, false, &files, ret, ret_text, error);
+    return spec_open(text, j->engines, j->n_engines, false, ret, error);
 }
 
 /* The downstreams that the job's rows need, each once. */

@@ -41,10 +41,9 @@ size_t jobs_count(const struct jobs *j);
 /* Checks a description that a client gave. */
 int jobs_parse(const struct jobs *j, struct span text, struct spec **ret,
                struct error *error) MUST_CHECK;
-/* A description that was not seen before: what only its blobs tell is written into it. *ret_text: what to
- * keep of it; empty: the text as it is. */
-int jobs_complete(const struct jobs *j, struct span text, struct spec **ret, struct buf *ret_text,
-                  struct error *error) MUST_CHECK;
+/* The text alone, of a description that was not seen before: see spec_open. */
+int jobs_read(const struct jobs *j, struct span text, struct spec **ret,
+              struct error *error) MUST_CHECK;
 
 /* The job is durable: keeps it and tells the scheduler. The spec is parsed when *spec_take is NULL.
  * A job that is open already stays as it is. */

@@ -10,8 +10,8 @@
 #include "coordinator/edge/completions.h"
 #include "coordinator/edge/downstreams.h"
 #include "coordinator/edge/front.h"
+#include "coordinator/edge/looks.h"
 #include "coordinator/edge/metrics.h"
-#include "coordinator/edge/model_check.h"
 #include "coordinator/edge/notify.h"
 #include "coordinator/edge/predict.h"
 #include "coordinator/edge/predict_http.h"
@@ -206,7 +206,7 @@ static int64_t turn(struct loop *l, struct chores *c, bool receive)
     store_thread_poll(e->store, e);
     sink_thread_poll(e->sink_thread, e);
     blobs_poll(e->blobs);
-    model_checker_poll(e->checker);
+    looks_poll(e->looks);
     if (receive) {
         more = back_receive(e, BACK_BATCH);
         more |= front_receive(e, FRONT_BATCH);
@@ -252,10 +252,14 @@ int loop_run(struct loop *l, struct error *error)
     c.sizes.chores = c.expire.chores = &c;
     buf_init(&c.text, 0);
     struct transport_item items[] = {
-        {.transport = e->back, .fd = -1},       {.transport = e->front, .fd = -1},
-        {.fd = store_thread_fd(e->store)},      {.fd = l->signal_fd},
-        {.fd = sink_thread_fd(e->sink_thread)}, {.fd = blobs_fd(e->blobs)},
-        {.fd = model_checker_fd(e->checker)},   {.fd = -1},
+        {.transport = e->back, .fd = -1},
+        {.transport = e->front, .fd = -1},
+        {.fd = store_thread_fd(e->store)},
+        {.fd = l->signal_fd},
+        {.fd = sink_thread_fd(e->sink_thread)},
+        {.fd = blobs_fd(e->blobs)},
+        {.fd = looks_fd(e->looks)},
+        {.fd = -1},
     };
     size_t n_items = ARRAY_LEN(items) - 1;
     if (e->predict_http)

@@ -3,8 +3,8 @@
  * request has to give, in the model's order, and those that it answers with. Made once, when the model
  * is added, and kept in the store as bytes.
  *
- * A model with one matrix knows its columns by name when they were named at adding (or by its sample);
- * otherwise by position alone, and the names in a request are the requester's own.
+ * A model with one matrix knows its columns by name when they were named at adding; otherwise by position
+ * alone, and requests give rows as lists: names that nobody checks could come in any order.
  *
  * Thread rule: immutable once made.
  */
@@ -36,7 +36,7 @@ struct model_result {
 
 struct model_info {
     struct arena mem;
-    bool positional; /* names are "1", "2" ... and nobody has to use them */
+    bool positional; /* names are "1", "2" ..., for errors */
     struct model_column *columns;
     uint32_t n_columns;
     uint32_t *by_name; /* numbers of the columns, in order of their names */

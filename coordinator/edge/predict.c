@@ -313,8 +313,7 @@ void predict_reject(struct predict *p, struct model *m, uint32_t first)
 {
     struct batch *rows = m->queue->rows;
     (void)p;
-    batch_row_drop(rows);
-    batch_truncate(rows, first);
+    batch_rewind(rows, first); /* else the requests after one without memory had none either */
     predict_stats_request(&m->stats, PREDICT_REJECTED, 0, 0);
 }
 

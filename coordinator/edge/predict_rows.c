@@ -38,6 +38,11 @@ static int unknown_name(const struct predict_rows *r, const char *where, struct 
                         struct error *e)
 {
     char text[200];
+    if (r->info->positional)
+        return error_set(e, ERR_INVALID_ARGUMENT,
+                         "%s: '%.*s': the columns of this model have no names, and their order "
+                         "counts: give rows as lists, or add the model with its columns",
+                         where, (int)MIN(name.len, (size_t)60), name.p);
     return error_set(e, ERR_INVALID_ARGUMENT, "%s: the model has no column '%.*s' (it takes: %s)",
                      where, (int)MIN(name.len, (size_t)60), name.p, list_columns(r->info, text));
 }
@@ -94,7 +99,7 @@ static int match_names(struct predict_rows *r, struct error *e)
 
 int predict_rows_names(struct predict_rows *r, const struct span *names, size_t n, struct error *e)
 {
-    if (n > BATCH_COLUMNS_MAX || (r->info->positional && n != r->info->n_columns))
+    if (n > BATCH_COLUMNS_MAX)
         return error_set(e, ERR_INVALID_ARGUMENT, "columns: the model takes %u, and there are %zu",
                          r->info->n_columns, n);
     int rc = room(r, n, e);
@@ -105,9 +110,7 @@ int predict_rows_names(struct predict_rows *r, const struct span *names, size_t 
         return error_set(e, ERR_NOMEM, "no memory for the rows");
     for (size_t i = 0; i < n; i++)
         r->names[i] = names[i];
-    for (uint32_t i = 0; r->info->positional && i < r->n; i++)
-        r->columns[i] = i;
-    return r->info->positional ? ERR_OK : match_names(r, e);
+    return match_names(r, e);
 }
 
 int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t guess, uint32_t *ret,
@@ -119,12 +122,6 @@ int predict_rows_find(const struct predict_rows *r, struct span name, uint32_t g
         return ERR_OK;
     }
     snprintf(where, sizeof(where), "rows[%u]", r->row);
-    if (r->info->positional)
-        return error_set(
-            e, ERR_INVALID_ARGUMENT,
-            "%s: '%.*s' is not where the first row has it; the columns of this model have "
-            "no names, so that their order counts (add the model with its columns)",
-            where, (int)MIN(name.len, (size_t)60), name.p);
     int64_t column = model_info_find(r->info, name);
     for (uint32_t i = 0; column >= 0 && i < r->n; i++)
         if (r->columns[i] == (uint32_t)column) {

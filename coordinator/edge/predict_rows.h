@@ -23,8 +23,7 @@ struct predict_rows {
 void predict_rows_init(struct predict_rows *r, const struct model_info *info, struct batch *out,
                        struct arena *mem);
 
-/* The names of the request's columns: all that the model takes, in any order; of a model that knows none
- * by name, as many, in its order. They must live as long as r. INVALID_ARGUMENT, NOMEM. */
+/* The names of the request's columns: all that the model takes, in any order. They must live as long as r. INVALID_ARGUMENT, NOMEM. */
 int predict_rows_names(struct predict_rows *r, const struct span *names, size_t n,
                        struct error *e) MUST_CHECK;
 /* Without names: the model's own order. */

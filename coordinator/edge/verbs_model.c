@@ -96,9 +96,9 @@ int verbs_model_ls(struct call *c, struct error *error)
 /* ---- model.show ---- */
 
 /* It may have been removed while its blob was looked at. */
-static void explained(struct model_check *check)
+static void explained(struct look *look)
 {
-    struct call *c = CONTAINER_OF(check, struct call, check);
+    struct call *c = CONTAINER_OF(look, struct call, check.look);
     struct error error = {0};
     struct model *m;
     struct model_table *t = predict_models(c->edge->predict);
@@ -106,9 +106,9 @@ static void explained(struct model_check *check)
     char *text = NULL;
     if (rc)
         front_fail(c, rc, error.detail);
-    else if (check->rc)
-        front_fail(c, check->rc, check->error.detail);
-    else if (!(text = buf_take_str(&check->text)))
+    else if (look->rc)
+        front_fail(c, look->rc, look->error.detail);
+    else if (!(text = buf_take_str(&c->check.text)))
         front_fail(c, ERR_NOMEM, "no memory for the answer");
     else {
         pack_model(c->edge, front_reply(c), m, model_table_find(t, c->args.name, 0) == m, text);
@@ -127,11 +127,9 @@ int verbs_model_show(struct call *c, struct error *error)
     if (rc)
         return rc;
     c->args.version = m->version;
-    c->check.model = m->blob;
     c->check.explain = true;
-    c->check.done = explained;
     buf_init(&c->check.text, 0);
-    return model_checker_submit(c->edge->checker, &c->check, error);
+    return model_check_submit(c->edge->looks, &c->check, &m->blob, NULL, explained, error);
 }
 
 /* ---- model.add ---- */
@@ -167,16 +165,16 @@ static void added(struct store_request *r, void *user)
     front_send(c);
 }
 
-static void checked(struct model_check *check)
+static void checked(struct look *look)
 {
-    struct call *c = CONTAINER_OF(check, struct call, check);
+    struct call *c = CONTAINER_OF(look, struct call, check.look);
     struct buf packed;
-    if (check->rc)
-        return front_fail(c, check->rc, check->error.detail);
+    if (look->rc)
+        return front_fail(c, look->rc, look->error.detail);
     if (c->edge->stopping)
         return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
     buf_init(&packed, 0);
-    model_info_pack(check->info, &packed);
+    model_info_pack(c->check.info, &packed);
     char *info =
         buf_ok(&packed) ? arena_strndup(&c->arena, (const char *)packed.data, packed.len) : NULL;
     c->model.info = (struct span){info, packed.len};
@@ -222,31 +220,28 @@ static int read_columns(struct call *c, struct error *error)
 
 int verbs_model_add(struct call *c, struct error *error)
 {
-    struct model_check *check = &c->check;
+    struct store_model *m = &c->model;
     int rc = need_name(c, error);
     if (rc == 0)
         rc = front_need(c->args.blob.p, "blob", error);
     if (rc == 0)
         rc = edge_admit(c->edge, error);
     if (rc == 0)
-        rc = read_blob(c, c->args.blob, "blob", &check->model, error);
+        rc = read_blob(c, c->args.blob, "blob", &m->blob, error);
     if (rc == 0 && c->args.sample.p)
-        rc = read_blob(c, c->args.sample, "sample", &check->sample, error);
+        rc = read_blob(c, c->args.sample, "sample", &m->sample, error);
     if (rc == 0 && c->args.has_tolerance && !(c->args.tolerance >= 0 && c->args.tolerance <= 1))
         rc = error_set(error, ERR_INVALID_ARGUMENT, "tolerance: a number from 0 to 1");
     if (rc == 0)
         rc = read_columns(c, error);
     if (rc)
         return rc;
-    check->has_sample = c->args.sample.p != NULL;
-    check->tolerance = c->args.has_tolerance ? c->args.tolerance : VERIFY_TOLERANCE;
-    check->done = checked;
-    c->model = (struct store_model){.name = c->args.name,
-                                    .blob = check->model,
-                                    .has_sample = check->has_sample,
-                                    .sample = check->sample,
-                                    .tolerance = check->tolerance};
-    return model_checker_submit(c->edge->checker, check, error);
+    m->name = c->args.name;
+    m->has_sample = c->args.sample.p != NULL;
+    m->tolerance = c->args.has_tolerance ? c->args.tolerance : VERIFY_TOLERANCE;
+    c->check.tolerance = m->tolerance;
+    return model_check_submit(c->edge->looks, &c->check, &m->blob,
+                              m->has_sample ? &m->sample : NULL, checked, error);
 }
 
 /* ---- model.rm ---- */

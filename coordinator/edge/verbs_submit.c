@@ -1,12 +1,14 @@
 /* verbs_submit.c: jobs, their input in chunks, and its end, on the way in. */
 #include "verbs.h"
 
+#include "common/blob_files.h"
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/unpack.h"
 #include "coordinator/edge/asks.h"
 #include "coordinator/edge/blobs.h"
 #include "coordinator/edge/jobs.h"
+#include "coordinator/edge/looks.h"
 
 /* ---- blobs ---- */
 
@@ -34,6 +36,74 @@ static int need_blob(void *user, const struct blob_name *name)
     if (rc == 0)
         c->blobs[c->n_blobs++] = *name;
     return rc;
+}
+
+/* ---- descriptions ---- */
+
+static int map_blob(void *user, const struct blob_name *name, struct span *ret, struct error *error)
+{
+    return looks_map(user, name, ret, error);
+}
+
+static void unmap_blob(void *user UNUSED, struct span bytes)
+{
+    blob_files_unmap(bytes);
+}
+
+static int compile(struct call *c, const struct spec_files *files, struct error *error)
+{
+    struct buf text = {0};
+    int rc = spec_compile(c->spec, files, &text, error);
+    if (rc == ERR_OK && text.len > 0) {
+        const char *copy = arena_strndup(&c->arena, (const char *)text.data, text.len);
+        c->args.spec = (struct span){copy, text.len};
+        if (!copy)
+            rc = error_set(error, ERR_NOMEM, "no memory for the request");
+    }
+    buf_done(&text);
+    return rc;
+}
+
+/* On the thread that looks at models; the call is its own meanwhile. */
+static int compile_there(struct look *look, struct error *error)
+{
+    const struct spec_files files = {map_blob, unmap_blob, look->owner};
+    return compile(CONTAINER_OF(look, struct call, look), &files, error);
+}
+
+static void looked(struct look *look)
+{
+    struct call *c = CONTAINER_OF(look, struct call, look);
+    struct error error = {0};
+    if (look->rc)
+        return front_fail(c, look->rc, look->error.detail);
+    if (c->edge->stopping)
+        return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
+    int rc = c->looked(c, &error);
+    if (rc)
+        front_fail(c, rc, error.detail);
+}
+
+/* Compiles the description, and goes on with `then`: at once, or when the models that its stages name were
+ * looked at. Until then the client has no number of a job that it could send input for. */
+static int describe(struct call *c, int (*then)(struct call *c, struct error *error),
+                    struct error *error)
+{
+    int rc = jobs_read(c->edge->jobs, c->args.spec, &c->spec, error);
+    if (rc == 0)
+        rc = spec_wants(c->spec, need_blob, &(struct need){c, error}, error);
+    if (rc)
+        return rc;
+    if (c->n_blobs == 0) {
+        rc = compile(c, NULL, error);
+        return rc ? rc : then(c, error);
+    }
+    c->looked = then;
+    c->look.blobs = c->blobs;
+    c->look.n_blobs = c->n_blobs;
+    c->look.run = compile_there;
+    c->look.done = looked;
+    return looks_submit(c->edge->looks, &c->look, error);
 }
 
 /* ---- job.submit ---- */
@@ -141,7 +211,7 @@ static void submit_asked(struct call *c)
         return;
     if (c->edge->stopping)
         return front_fail(c, ERR_UNAVAILABLE, "the coordinator is stopping");
-    /* Once more, since sinks may have taken seconds: what is named now is kept until it is noted. */
+    /* Once more, since sinks and models may have taken seconds: what is named now is kept until it is noted. */
     for (size_t i = 0; i < c->n_blobs; i++) {
         struct error gone = {0};
         if (blobs_need(c->edge->blobs, &c->blobs[i], &gone))
@@ -150,18 +220,13 @@ static void submit_asked(struct call *c)
     front_store(c, true, submit_run, submit_done);
 }
 
-static int complete(struct call *c, struct error *error)
+static int submit_described(struct call *c, struct error *error)
 {
-    struct buf text = {0};
-    int rc = jobs_complete(c->edge->jobs, c->args.spec, &c->spec, &text, error);
-    if (rc == ERR_OK && text.len > 0) {
-        const char *copy = arena_strndup(&c->arena, (const char *)text.data, text.len);
-        c->args.spec = (struct span){copy, text.len};
-        if (!copy)
-            rc = error_set(error, ERR_NOMEM, "no memory for the request");
-    }
-    buf_done(&text);
-    return rc;
+    int rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    c->n_blobs = 0; /* those that it was completed from come again */
+    if (rc == 0)
+        rc = spec_blobs(c->spec, need_blob, &(struct need){c, error});
+    return rc ? rc : asks_fits(c, submit_asked, error);
 }
 
 int verbs_job_submit(struct call *c, struct error *error)
@@ -169,13 +234,7 @@ int verbs_job_submit(struct call *c, struct error *error)
     int rc = front_need(c->args.spec.p, "spec", error);
     if (rc == 0)
         rc = edge_admit(c->edge, error);
-    if (rc == 0)
-        rc = complete(c, error);
-    if (rc == 0)
-        rc = sinks_check_spec(c->edge->sinks, c->spec, error);
-    if (rc == 0)
-        rc = spec_blobs(c->spec, need_blob, &(struct need){c, error});
-    return rc ? rc : asks_fits(c, submit_asked, error);
+    return rc ? rc : describe(c, submit_described, error);
 }
 
 /* ---- job.check ---- */
@@ -206,14 +265,16 @@ static void check_asked(struct call *c)
     front_send(c);
 }
 
+static int check_described(struct call *c, struct error *error)
+{
+    int rc = sinks_check_spec(c->edge->sinks, c->spec, error);
+    return rc ? rc : asks_fits(c, check_asked, error);
+}
+
 int verbs_job_check(struct call *c, struct error *error)
 {
     int rc = front_need(c->args.spec.p, "spec", error);
-    if (rc == 0)
-        rc = complete(c, error);
-    if (rc == 0)
-        rc = sinks_check_spec(c->edge->sinks, c->spec, error);
-    return rc ? rc : asks_fits(c, check_asked, error);
+    return rc ? rc : describe(c, check_described, error);
 }
 
 /* ---- job.input ---- */

@@ -104,8 +104,8 @@ def _outputs(model: Any, rows: Any, y: Any) -> Dict[str, List[Any]]:
 
 
 def export_check(model: Any, X: Any, y: Any = None, *, names: Optional[Sequence[str]] = None) -> bytes:
-    """A sample that travels with a model: rows, and the outputs that Python gave for them. A worker that
-    computes something else refuses the model: ``score("churn.onnx", sample=export_check(model, X))``.
+    """A sample that travels with a model: rows, and the outputs that Python gave for them. A model
+    that gives something else is refused at submit, and by each worker: ``score("churn.onnx", sample=export_check(model, X))``.
 
     ``model``: the trained estimator, whose predict and predict_proba are asked when ``y`` is None. ``X``:
     a data frame, a mapping of columns, a matrix or a list of rows (of at most 100,000), with ``names`` for

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from ._batch import Row, decode_rows
 from ._blobs import Source, blob_of, upload
 from ._protocol import Operation, Request
 from .errors import InvalidArgument
+
+Rows = Union[Sequence[Mapping[str, Any]], Sequence[Sequence[Any]]]
+"""Dictionaries, or lists in the order of the model's columns."""
 
 CHECK_WAIT_S = 60.0
 """How long the coordinator may take to load a model and look at it."""
@@ -21,7 +24,7 @@ too."""
 @dataclass(frozen=True)
 class Model:
     """A version of a named model. ``columns`` and ``results`` map names to types; when ``positional`` the
-    columns have no names, and their order counts. ``breaker``: closed, open or half_open, with the last
+    columns have no names, and rows are lists. ``breaker``: closed, open or half_open, with the last
     ``error``."""
 
     name: str
@@ -77,13 +80,30 @@ def plain(value: Any) -> Any:
     return float(value) if hasattr(value, "__float__") else value
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
-    """Rows as names and lists of values; all rows have the columns of the first."""
-    if not rows:
+def _listed(rows: Rows) -> Dict[str, Any]:
+    """Rows that are lists of values, in the order of the model's columns."""
+    values = []
+    for number, row in enumerate(rows):
+        if isinstance(row, (str, bytes, Mapping)) or not hasattr(row, "__iter__"):
+            raise InvalidArgument(f"rows[{number}]: a list of values is wanted, as in the first row, not {row!r:.60}")
+        try:
+            values.append([plain(value) for value in row])
+        except (TypeError, ValueError) as cause:
+            raise InvalidArgument(f"rows[{number}]: {cause}") from None
+    return {"columns": None, "rows": values}
+
+
+def table(rows: Rows) -> Dict[str, Any]:
+    """Rows as names and lists of values; all rows have the columns of the first. No names: rows are lists."""
+    if len(rows) == 0:
         raise InvalidArgument("predict() takes a list of rows, not an empty one")
+    if not isinstance(rows[0], Mapping):
+        return _listed(rows)
     names = list(rows[0])
     values = []
     for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InvalidArgument(f"rows[{number}]: a dictionary is wanted, as in the first row, not {row!r:.60}")
         if len(row) != len(names):
             missing = [name for name in names if name not in row]
             extra = [name for name in row if name not in rows[0]]
@@ -99,7 +119,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
     return {"columns": [str(name) for name in names], "rows": values}
 
 
-def predict(name: str, rows: Sequence[Mapping[str, Any]], version: Optional[int],
+def predict(name: str, rows: Rows, version: Optional[int],
             timeout: Optional[float]) -> Operation[List[Row]]:
     """The model's results for each row."""
     wait_s = PREDICT_WAIT_S if timeout is None else timeout

@@ -35,6 +35,9 @@ RESULT_BYTES = 1 << 20
 SUBMIT_WAIT_S = 6.0
 """The coordinator asks a job's sinks whether it fits: a sink that hangs costs it so long at most."""
 
+LOOK_WAIT_S = 60.0
+"""It looks at the models of a job, one job after the other."""
+
 HEAD_TTL_S = 3600.0
 """How long the rows of a preview live when it cannot remove its job."""
 
@@ -178,6 +181,8 @@ class Submission:
     items: Iterable[Any]
     blobs: Sequence[Blob] = ()
     resumable: bool = False
+    wait_s: float = SUBMIT_WAIT_S
+    """How long the coordinator may take over the description."""
 
 
 def prepare(
@@ -203,8 +208,9 @@ def prepare(
         text = json.dumps(spec, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as cause:
         raise InvalidArgument(f"the job description is not JSON: {cause}") from None
+    scores = any(stage["kind"] == "score" for stage in spec["stages"])
     return Submission(text, idempotency_key or uuid.uuid4().hex, job.items, job.blobs,
-                      bool(name or idempotency_key))
+                      bool(name or idempotency_key), LOOK_WAIT_S if scores else SUBMIT_WAIT_S)
 
 
 def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
@@ -233,7 +239,7 @@ def submit(submission: Submission) -> Operation[int]:
     names them: those of the stages before the job, slices before the chunk that they are in."""
     yield from upload(submission.blobs)
     opened = yield Request("job.submit", {"spec": submission.spec, "idem": submission.idem},
-                           SUBMIT_WAIT_S)
+                           submission.wait_s)
     job = int(opened["job"])
     for warning in opened.get("warnings") or []:
         log.warning("job %d: %s", job, warning)
@@ -265,7 +271,7 @@ def explain(job: Pipeline, *, sink: SinkArgument, **place: Any) -> Operation[Exp
     wanted = prepare(job, sink=sink, place=place, name=None, priority=None, retry=None, idempotency_key="",
                      result_ttl=None, run_timeout=None, task_items=None)
     yield from upload(wanted.blobs)
-    value = yield Request("job.check", {"spec": wanted.spec}, SUBMIT_WAIT_S)
+    value = yield Request("job.check", {"spec": wanted.spec}, wanted.wait_s)
     return Explanation({str(name): str(kind) for name, kind in value["columns"]}, bool(value["gathers"]),
                        str(value["plan"]), list(value["warnings"]))
 

@@ -21,7 +21,7 @@ from . import _places as places
 from ._batch import Row
 from ._config import Target, find_target
 from ._frames import rows_to_frame, to_frame
-from ._models import Model
+from ._models import Model, Rows
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._progress import Progress
 from ._protocol import RESEND_S, TIMEOUT_S, Answer, Operation, Request, Session, steps
@@ -177,7 +177,7 @@ class AsyncClient:
         """As Client.remove_model."""
         await self.run(model_ops.remove_model(name, version))
 
-    async def predict(self, name: str, rows: Sequence[Mapping[str, Any]], *, version: Optional[int] = None,
+    async def predict(self, name: str, rows: Rows, *, version: Optional[int] = None,
                       timeout: Optional[float] = None) -> List[Row]:
         """As Client.predict; many may be under way at once, and the coordinator batches them."""
         return await self.run(model_ops.predict(name, rows, version, timeout),

@@ -20,7 +20,7 @@ from . import _operations as ops
 from . import _places as places
 from ._config import Target, find_target
 from ._frames import rows_to_frame, to_frame
-from ._models import Model
+from ._models import Model, Rows
 from ._operations import DeadLetter, JobRef, JobStatus, Reject
 from ._batch import Row
 from ._progress import Progress
@@ -170,7 +170,7 @@ class Client:
         next one. Adding the newest again changes nothing.
 
         ``columns`` names the columns of a model that takes one matrix, in the matrix' order; without them
-        the order of the columns in a request counts. ``sample``: rows with what Python made of them, which
+        predict takes rows as lists alone, in that order. ``sample``: rows with what Python made of them, which
         must come out within ``tolerance``. InvalidSpec or InvalidArgument when the model cannot be used.
         """
         return self.run(model_ops.add_model(name, source, sample, tolerance, columns, version))
@@ -179,9 +179,12 @@ class Client:
         """Forgets a version, or all of a name. NotFound."""
         self.run(model_ops.remove_model(name, version))
 
-    def predict(self, name: str, rows: Sequence[Mapping[str, Any]], *, version: Optional[int] = None,
+    def predict(self, name: str, rows: Rows, *, version: Optional[int] = None,
                 timeout: Optional[float] = None) -> List[Row]:
         """What the model makes of each row, now: a list of dictionaries in the order of the rows.
+
+        Rows are dictionaries, or lists of values in the order of the model's columns: a model that takes a
+        matrix and was added without ``columns`` knows no names, and takes lists alone.
 
         The newest version is asked, or ``version``. InvalidArgument names the row and the column that is
         wrong; PredictTimeout after ``timeout`` seconds (at most the coordinator's predict.timeout);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -108,6 +109,36 @@ def client_rest(served: Coordinator, x: Any) -> list[dict[str, Any]]:
         return client.predict("churn", rows_of(x[50:]))
 
 
+def test_a_matrix_without_names_takes_lists(served: Coordinator, fronts: Any, start_worker: Start) -> None:
+    """Names that nobody can check are refused: they could be in any order."""
+    data, model = pm.classifier()
+    x = matrix(50, 6)
+    start_worker(served)
+    ready(fronts(served))
+    http = Http(served)
+    with drover.Client(served.front) as client:
+        client.add_model("churn", data)
+        assert client.models()[0].positional
+        for rows in (x, x.tolist(), [tuple(row) for row in x]):
+            got = [row["probability_1"] for row in client.predict("churn", rows)]
+            np.testing.assert_allclose(got, model.predict_proba(x)[:, 1], atol=1e-5)
+        status, answer = http.predict("churn", {"rows": x.tolist()})
+        assert status == 200 and len(answer["rows"]) == 50
+        words = "the columns of this model have no names, and their order counts: give rows as lists, or add the model"
+        with pytest.raises(drover.InvalidArgument, match=f"columns: 'f0': {words}"):
+            client.predict("churn", rows_of(x))
+        for body, where in (({"rows": rows_of(x)}, r"rows\[0\]"), ({"columns": list("abcdef"), "rows": x.tolist()}, "columns")):
+            status, answer = http.predict("churn", body)
+            assert status == 400 and re.match(f"{where}: '(f0|a)': {words}", answer["error"]["detail"]), answer
+        with pytest.raises(drover.InvalidArgument, match=r"rows\[0\]: 5 values for 6 columns"):
+            client.predict("churn", x[:, :5].tolist())
+        with pytest.raises(drover.InvalidArgument, match=r"rows\[1\]: a list of values is wanted"):
+            client.predict("churn", [[1, 2, 3, 4, 5, 6], {"a": 1}])
+        client.add_model("named", data, columns=[f"f{i}" for i in range(6)])
+        np.testing.assert_allclose([row["probability_1"] for row in client.predict("named", x)],
+                                   model.predict_proba(x)[:, 1], atol=1e-5)
+
+
 def test_texts_and_missing_values(served: Coordinator, fronts: Any, start_worker: Start) -> None:
     """Inputs by name; escapes and UTF-8; null is a missing number and an empty text."""
     pm.add(fronts(served), "twice", pm.twice())
@@ -140,7 +171,7 @@ def test_versions(served: Coordinator, fronts: Any, start_worker: Start) -> None
             client.add_model("m", first, version=2)
 
         def probabilities(version: int | None = None) -> Any:
-            return np.asarray([row["probability_1"] for row in client.predict("m", rows_of(x), version=version)])
+            return np.asarray([row["probability_1"] for row in client.predict("m", x, version=version)])
 
         np.testing.assert_allclose(probabilities(), model_2.predict_proba(x)[:, 1], atol=1e-5)
         np.testing.assert_allclose(probabilities(1), model_1.predict_proba(x)[:, 1], atol=1e-5)

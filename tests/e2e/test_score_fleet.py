@@ -23,7 +23,7 @@ ensemble = pytest.importorskip("sklearn.ensemble")
 sys.path.insert(0, str(ROOT / "python"))
 
 import onnx_write as ow  # noqa: E402
-from drover import Client, InvalidSpec, JobFailed, Retry, export_check, score, scrape, transform  # noqa: E402
+from drover import Client, InvalidSpec, export_check, score, scrape, transform  # noqa: E402
 from mortal_fleet import MortalFleet  # noqa: E402
 from pg_server import PgServer  # noqa: E402
 from test_chaos import site  # noqa: E402, F401
@@ -159,10 +159,8 @@ def test_a_model_that_computes_something_else_is_refused(small: Client, trained:
     job = small.submit(numbers() | score(model, keep=["id"], sample=export_check(trained, x, names=FEATURES)))
     assert job.wait(30).rows == 3
     wrong = export_check(None, x, {"label": [0, 0], "probability_1": [0.25, 0.25]}, names=FEATURES)
-    job = small.submit(numbers() | score(model, keep=["id"], sample=wrong), retry=Retry(attempts=1))
-    with pytest.raises(JobFailed):
-        job.wait(30)
-    assert "does not give what its sample expects: row" in job.dead()[0].error
+    with pytest.raises(InvalidSpec, match=r"stages\[1\].model: it does not give what its sample expects: row 0"):
+        small.submit(numbers() | score(model, keep=["id"], sample=wrong))
 
 
 def test_the_example_of_the_guide(small: Client, tmp_path: Path) -> None:

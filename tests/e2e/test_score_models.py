@@ -103,6 +103,34 @@ def test_random_forest(tmp_path: Path, depth: Any, leaves: Any, classes: int) ->
     check_classes(got, model, rows())
 
 
+def test_lists_of_trees_as_protobuf_allows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One field an element, as exporters write them, and in pieces: the same model."""
+    x, y = data(1000, 3)
+    model = ensemble.RandomForestClassifier(5, random_state=1).fit(x, y)
+    want = score(tmp_path, model_of(ow.forest, model), matrix(rows()))
+    plain = ow.attribute
+
+    def attribute(name: str, value: Any, piece: int) -> bytes:
+        values = list(value) if isinstance(value, list) else []
+        if not values or isinstance(values[0], str):
+            return plain(name, value)
+        pieces = [values[i:i + piece] for i in range(0, len(values), piece)]
+        whole = isinstance(values[0], (int, np.integer))
+        if piece > 1:
+            body = b"".join(ow.chunk(8, b"".join(ow.varint(int(v)) for v in one)) if whole else
+                            ow.chunk(7, np.asarray(one, "<f4").tobytes()) for one in pieces)
+        else:
+            body = b"".join(ow.number(8, int(v)) if whole else
+                            ow.varint(7 << 3 | 5) + np.float32(v).tobytes() for v in values)
+        return ow.chunk(1, name) + body + ow.number(20, 7 if whole else 6)
+
+    for piece in (1, 7):
+        monkeypatch.setattr(ow, "attribute", lambda name, value, piece=piece: attribute(name, value, piece))
+        got = score(tmp_path, model_of(ow.forest, model), matrix(rows()))
+        for name, values in got.items():
+            np.testing.assert_array_equal(values, want[name], err_msg=f"{piece} {name}")
+
+
 def test_random_forest_of_names(tmp_path: Path) -> None:
     """Classes that are text."""
     x, y = data(2000, 3)

@@ -179,3 +179,27 @@ def test_files_of_other_formats(folder: Path, begin: bytes, want: str) -> None:
 def test_two_results_of_one_name(folder: Path) -> None:
     said = run(folder, "--sql", "SELECT count(*), count(id) FROM input", "table.csv", status=2).stderr
     assert 'stages[0]: columns 1 and 2 of its rows are both called "count": name one otherwise (in SQL with AS)' in said
+
+
+@pytest.mark.parametrize("loops", ["1", "2"])
+@pytest.mark.parametrize("output", ["out.csv", "out.ndjson"])
+def test_stages_take_rows_in_pieces(folder: Path, loops: str, output: str) -> None:
+    """Far more rows than a piece has, through three stages: none is lost, and a reject says which row it was."""
+    stages = ["SELECT id, amount FROM input",
+              "SELECT id::bigint AS id, 1 / (id::bigint - 15000) AS part FROM input WHERE id::bigint % 2 = 0",
+              "SELECT id, id * 2 AS twice FROM input WHERE id <> 300"]
+    job = {"drover": 1, "input": {"items": ["table.csv"]},
+           "stages": [{"kind": "transform", "sql": sql} for sql in stages]}
+    (folder / "job.json").write_text(json.dumps(job))
+    done = run(folder, "--job", "job.json", "--output", output, "--rejects", "rejects.ndjson", "--loops", loops)
+    ids = [row[0] for row in TABLE]
+    want = [[str(one), str(2 * one)] for one in ids if one % 2 == 0 and one not in (300, 15000)]
+    if output.endswith(".csv"):
+        found = rows_of((folder / output).read_text())[1:]
+    else:
+        found = [[str(value) for value in json.loads(line).values()] for line in (folder / output).open()]
+    assert found == want if loops == "1" else sorted(found) == sorted(want)
+    stats = json.loads(done.stdout)
+    assert (stats["rows"], stats["rejects"]) == (len(want), 1)
+    reject = json.loads((folder / "rejects.ndjson").read_text())
+    assert reject["input"] == f"row {ids.index(15000) + 1}"

@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct input input = {data, size};
         struct split s;
         struct split_point p;
-        rc = split_init(&s, '"', read_input, &input, &e);
+        rc = split_init(&s, '"', transform_whole_file.begin, read_input, &input, &e);
         assert(rc == ERR_OK);
         rc = split_next(&s, cut, &p, &e);
         assert(rc == ERR_OK && p.offset <= size);

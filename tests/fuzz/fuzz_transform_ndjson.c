@@ -108,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(fd >= 0 && put == (ssize_t)size);
     run(t, fd, SIMD_SCALAR, &transform_whole_file, 1, &want);
     check_lines(&want, data, size);
-    int rc = transform_cut_init(&cut, t, fd, NULL, &e);
+    int rc = transform_cut_init(&cut, t, fd, transform_whole_file.begin, NULL, &e);
     assert(rc == ERR_OK);
     rc = transform_cut_next(&cut, at, &p, &e);
     assert(rc == ERR_OK && p.offset <= size);

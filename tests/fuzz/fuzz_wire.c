@@ -17,6 +17,9 @@ static void read_worker_messages(struct span body, struct arena *a)
     struct wire_blob_answer answer;
     struct wire_predict predict;
     struct wire_predicted predicted;
+    struct wire_calls *calls;
+    struct wire_breaker *breakers;
+    struct wire_sink sink;
     size_t n;
     bool on;
     (void)!wire_hello_read(body, a, &hello, NULL);
@@ -32,6 +35,9 @@ static void read_worker_messages(struct span body, struct arena *a)
     (void)!wire_blob_answer_read(body, &answer, NULL);
     (void)!wire_predict_read(body, &predict, NULL);
     (void)!wire_predicted_read(body, &predicted, NULL);
+    (void)!wire_calls_read(body, a, &calls, &n, NULL);
+    (void)!wire_breakers_read(body, a, &breakers, &n, NULL);
+    (void)!wire_sink_read(body, a, &sink, NULL);
 }
 
 static void read_client_messages(struct span body)

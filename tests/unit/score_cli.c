@@ -260,7 +260,7 @@ int main(int argc, char **argv)
     }
     if (c.verify) {
         struct span sample = read_file(c.verify);
-        check(score_verify(m, sample, c.tolerance, &e), &e);
+        check(score_verify(m, sample, c.tolerance, 0, &e), &e);
         free((char *)sample.p);
     }
     if (c.batch)

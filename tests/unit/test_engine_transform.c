@@ -13,7 +13,7 @@
 #include "worker/inputs.h"
 #include "worker/output.h"
 
-enum { ROWS = 20000 };
+enum { ROWS = 300000 }; /* some thirty parts of the smallest size */
 
 static uint64_t file_bytes;
 static char path[] = "/tmp/drover-transform-XXXXXX";
@@ -97,6 +97,46 @@ static void options(void **state UNUSED)
     }
 }
 
+/* What was read of a file that is cut. */
+struct reading {
+    const struct pipeline *pipeline;
+    uint64_t at;
+    uint32_t n_rows, n_cuts;
+    struct pipeline_gather *gather; /* takes partial states; NULL: there are rows */
+};
+
+/* An input and all that is found with it: one part behind the other, all rows, none twice. */
+static void read_all(struct reading *r, const char *input)
+{
+    struct error e = {0};
+    struct output *o = run(r->pipeline, input);
+    assert_int_equal(o->error, ERR_OK);
+    if (o->n_found > 0) {
+        assert_int_equal(o->rows->n_rows, 0);
+        assert_int_equal(o->partial.len, 0); /* a file that was only cut has nothing to bring */
+        r->n_cuts++;
+        for (size_t i = 0; i < o->n_found; i++) {
+            struct input_ref part;
+            assert_int_equal(o->found[i].depth, 4);
+            assert_int_equal(input_ref_parse(span_str(o->found[i].url), &part, &e), ERR_OK);
+            assert_int_equal(part.begin, r->at);
+            assert_int_equal(part.line, r->at == 0 ? 1 : r->n_rows + 2);
+            read_all(r, o->found[i].url);
+            assert_true(part.end == UINT64_MAX || part.end == r->at);
+        }
+    } else {
+        struct input_ref part;
+        assert_int_equal(input_ref_parse(span_str(input), &part, &e), ERR_OK);
+        r->at = part.end == UINT64_MAX ? file_bytes : part.end;
+        r->n_rows += (uint32_t)stat_of(o, "input_rows");
+        if (r->gather)
+            assert_int_equal(pipeline_gather_add(r->gather, buf_span(&o->partial), &e), ERR_OK);
+        else
+            assert_int_equal(o->rows->n_rows, stat_of(o, "input_rows"));
+    }
+    output_free(o);
+}
+
 static void a_file_is_read_or_cut(void **state UNUSED)
 {
     struct pipeline *whole = pipeline_of("\"sql\": \"SELECT id FROM input\""),
@@ -108,28 +148,11 @@ static void a_file_is_read_or_cut(void **state UNUSED)
     assert_int_equal(stat_of(o, "input_rows"), ROWS);
     output_free(o);
 
-    o = run(cut, path);
-    assert_int_equal(o->error, ERR_OK);
-    assert_int_equal(o->rows->n_rows, 0);
-    assert_true(o->n_found >= 2);
-    uint32_t n = 0;
-    uint64_t at = 0;
-    for (size_t i = 0; i < o->n_found; i++) { /* one behind the other, all rows, none twice */
-        struct input_ref r;
-        struct error e = {0};
-        assert_int_equal(o->found[i].depth, 4);
-        assert_int_equal(input_ref_parse(span_str(o->found[i].url), &r, &e), ERR_OK);
-        assert_int_equal(r.begin, at);
-        assert_int_equal(r.line, i == 0 ? 1 : n + 2);
-        at = r.end;
-        struct output *part = run(cut, o->found[i].url);
-        assert_int_equal(part->n_found, 0);
-        n += part->rows->n_rows;
-        output_free(part);
-    }
-    assert_int_equal(at, file_bytes);
-    assert_int_equal(n, ROWS);
-    output_free(o);
+    struct reading r = {.pipeline = cut};
+    read_all(&r, path);
+    assert_int_equal(r.at, file_bytes);
+    assert_int_equal(r.n_rows, ROWS);
+    assert_true(r.n_cuts >= 2); /* a few parts first; then another task cuts the rest */
 
     const struct inputs uncut = {.whole = true};
     o = run_with(cut, path, (struct pipeline_call){.inputs = &uncut});
@@ -145,25 +168,17 @@ static void parts_come_together(void **state UNUSED)
         pipeline_of("\"sql\": \"SELECT count(*) AS n, sum(id) AS s FROM input\", \"task_bytes\": "
                     "65536");
     struct error e = {0};
-    struct pipeline_gather *g = NULL;
+    struct reading r = {.pipeline = p};
     assert_true(pipeline_gathers(p));
-    struct output *o = run(p, path);
-    assert_int_equal(o->partial.len, 0); /* a file that was only cut has nothing to bring */
-    assert_int_equal(pipeline_gather_new(p, NULL, &g, &e), ERR_OK);
-    for (size_t i = o->n_found; i-- > 0;) { /* in any order */
-        struct output *part = run(p, o->found[i].url);
-        assert_int_equal(part->rows->n_rows, 0);
-        assert_true(part->partial.len > 0);
-        assert_int_equal(pipeline_gather_add(g, buf_span(&part->partial), &e), ERR_OK);
-        output_free(part);
-    }
-    output_free(o);
-    o = pipeline_output(p);
-    pipeline_gather_end(g, o);
+    assert_int_equal(pipeline_gather_new(p, NULL, &r.gather, &e), ERR_OK);
+    read_all(&r, path);
+    assert_true(r.n_cuts >= 2);
+    struct output *o = pipeline_output(p);
+    pipeline_gather_end(r.gather, o);
     assert_int_equal(o->rows->n_rows, 1);
     assert_int_equal(batch_get_i64(o->rows, 0, 0), ROWS);
     output_free(o);
-    pipeline_gather_free(g);
+    pipeline_gather_free(r.gather);
     pipeline_unref(p);
 }
 

@@ -81,25 +81,26 @@ static int append_open(const void *compiled, const struct blobset *blobs UNUSED,
     return ERR_OK;
 }
 
-static int append_process(void *state, struct output *o UNUSED, struct error *e)
-{
-    n_processed++;
-    return strcmp(state, "no-process") == 0 ? error_set(e, ERR_LIMIT, "too much") : ERR_OK;
-}
-
-static int append_end(void *state, struct output *o, struct error *e UNUSED)
+static int append_process(void *state, const struct batch *in, struct output *o UNUSED,
+                          struct batch *out, struct error *e)
 {
     const char *text = state;
-    struct batch *b = columns(NULL);
-    for (uint32_t i = 0; i < o->rows->n_rows; i++) {
+    n_processed++;
+    if (strcmp(text, "no-process") == 0)
+        return error_set(e, ERR_LIMIT, "too much");
+    for (uint32_t i = 0; i < in->n_rows; i++) {
         char joined[100];
-        const struct span s = batch_get_text(o->rows, 0, i);
+        const struct span s = batch_get_text(in, 0, i);
         snprintf(joined, sizeof(joined), "%.*s%s", (int)s.len, s.p, text);
-        batch_text(b, 0, span_str(joined));
-        batch_row_end(b);
+        batch_text(out, 0, span_str(joined));
+        batch_row_end(out);
     }
-    batch_free(o->rows);
-    o->rows = b;
+    return ERR_OK;
+}
+
+static int append_end(void *state UNUSED, struct output *o UNUSED, struct batch *out UNUSED,
+                      struct error *e UNUSED)
+{
     return ERR_OK;
 }
 

@@ -47,6 +47,8 @@ static void test_errors(void **state)
         {"{\"extract\":{\"a\":\"a[\"}}", "extract.a, character 3: the selector ends too early"},
         {"{\"extract\":{\"a\":\"p:foo\"}}", "extract.a, character 3: "},
         {"{\"extract\":{\"a\":\"p:hover\"}}", "extract.a: the pseudo-class hover is not supported"},
+        {"{\"extract\":{\"a\":\"li:nth-child(3n of .y):not(:has(lis:contains(t> a)), d p\"}}",
+         "extract.a, character 37: "},
         {"{\"extract\":{\"a\":\"p::after\"}}", "extract.a: character 2: unknown ::after"},
         {"{\"extract\":{\"a\":\"\"}}", "extract.a, character 1: "},
         {"{\"extract\":{\"a\":\"@uri\"}}", "extract.a: unknown source \"@uri\""},

@@ -109,6 +109,104 @@ static const struct spec_engine engines[] = {
      .item = echo_item},
 };
 
+/* An engine that has to be completed: {"kind": "fill", "from": SHA256 ...}. */
+static int fill_wants(const json_t *stage, spec_blob_fn *fn, void *user, struct error *e)
+{
+    struct blob_name name;
+    const int rc = spec_read_blob(json_object_get(stage, "from"), "from", &name, e);
+    return rc == ERR_OK ? fn(user, &name) : rc;
+}
+
+static int fill_complete(json_t *stage, const struct batch *input UNUSED,
+                         const struct spec_files *files, struct error *e)
+{
+    struct blob_name name;
+    struct span bytes = {NULL, 0};
+    int rc = spec_read_blob(json_object_get(stage, "from"), "from", &name, e);
+    if (rc == ERR_OK)
+        rc = files->map(files->user, &name, &bytes, e);
+    if (rc != ERR_OK)
+        return rc;
+    json_object_del(stage, "from");
+    json_object_set_new(stage, "limit", json_integer(bytes.p[0] - '0'));
+    files->unmap(files->user, bytes);
+    return ERR_OK;
+}
+
+static int map_one(void *user, const struct blob_name *name UNUSED, struct span *ret,
+                   struct error *e UNUSED)
+{
+    ++*(int *)user;
+    *ret = SPAN("7");
+    return ERR_OK;
+}
+
+static void unmap_one(void *user, struct span bytes UNUSED)
+{
+    --*(int *)user;
+}
+
+static int count_blob(void *user, const struct blob_name *name UNUSED)
+{
+    return ++*(int *)user == 3 ? ERR_NOT_FOUND : ERR_OK;
+}
+
+static const struct spec_engine fillers[] = {
+    {.name = "fill",
+     .kind = 1,
+     .source = true,
+     .follows = true,
+     .compile = echo_compile,
+     .free = echo_free,
+     .complete = fill_complete,
+     .wants = fill_wants,
+     .columns = echo_columns,
+     .item = echo_item},
+};
+
+static struct spec *open_filled(const char *text, int *ret_wants, int *ret_rc, struct error *e)
+{
+    struct spec *s = NULL;
+    *ret_wants = 0;
+    assert_int_equal(spec_open(span_str(text), fillers, ARRAY_LEN(fillers), false, &s, e), ERR_OK);
+    *ret_rc = spec_wants(s, count_blob, ret_wants, e);
+    return s;
+}
+
+static void blobs_are_named_before_it_is_completed(void **state)
+{
+#define FROM                                                                                       \
+    "{\"kind\": \"fill\", \"from\": {\"blob\": "                                                   \
+    "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}}"
+    struct error e = {0};
+    struct buf text = {0};
+    int wants = 0, mapped = 0, rc = 0;
+    const struct spec_files files = {map_one, unmap_one, &mapped};
+    (void)state;
+    struct spec *s = open_filled("{\"stages\": [" FROM ", " FROM "]}", &wants, &rc, &e);
+    assert_int_equal(rc, ERR_OK);
+    assert_int_equal(wants, 2);
+    assert_int_equal(spec_compile(s, &files, &text, &e), ERR_OK);
+    assert_int_equal(mapped, 0);
+    assert_int_equal(*(int *)s->stages[1].compiled, 7);
+    assert_non_null(memmem(text.data, text.len, "\"limit\":7", 9));
+    spec_free(s);
+    buf_done(&text);
+    s = open_filled("{\"stages\": [" FROM ", " FROM ", " FROM "]}", &wants, &rc, &e);
+    assert_int_equal(rc, ERR_NOT_FOUND); /* what the listener says */
+    spec_free(s);
+    s = open_filled("{\"stages\": [" FROM ", {\"kind\": \"fill\"}]}", &wants, &rc, &e);
+    assert_int_equal(rc, ERR_INVALID_SPEC);
+    assert_non_null(strstr(e.detail, "stages[1].from: "));
+    spec_free(s);
+    s = open_filled("{\"stages\": [7, {\"kind\": \"none\"}]}", &wants, &rc, &e);
+    assert_int_equal(rc, ERR_OK); /* compiling it says what is wrong */
+    assert_int_equal(spec_compile(s, NULL, NULL, &e), ERR_INVALID_SPEC);
+    spec_free(s);
+    assert_int_equal(alive, 0);
+#undef FROM
+}
+
 static int parse(const char *text, bool with_input, struct spec **ret, struct error *e)
 {
     return spec_parse(span_str(text), engines, ARRAY_LEN(engines), with_input, ret, e);
@@ -307,9 +405,13 @@ static void items_are_packed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_filled_in),     cmocka_unit_test(everything_is_read),
-        cmocka_unit_test(mistakes_are_named),         cmocka_unit_test(input_travels_apart),
-        cmocka_unit_test(size_and_depth_are_limited), cmocka_unit_test(items_are_packed),
+        cmocka_unit_test(defaults_are_filled_in),
+        cmocka_unit_test(everything_is_read),
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(input_travels_apart),
+        cmocka_unit_test(size_and_depth_are_limited),
+        cmocka_unit_test(items_are_packed),
+        cmocka_unit_test(blobs_are_named_before_it_is_completed),
     };
     return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static struct split_point point_at(struct span text, uint64_t offset)
     struct split s;
     struct split_point p;
     struct error e;
-    assert_int_equal(split_init(&s, '"', read_at, &text, &e), 0);
+    assert_int_equal(split_init(&s, '"', transform_whole_file.begin, read_at, &text, &e), 0);
     assert_int_equal(split_next(&s, offset, &p, &e), 0);
     split_done(&s);
     return p;

@@ -4,10 +4,12 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "worker/transform/digits.h"
 #include "worker/transform/num.h"
 #include "worker/transform/parsefast.h"
+#include "worker/transform/textfloat.h"
 
 static struct arena arena;
 
@@ -155,33 +157,54 @@ static void long_numbers(void **state)
     }
 }
 
+/* Which cannot be given the same scale within the limit of digits. */
+static void far_apart(void **state)
+{
+    (void)state;
+    struct num large = read("1e16000"), small = read("1e-16000"), r;
+    assert_int_equal(num_cmp(large, small, &arena), 1);
+    assert_int_equal(num_cmp(small, large, &arena), -1);
+    assert_true(num_neg(&arena, large, &large) && num_neg(&arena, small, &small));
+    assert_int_equal(num_cmp(large, small, &arena), -1);
+    assert_int_equal(num_cmp(small, large, &arena), 1);
+    assert_false(num_add(&arena, large, small, &r));
+    arena_clear(&arena);
+}
+
 /* The vector reader and writer against the plain ones. */
 static void fast_paths(void **state)
 {
     (void)state;
-    static const char *const fields[] = {"0",        "7",       "-3",  "12.5", "-0.05",
-                                         "99999.95", ".5",      "5.",  "-.5",  "1234567",
-                                         "12345678", "1.2.3",   "abc", "1e3",  "+5",
-                                         "-",        ".",       "12 ", "--1",  "1,2",
-                                         "\xc3\xa9", "0.000001"};
+    static const char *const fields[] = {"0",         "7",         "-3",       "12.5", "-0.05",
+                                         "99999.95",  ".5",        "5.",       "-.5",  "1234567",
+                                         "12345678",  "1.2.3",     "abc",      "1e3",  "+5",
+                                         "-",         ".",         "12 ",      "--1",  "1,2",
+                                         "\xc3\xa9",  "0.000001",  "-0",       "-0.0", "",
+                                         "-12345678", "-1234.567", "0.1234567"};
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         char padded[64] = "9999999999999999"; /* what stands before the field must not matter */
         size_t len = strlen(fields[i]);
         memcpy(padded + 16, fields[i], len);
-        bool neg = fields[i][0] == '-';
         for (int simd = SIMD_SCALAR; simd <= (int)simd_best(); simd++) {
-            uint64_t word[1] = {len - neg - 1 < 8 ? parsefast_word(padded + 16 + len, len - neg)
-                                                  : 0};
-            uint64_t scale[1], odd[1];
-            parsefast_run(&(struct parsefast){word, scale, odd, 1}, (enum simd)simd);
+            struct parsefast d = {0}, f = {0};
             struct num x;
+            double number = 0, fast;
             bool too_long, plain = num_parse(&arena, span_str(fields[i]), &x, &too_long);
-            if (odd[0])
+            parsefast_put(&d, padded + 16, len);
+            parsefast_put(&f, padded + 16, len);
+            parsefast_decimals(&d, (enum simd)simd);
+            parsefast_doubles(&f, (enum simd)simd);
+            if ((d.odd[0] != 0) != (f.odd[0] != 0))
+                fail_msg("%s is odd for one of them", fields[i]);
+            if (d.odd[0])
                 continue; /* it asks num_parse: always right */
             if (!plain)
                 fail_msg("%s is a number only here", fields[i]);
-            assert_int_equal(x.scale, scale[0]);
-            assert_int_equal(x.m, neg ? -(int64_t)word[0] : (int64_t)word[0]);
+            assert_int_equal(x.scale, d.shapes[0]);
+            assert_int_equal(x.m, (int64_t)d.words[0]);
+            assert_int_equal(textfloat_read(span_str(fields[i]), &number), TEXTFLOAT_OK);
+            memcpy(&fast, &f.words[0], sizeof fast);
+            assert_memory_equal(&fast, &number, sizeof fast);
         }
     }
     for (int32_t scale = 0; scale < 25; scale++) {
@@ -196,6 +219,76 @@ static void fast_paths(void **state)
                 m = i;
         }
     }
+}
+
+static void same_double(const char *text)
+{
+    char *rest;
+    double got = 0;
+    const double want = strtod(text, &rest);
+    assert_int_equal(*rest, 0);
+    if (textfloat_read(span_str(text), &got) != TEXTFLOAT_OK || memcmp(&got, &want, sizeof want))
+        fail_msg("%s is %.17g, not %.17g", text, want, got);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *state ^ *state >> 29;
+}
+
+/* The next double, as the C library reads it: what people write, and what lies between two doubles. */
+static void doubles(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"9007199254740993",
+                                        "9007199254740993.0000000000",
+                                        "9007199254740992.5",
+                                        "0.1",
+                                        "9999999999999999999",
+                                        "18446744073709551615",
+                                        "1e22",
+                                        "1e23",
+                                        "1e27",
+                                        "8.5e27",
+                                        "1e28",
+                                        "1e-27",
+                                        "4.35e-22",
+                                        "1e-28",
+                                        "1.7976931348623157e308",
+                                        "4.9e-324",
+                                        "2.2250738585072014e-308",
+                                        "00000000000000000000000000001.5",
+                                        "0.00000000000000000000000000015",
+                                        "-0",
+                                        "-0.000",
+                                        "1E5",
+                                        "1e+05",
+                                        "12345678.12345678",
+                                        "123456789012345678901234567890",
+                                        "7450580596923828125e-27",
+                                        "0.0000000000000000000000000000000000000000000000001e49"};
+    uint64_t seed = 7;
+    char text[64];
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        same_double(texts[i]);
+    for (int i = 0; i < 200000; i++) {
+        const uint64_t m = next_random(&seed) >> (next_random(&seed) % 64);
+        const int power = (int)(next_random(&seed) % 70) - 35;
+        snprintf(text, sizeof text, "%llue%d", (unsigned long long)m, power);
+        same_double(text);
+        const double x = (double)(int64_t)m * (i % 2 ? 1e-9 : 1e-19);
+        snprintf(text, sizeof text, i % 3 ? "%.17g" : "%.12f", x);
+        same_double(text);
+        /* in the middle between two doubles, or the next thing to it */
+        snprintf(text, sizeof text, "%llu.5", (unsigned long long)(m >> 12));
+        same_double(text);
+    }
+    double none;
+    assert_int_equal(textfloat_read(SPAN("1e"), &none), TEXTFLOAT_MALFORMED);
+    assert_int_equal(textfloat_read(SPAN("."), &none), TEXTFLOAT_MALFORMED);
+    assert_int_equal(textfloat_read(SPAN("12345678x"), &none), TEXTFLOAT_MALFORMED);
+    assert_int_equal(textfloat_read(SPAN("1e400"), &none), TEXTFLOAT_RANGE);
 }
 
 static int begin(void **state)
@@ -216,7 +309,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts),        cmocka_unit_test(arithmetic), cmocka_unit_test(rounding),
-        cmocka_unit_test(long_numbers), cmocka_unit_test(fast_paths),
+        cmocka_unit_test(long_numbers), cmocka_unit_test(far_apart),  cmocka_unit_test(fast_paths),
+        cmocka_unit_test(doubles),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -14,7 +14,7 @@ static struct split_point boundary(const char *stage_text, struct span text, uin
     int fd = fixture_file(text);
     assert_int_equal(transform_compile(stage, NULL, NULL, 0, &t, &e), 0);
     assert_true(transform_can_cut(t, fd));
-    assert_int_equal(transform_cut_init(&cut, t, fd, NULL, &e), 0);
+    assert_int_equal(transform_cut_init(&cut, t, fd, transform_whole_file.begin, NULL, &e), 0);
     assert_int_equal(transform_cut_next(&cut, offset, &p, &e), 0);
     transform_cut_done(&cut);
     transform_free(t);

@@ -186,7 +186,7 @@ static size_t cut(const struct cli *c, const struct transform *t, int fd,
     ranges[n++] = transform_whole_file;
     if (c->parts == 1 || fstat(fd, &st) != 0 || !transform_can_cut(t, fd))
         return n;
-    check(transform_cut_init(&cut, t, fd, NULL, &e), &e);
+    check(transform_cut_init(&cut, t, fd, transform_whole_file.begin, NULL, &e), &e);
     for (size_t i = 1; i < c->parts; i++) {
         struct split_point p;
         check(transform_cut_next(&cut, (uint64_t)st.st_size * i / c->parts, &p, &e), &e);

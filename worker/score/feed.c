@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "common/nearest.h"
+
 bool feed_fits(enum col_type from, enum elem_type to)
 {
     switch (to) {
@@ -36,6 +38,9 @@ static bool is_null(const struct column *c, uint32_t row)
 /* A decimal is [-]digits[.digits]; what is too large for a double is infinite. */
 static double decimal(struct span s)
 {
+    double v;
+    if (nearest_read(s, &v))
+        return v;
     char text[400];
     size_t n = MIN(s.len, sizeof text - 1);
     if (n)
@@ -74,8 +79,8 @@ static void floats(const struct batch *in, uint32_t column, uint32_t first, uint
         out[r] = (float)number(in, column, first + r);
 }
 
-static int element(const struct batch *in, uint32_t column, uint32_t row, struct tensor *t,
-                   size_t to, struct error *e)
+static int element(const struct batch *in, uint32_t column, uint32_t row, uint64_t rows_before,
+                   struct tensor *t, size_t to, struct error *e)
 {
     const struct column *c = &in->columns[column];
     bool null = is_null(c, row);
@@ -87,8 +92,8 @@ static int element(const struct batch *in, uint32_t column, uint32_t row, struct
         t->str[to] = null ? SPAN("") : batch_get_text(in, column, row);
     } else if (null) {
         return error_set(e, ERR_INVALID_ARGUMENT,
-                         "column '%.100s', row %u: NULL, where the model takes %s", c->name, row,
-                         elem_name(t->type));
+                         "column '%.100s', row %llu: NULL, where the model takes %s", c->name,
+                         (unsigned long long)(rows_before + row), elem_name(t->type));
     } else {
         int64_t v =
             c->type == COL_BOOL ? batch_get_bool(in, column, row) : batch_get_i64(in, column, row);
@@ -98,8 +103,8 @@ static int element(const struct batch *in, uint32_t column, uint32_t row, struct
             t->bools[to] = v != 0;
         else if (v < INT32_MIN || v > INT32_MAX)
             return error_set(e, ERR_INVALID_ARGUMENT,
-                             "column '%.100s', row %u: %lld does not fit into int32", c->name, row,
-                             (long long)v);
+                             "column '%.100s', row %llu: %lld does not fit into int32", c->name,
+                             (unsigned long long)(rows_before + row), (long long)v);
         else
             t->i32[to] = (int32_t)v;
     }
@@ -107,9 +112,10 @@ static int element(const struct batch *in, uint32_t column, uint32_t row, struct
 }
 
 int feed_tensor(const struct batch *in, const uint32_t *columns, size_t n_columns,
-                const struct shape *shape, uint32_t first, uint32_t n, struct arena *mem,
-                struct tensor *ret, struct error *e)
+                const struct shape *shape, uint32_t first, uint32_t n,
+                struct score_scratch *scratch, struct tensor *ret, struct error *e)
 {
+    struct arena *mem = &scratch->mem;
     struct tensor t = {.type = shape->type, .rank = shape->rank};
     int64_t dims[TENSOR_RANK_MAX];
     memcpy(dims, shape->dims, sizeof dims);
@@ -137,7 +143,8 @@ int feed_tensor(const struct batch *in, const uint32_t *columns, size_t n_column
         return error_set(e, ERR_NOMEM, "model: no memory left");
     for (uint32_t r = 0; r < n; r++)
         for (size_t c = 0; c < n_columns; c++) {
-            int rc = element(in, columns[c], first + r, &t, r * n_columns + c, e);
+            int rc =
+                element(in, columns[c], first + r, scratch->rows_before, &t, r * n_columns + c, e);
             if (rc)
                 return rc;
         }

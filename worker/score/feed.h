@@ -14,8 +14,8 @@ bool feed_fits(enum col_type from, enum elem_type to);
 /* n rows of columns of in, from row first on, as a tensor of this shape. A float32 matrix lies as
  * columns. INVALID_ARGUMENT: a cell that is no number; the detail names column and row. */
 int feed_tensor(const struct batch *in, const uint32_t *columns, size_t n_columns,
-                const struct shape *shape, uint32_t first, uint32_t n, struct arena *mem,
-                struct tensor *ret, struct error *e) MUST_CHECK;
+                const struct shape *shape, uint32_t first, uint32_t n,
+                struct score_scratch *scratch, struct tensor *ret, struct error *e) MUST_CHECK;
 
 /* Element `at` of each row of t (width elements each) into a column of out. The rows' other columns
  * must be filled alike, and then out->n_rows raised (feed_rows). A failure sticks in out. */

@@ -56,6 +56,7 @@ size_t score_input_width(const struct score_model *m, size_t input);
 struct score_scratch {
     struct arena mem;
     size_t peak_bytes;
+    uint64_t rows_before; /* in batches before this one: errors name rows of all of them, from 0 */
 };
 void score_scratch_init(struct score_scratch *s);
 void score_scratch_done(struct score_scratch *s);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "onnx_list.h"
 #include "onnx_read.h"
 
 enum { /* fields of ModelProto, OperatorSetIdProto */
@@ -62,14 +63,17 @@ static int attr_ints(struct onnx_reader *r, struct arena *mem, struct span messa
 static int attr_floats(struct onnx_reader *r, struct arena *mem, struct span message,
                        struct onnx_attr *a)
 {
-    uint64_t *wide;
     int rc = onnx_numbers(r, message, A_FLOATS, PROTO_I32, "floats", &a->n, NULL, 0);
-    if (rc || (rc = ARRAY(r, r->load, wide, a->n)) || (rc = ARRAY(r, mem, a->floats, a->n)))
+    float *values;
+    if (rc || (rc = ARRAY(r, mem, values, a->n)))
         return rc;
-    rc = onnx_numbers(r, message, A_FLOATS, PROTO_I32, "floats", &a->n, wide, a->n);
-    for (size_t i = 0; !rc && i < a->n; i++)
-        a->floats[i] = proto_f32(wide[i]);
-    return rc;
+    a->lazy = message;
+    struct onnx_list list = onnx_list_of(a);
+    for (size_t i = 0; i < a->n; i++)
+        values[i] = onnx_list_float(&list);
+    a->lazy = (struct span){0};
+    a->floats = values;
+    return ERR_OK;
 }
 
 static int attr_strings(struct onnx_reader *r, struct arena *mem, struct span message,
@@ -85,6 +89,24 @@ static int attr_strings(struct onnx_reader *r, struct arena *mem, struct span me
         if (f.number == A_STRINGS && (rc = onnx_text(r, mem, &f, "strings", &a->strings[at++])))
             return rc;
     return rc;
+}
+
+/* The lists of trees, as long as a model has nodes. */
+static bool stays_in_file(const char *name)
+{
+    return strncmp(name, "nodes_", 6) == 0 || strncmp(name, "class_", 6) == 0 ||
+           strncmp(name, "target_", 7) == 0;
+}
+
+/* Counts the elements, and checks how they are coded. */
+static int attr_lazy(struct onnx_reader *r, struct span message, struct onnx_attr *a)
+{
+    a->lazy = message;
+    if (a->type == ONNX_ATTR_INTS)
+        return onnx_numbers(r, message, A_INTS, PROTO_VARINT, "ints", &a->n, NULL, 0);
+    if (a->type == ONNX_ATTR_FLOATS)
+        return onnx_numbers(r, message, A_FLOATS, PROTO_I32, "floats", &a->n, NULL, 0);
+    return onnx_count(r, message, A_STRINGS, SIZE_MAX, "strings", &a->n);
 }
 
 /* The type that the fields imply, for files that leave the field type out (IR version below 2). */
@@ -146,7 +168,11 @@ static int read_attr(struct onnx_reader *r, struct arena *bulk, struct span mess
                            : 0;
     size_t len = strlen(r->where);
     snprintf(r->where + len, sizeof r->where - len, ", attribute '%.60s'", a.name);
-    if (a.type == ONNX_ATTR_INTS)
+    const bool list =
+        a.type == ONNX_ATTR_INTS || a.type == ONNX_ATTR_FLOATS || a.type == ONNX_ATTR_STRINGS;
+    if (list && bulk == r->load && stays_in_file(a.name))
+        rc = attr_lazy(r, message, &a);
+    else if (a.type == ONNX_ATTR_INTS)
         rc = attr_ints(r, bulk, message, &a);
     else if (a.type == ONNX_ATTR_FLOATS)
         rc = attr_floats(r, bulk, message, &a);

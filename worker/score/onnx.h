@@ -44,7 +44,8 @@ struct onnx_attr {
     int64_t i;
     struct span s;
     struct tensor *t;
-    size_t n; /* elements of the array below */
+    size_t n;         /* elements of the array below */
+    struct span lazy; /* its bytes in the file instead: to be read by onnx_list.h. p NULL: not so */
     union {
         float *floats;
         int64_t *ints;
@@ -91,7 +92,8 @@ struct onnx_model {
 };
 
 /* Reads a model. Names, tensors and small attributes lie in keep; arrays of attributes of domain
- * ai.onnx.ml, which operators turn into something better, in load. INVALID_SPEC, LIMIT, NOMEM. */
+ * ai.onnx.ml, which operators turn into something better, in load, and the lists of trees stay in the
+ * file (onnx_attr.lazy). INVALID_SPEC, LIMIT, NOMEM. */
 int onnx_read(struct span file, struct arena *keep, struct arena *load, struct onnx_model *ret,
               struct error *e) MUST_CHECK;
 

@@ -66,7 +66,12 @@ int dense_run(const struct dense_state *s, const struct tensor *x, struct arena 
     if (x->cols && s->dense.m <= NARROW)
         return narrow(s, x, mem, out);
     size_t rows = s->dense.k ? x->n / s->dense.k : (size_t)x->dims[0];
-    simd_dense_run(&s->dense, x->cols ? NULL : x->f32, x->cols, rows, out);
+    if (s->dense.m == 1) { /* no panel, of which one column would be used */
+        simd_dots(x->f32, s->weights, s->dense.k, rows, s->bias ? s->bias[0] : 0, out);
+        activate(s->dense.activation, out, rows);
+    } else {
+        simd_dense_run(&s->dense, x->cols ? NULL : x->f32, x->cols, rows, out);
+    }
     return ERR_OK;
 }
 

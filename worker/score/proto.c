@@ -11,6 +11,10 @@ int proto_varint(struct proto *r, uint64_t *ret)
     uint64_t v = 0;
     if (r->p == r->end)
         return 0;
+    if (*r->p < 0x80) { /* most have one byte */
+        *ret = *r->p++;
+        return 1;
+    }
     for (unsigned shift = 0; shift < 64; shift += 7) {
         if (r->p == r->end)
             return malformed(r, "truncated in the middle of a number");

@@ -35,6 +35,7 @@ struct functions {
                   size_t rows, float *out);
     void (*columns)(const float *const *columns, const float *w, size_t n_columns, size_t rows,
                     float *out);
+    void (*dots)(const float *x, const float *w, size_t k, size_t rows, float bias, float *out);
     void (*exp)(float *v, size_t n);
     void (*relu)(float *v, size_t n);
     void (*sigmoid)(float *v, size_t n);
@@ -42,11 +43,13 @@ struct functions {
 };
 
 static const struct functions table[SIMD_LEVELS] = {
-    {4, dense_base, columns_base, exp_all_base, relu_all_base, sigmoid_all_base, tanh_all_base},
+    {4, dense_base, columns_base, dots_base, exp_all_base, relu_all_base, sigmoid_all_base,
+     tanh_all_base},
 #if defined(__x86_64__)
-    {8, dense_avx2, columns_avx2, exp_all_avx2, relu_all_avx2, sigmoid_all_avx2, tanh_all_avx2},
-    {16, dense_avx512, columns_avx512, exp_all_avx512, relu_all_avx512, sigmoid_all_avx512,
-     tanh_all_avx512},
+    {8, dense_avx2, columns_avx2, dots_avx2, exp_all_avx2, relu_all_avx2, sigmoid_all_avx2,
+     tanh_all_avx2},
+    {16, dense_avx512, columns_avx512, dots_avx512, exp_all_avx512, relu_all_avx512,
+     sigmoid_all_avx512, tanh_all_avx512},
 #endif
 };
 
@@ -92,6 +95,11 @@ void simd_columns(const float *const *columns, const float *w, size_t n_columns,
                   float *out)
 {
     table[simd_level()].columns(columns, w, n_columns, rows, out);
+}
+
+void simd_dots(const float *x, const float *w, size_t k, size_t rows, float bias, float *out)
+{
+    table[simd_level()].dots(x, w, k, rows, bias, out);
 }
 
 void simd_exp(float *v, size_t n)

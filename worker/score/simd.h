@@ -36,6 +36,9 @@ void simd_dense_run(const struct simd_dense *d, const float *x, const float *con
 void simd_columns(const float *const *columns, const float *w, size_t n_columns, size_t rows,
                   float *out);
 
+/* out[r] = bias + sum over i of x[r][i] * w[i], for rows of k. */
+void simd_dots(const float *x, const float *w, size_t k, size_t rows, float bias, float *out);
+
 /* In place. exp, sigmoid and tanh are within 2e-7 (relative) of the exact value. */
 void simd_exp(float *v, size_t n);
 void simd_relu(float *v, size_t n);

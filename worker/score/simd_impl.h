@@ -179,6 +179,25 @@ TARGET static void NAME(columns)(const float *const *columns, const float *w, si
             out[i] += columns[c][i] * w[c];
 }
 
+TARGET static void NAME(dots)(const float *x, const float *w, size_t k, size_t rows, float bias,
+                              float *out)
+{
+    for (size_t r = 0; r < rows; r++, x += k) {
+        vf acc = {0};
+        float sums[WIDTH];
+        size_t i = 0;
+        for (; i + WIDTH <= k; i += WIDTH)
+            acc = acc + NAME(load)(x + i) * NAME(load)(w + i);
+        NAME(store)(sums, acc);
+        for (size_t half = WIDTH / 2; half > 0; half /= 2)
+            for (size_t j = 0; j < half; j++)
+                sums[j] += sums[j + half];
+        for (; i < k; i++)
+            sums[0] += x[i] * w[i];
+        out[r] = sums[0] + bias;
+    }
+}
+
 #undef vf
 #undef vi
 #undef INLINE

@@ -207,9 +207,11 @@ static int read_outputs(struct score_stage *s, const json_t *names, struct error
 
 static int check_names(const struct score_stage *s, struct error *e)
 {
+    if (s->n_keep + s->n_outputs > BATCH_COLUMNS_MAX)
+        return error_set(e, ERR_INVALID_SPEC, "outputs: more than %d columns", BATCH_COLUMNS_MAX);
     struct batch *b = score_stage_columns(s);
     if (!b)
-        return error_set(e, ERR_INVALID_SPEC, "outputs: more than %d columns", BATCH_COLUMNS_MAX);
+        return nomem(e);
     int rc = ERR_OK;
     for (size_t i = 0; !rc && i < b->n_columns; i++)
         if (find_column(b, b->columns[i].name) != (int64_t)i)
@@ -278,19 +280,6 @@ int score_stage_compile(const json_t *stage, struct score_model *model, const st
     return rc;
 }
 
-int score_stage_compile_file(const json_t *stage, struct span file, const struct batch *input,
-                             struct score_stage **ret, struct error *e)
-{
-    const struct score_options options = {.kernel = "walk"};
-    struct score_model *m;
-    int rc = score_load(file, &options, &m, e);
-    if (rc)
-        return rc;
-    rc = score_stage_compile(stage, m, input, ret, e);
-    score_unref(m);
-    return rc;
-}
-
 void score_stage_free(struct score_stage *s)
 {
     if (!s)
@@ -338,7 +327,7 @@ static int run_block(const struct score_stage *s, struct score_scratch *scratch,
         return nomem(e);
     for (size_t i = 0; i < g->n_inputs; i++) {
         int rc = feed_tensor(in, s->feeds[i].columns, s->feeds[i].n, &g->values[g->inputs[i]].shape,
-                             first, n, &scratch->mem, &inputs[i], e);
+                             first, n, scratch, &inputs[i], e);
         if (rc)
             return rc;
     }
@@ -355,14 +344,21 @@ static int run_block(const struct score_stage *s, struct score_scratch *scratch,
     return batch_ok(out) ? ERR_OK : error_set(e, ERR_LIMIT, "the result rows need too much memory");
 }
 
-int score_stage_run(const struct score_stage *s, struct score_scratch *scratch,
-                    const struct batch *in, struct batch *out, struct error *e)
+int score_stage_run_some(const struct score_stage *s, struct score_scratch *scratch,
+                         const struct batch *in, uint32_t first, uint32_t n, struct batch *out,
+                         struct error *e)
 {
-    uint32_t block = s->model->one_row ? 1 : SCORE_BLOCK_ROWS;
-    for (uint32_t first = 0; first < in->n_rows; first += block) {
-        int rc = run_block(s, scratch, in, first, MIN(block, in->n_rows - first), out, e);
+    const uint32_t block = s->model->one_row ? 1 : SCORE_BLOCK_ROWS, end = first + n;
+    for (; first < end; first += block) {
+        int rc = run_block(s, scratch, in, first, MIN(block, end - first), out, e);
         if (rc)
             return rc;
     }
     return ERR_OK;
+}
+
+int score_stage_run(const struct score_stage *s, struct score_scratch *scratch,
+                    const struct batch *in, struct batch *out, struct error *e)
+{
+    return score_stage_run_some(s, scratch, in, 0, in->n_rows, out, e);
 }

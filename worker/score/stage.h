@@ -26,9 +26,6 @@ struct score_stage;
  * columns of the stage before. Takes a reference to the model. */
 int score_stage_compile(const json_t *stage, struct score_model *model, const struct batch *input,
                         struct score_stage **ret, struct error *e) MUST_CHECK;
-/* The same from the model's file: to check a job when it is submitted. Forests are not measured. */
-int score_stage_compile_file(const json_t *stage, struct span file, const struct batch *input,
-                             struct score_stage **ret, struct error *e) MUST_CHECK;
 void score_stage_free(struct score_stage *s); /* takes NULL */
 
 const struct score_model *score_stage_model(const struct score_stage *s);
@@ -39,5 +36,9 @@ struct batch *score_stage_columns(const struct score_stage *s) MUST_CHECK;
  * in has the columns that the stage was compiled for. INVALID_ARGUMENT names the row; LIMIT. */
 int score_stage_run(const struct score_stage *s, struct score_scratch *scratch,
                     const struct batch *in, struct batch *out, struct error *e) MUST_CHECK;
+/* The same for n rows from first. */
+int score_stage_run_some(const struct score_stage *s, struct score_scratch *scratch,
+                         const struct batch *in, uint32_t first, uint32_t n, struct batch *out,
+                         struct error *e) MUST_CHECK;
 
 #endif

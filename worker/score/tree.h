@@ -131,6 +131,7 @@ struct tree_kernel {
 
 /* The kernels. Each returns UNSUPPORTED when the forest has no such form. */
 enum { TREE_UNSUPPORTED = -1 };
+void tree_walk_use(struct forest *f, struct tree_kernel *ret); /* f stays as long as the kernel */
 int tree_walk_make(const struct forest *f, struct arena *keep, struct tree_kernel *ret) MUST_CHECK;
 int tree_lockstep_make(const struct forest *f, struct arena *keep,
                        struct tree_kernel *ret) MUST_CHECK;

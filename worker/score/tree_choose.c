@@ -30,23 +30,18 @@ static void to_keys(struct tree_block *b, uint32_t slot, uint32_t n)
 
 /* ---- slots ---- */
 
-/* A copy of the forest whose features are numbered without gaps, and the list of them. */
-static int compact(const struct forest *f, struct arena *keep, struct arena *tmp,
-                   struct forest *ret, struct tree_kernel *k)
+/* Numbers the features of f, which is the caller's own, without gaps; the list of them into k. */
+static int compact(struct forest *f, struct arena *keep, struct arena *tmp, struct tree_kernel *k)
 {
-    *ret = *f;
-    ret->nodes = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *ret->nodes);
     int32_t *slots = arena_alloc(tmp, ((size_t)f->n_features + 1) * sizeof *slots);
     k->features = arena_alloc(keep, ((size_t)f->n_features + 1) * sizeof *k->features);
-    if (!ret->nodes || !slots || !k->features)
+    if (!slots || !k->features)
         return ERR_NOMEM;
-    if (f->n_nodes)
-        memcpy(ret->nodes, f->nodes, f->n_nodes * sizeof *ret->nodes);
     for (int32_t i = 0; i < f->n_features; i++)
         slots[i] = -1;
     k->n_slots = 0;
     for (size_t i = 0; i < f->n_nodes; i++) {
-        struct tree_node *n = &ret->nodes[i];
+        struct tree_node *n = &f->nodes[i];
         if (n->mode == TREE_LEAF)
             continue;
         if (slots[n->feature] < 0) {
@@ -55,8 +50,24 @@ static int compact(const struct forest *f, struct arena *keep, struct arena *tmp
         }
         n->feature = slots[n->feature];
     }
-    ret->n_features = (int32_t)k->n_slots;
+    f->n_features = (int32_t)k->n_slots;
     return ERR_OK;
+}
+
+/* A copy of the nodes, with features numbered so, in simple comparisons when that can be. */
+static int prepare(const struct forest *f, struct arena *keep, struct arena *tmp,
+                   struct forest *ret, struct tree_kernel *k, bool *ret_simple)
+{
+    const size_t bytes = f->n_nodes * sizeof *f->nodes;
+    *ret = *f;
+    ret->nodes = arena_alloc(tmp, bytes + 1);
+    if (!ret->nodes)
+        return ERR_NOMEM;
+    memcpy(ret->nodes, f->nodes, bytes);
+    *ret_simple = forest_simplify(ret);
+    if (!*ret_simple) /* it gave up half-way */
+        memcpy(ret->nodes, f->nodes, bytes);
+    return compact(ret, keep, tmp, k);
 }
 
 /* ---- trials ---- */
@@ -137,13 +148,13 @@ static int best_quick(void)
                                    : QUICK_SCALAR;
 }
 
-/* Is a kernel asked for, or worth a trial when none is? */
-static bool wanted(int kernel, const char *forced)
+/* -1: there is no such kernel. */
+static int kernel_named(const char *name)
 {
-    if (forced)
-        return strcmp(forced, names[kernel]) == 0 ||
-               (kernel == best_quick() && strcmp(forced, "quick") == 0);
-    return kernel == LOCKSTEP || kernel == best_quick();
+    for (int kernel = 0; kernel < KERNELS; kernel++)
+        if (strcmp(name, names[kernel]) == 0)
+            return kernel;
+    return strcmp(name, "quick") == 0 ? best_quick() : -1;
 }
 
 static int make(int kernel, const struct forest *f, bool simple, struct arena *mem,
@@ -185,7 +196,7 @@ static void try_one(const struct tree_kernel *k, int kernel, bool large, struct 
     t->len = MIN(t->len + (size_t)n, sizeof t->text - 1);
 }
 
-static int try_all(const struct forest *f, bool simple, const char *forced, struct arena *tmp,
+static int try_all(const struct forest *f, bool simple, struct arena *tmp,
                    const struct tree_kernel *base, struct trials *t)
 {
     struct tree_block blocks[TRIAL_BLOCKS];
@@ -196,7 +207,7 @@ static int try_all(const struct forest *f, bool simple, const char *forced, stru
     for (int kernel = 0; kernel < KERNELS; kernel++) {
         struct tree_kernel k;
         /* the plain way is for forests that have no other */
-        if (!wanted(kernel, forced) && !(kernel == WALK && !forced && t->best < 0))
+        if (kernel == WALK ? t->best >= 0 : kernel != LOCKSTEP && kernel != best_quick())
             continue;
         int rc = make(kernel, f, simple, tmp, base, &k);
         if (rc == TREE_UNSUPPORTED)
@@ -211,6 +222,47 @@ static int try_all(const struct forest *f, bool simple, const char *forced, stru
     return ERR_OK;
 }
 
+static int note(const struct forest *f, const struct tree_kernels *k, const char *measured,
+                struct arena *keep, const char **ret)
+{
+    char text[500];
+    int n = snprintf(text, sizeof text,
+                     "%zu trees, %zu leaves, depth %u, %d targets: kernel %s, for few rows %s (%s)",
+                     f->n_trees, f->n_leaves, f->depth, f->n_targets, k->many.name, k->few.name,
+                     measured);
+    *ret = arena_strndup(keep, text, MIN((size_t)n, sizeof text - 1));
+    return *ret ? ERR_OK : ERR_NOMEM;
+}
+
+static int choose_fastest(const struct forest *f, bool simple, struct arena *keep,
+                          struct arena *tmp, const struct tree_kernel *base,
+                          struct tree_kernels *ret, const char **ret_note)
+{
+    char text[250];
+    struct trials t;
+    int rc = try_all(f, simple, tmp, base, &t);
+    if (rc || (rc = make(t.best, f, simple, keep, base, &ret->many)))
+        return rc;
+    ret->few = ret->many;
+    if (t.few != t.best && (rc = make(t.few, f, simple, keep, base, &ret->few)))
+        return rc;
+    snprintf(text, sizeof text, "measured: %s", t.text);
+    return note(f, ret, text, keep, ret_note);
+}
+
+/* The forest as the model has it, and no copies but the one that stays. */
+static int take_walk(const struct forest *f, struct arena *keep, struct arena *tmp,
+                     struct tree_kernel *base, struct tree_kernels *ret)
+{
+    struct forest *own = arena_alloc(keep, sizeof *own);
+    if (!own || forest_copy(f, keep, own) || compact(own, keep, tmp, base))
+        return ERR_NOMEM;
+    ret->many = *base;
+    tree_walk_use(own, &ret->many);
+    ret->few = ret->many;
+    return ERR_OK;
+}
+
 static int choose(const struct forest *f, const char *forced, struct arena *keep, struct arena *tmp,
                   struct tree_kernels *ret, const char **ret_note, struct error *e)
 {
@@ -218,36 +270,21 @@ static int choose(const struct forest *f, const char *forced, struct arena *keep
                                .n_trees = f->n_trees,
                                .units = f->units,
                                .n_combined = (uint32_t)f->n_targets * TREE_BLOCK_ROWS};
-    struct forest slots, simple;
-    struct trials t;
-    char note[500];
-    if (compact(f, keep, tmp, &slots, &base))
-        return ERR_NOMEM;
-    simple = slots;
-    simple.nodes = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *simple.nodes);
-    if (!simple.nodes)
-        return ERR_NOMEM;
-    memcpy(simple.nodes, slots.nodes, f->n_nodes * sizeof *simple.nodes);
-    bool is_simple = forest_simplify(&simple);
-    const struct forest *form = is_simple ? &simple : &slots;
-    int rc = try_all(form, is_simple, forced, tmp, &base, &t);
-    if (rc)
-        return rc;
-    if (t.best < 0)
+    struct forest copy;
+    bool simple = false;
+    int kernel = forced ? kernel_named(forced) : -1;
+    int rc = kernel == WALK ? take_walk(f, keep, tmp, &base, ret)
+                            : prepare(f, keep, tmp, &copy, &base, &simple);
+    if (rc || !forced)
+        return rc ? rc : choose_fastest(&copy, simple, keep, tmp, &base, ret, ret_note);
+    if (kernel != WALK) {
+        rc = kernel < 0 ? TREE_UNSUPPORTED : make(kernel, &copy, simple, keep, &base, &ret->many);
+        ret->few = ret->many;
+    }
+    if (rc == TREE_UNSUPPORTED)
         return error_set(e, ERR_INVALID_ARGUMENT, "model: no kernel '%.40s' for this forest",
                          forced);
-    if ((rc = make(t.best, form, is_simple, keep, &base, &ret->many)))
-        return rc;
-    ret->few = ret->many;
-    if (t.few != t.best && (rc = make(t.few, form, is_simple, keep, &base, &ret->few)))
-        return rc;
-    int n = snprintf(note, sizeof note,
-                     "%zu trees, %zu leaves, depth %u, %d targets: kernel %s, for few rows %s "
-                     "(measured: %s)",
-                     f->n_trees, f->n_leaves, f->depth, f->n_targets, ret->many.name, ret->few.name,
-                     t.text);
-    *ret_note = arena_strndup(keep, note, MIN((size_t)n, sizeof note - 1));
-    return *ret_note ? ERR_OK : ERR_NOMEM;
+    return rc ? rc : note(f, ret, "not measured", keep, ret_note);
 }
 
 int tree_choose(const struct forest *f, const char *forced, struct arena *keep,

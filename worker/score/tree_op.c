@@ -43,11 +43,9 @@ static int read_aggregate(struct op_prepare *p, struct tree_state *s)
 
 static int read_base(struct op_prepare *p, struct tree_state *s)
 {
-    CLEANUP(arena_done) struct arena tmp;
-    double *values;
-    size_t n, want = (size_t)s->forest.n_targets;
-    arena_init(&tmp, 0);
-    int rc = tree_read_values(p, &tmp, "base_values", &values, &n);
+    struct tree_values values;
+    int rc = tree_values(p, "base_values", &values);
+    const size_t n = values.n, want = (size_t)s->forest.n_targets;
     if (rc || n == 0)
         return rc;
     if (n != want && !(s->classifier && n == 1 && want == 2))
@@ -57,7 +55,7 @@ static int read_base(struct op_prepare *p, struct tree_state *s)
         return op_nomem(p->e, p->node);
     s->n_base = n;
     for (size_t i = 0; i < n; i++)
-        s->base[i] = (float)values[i];
+        s->base[i] = (float)tree_values_next(&values);
     return ERR_OK;
 }
 

@@ -57,13 +57,18 @@ static void run(const struct tree_kernel *k, const struct tree_block *blocks, si
         }
 }
 
+void tree_walk_use(struct forest *f, struct tree_kernel *ret)
+{
+    ret->name = "walk";
+    ret->run = run;
+    ret->data = f;
+}
+
 int tree_walk_make(const struct forest *f, struct arena *keep, struct tree_kernel *ret)
 {
     struct forest *copy = arena_alloc(keep, sizeof *copy);
     if (!copy || forest_copy(f, keep, copy))
         return ERR_NOMEM;
-    ret->name = "walk";
-    ret->run = run;
-    ret->data = copy;
+    tree_walk_use(copy, ret);
     return ERR_OK;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/unpack.h"
 #include "stage.h"
 
@@ -93,8 +94,9 @@ static int compare_cell(const struct batch *want, size_t w, const struct batch *
     return differs(name, row, text, e);
 }
 
-static int compare(const struct batch *want, const struct batch *got, double tolerance,
-                   struct error *e)
+/* The rows from `first` that were computed. */
+static int compare(const struct batch *want, const struct batch *got, uint32_t first,
+                   double tolerance, struct error *e)
 {
     for (size_t w = 0; w < want->n_columns; w++) {
         const struct column *c = &want->columns[w];
@@ -108,7 +110,7 @@ static int compare(const struct batch *want, const struct batch *got, double tol
             return error_set(e, ERR_INVALID_ARGUMENT,
                              "sample: output '%.100s' is %s in the sample and %s in the model",
                              c->name, col_type_name(c->type), col_type_name(got->columns[g].type));
-        for (uint32_t row = 0; row < want->n_rows; row++) {
+        for (uint32_t row = first; row < got->n_rows; row++) {
             int rc = compare_cell(want, w, got, g, row, tolerance, e);
             if (rc)
                 return rc;
@@ -117,20 +119,48 @@ static int compare(const struct batch *want, const struct batch *got, double tol
     return ERR_OK;
 }
 
-int score_verify(struct score_model *m, struct span sample, double tolerance, struct error *e)
+/* In steps, so that a row that comes out differently is told at once, and time is looked at. */
+static int run_and_compare(const struct score_stage *stage, const struct batch *in,
+                           const struct batch *want, struct batch *got, double tolerance,
+                           uint32_t limit_ms, struct error *e)
+{
+    CLEANUP(score_scratch_done) struct score_scratch scratch;
+    const uint64_t start_ms = clock_ms();
+    struct error why = {0};
+    int rc = ERR_OK;
+    score_scratch_init(&scratch);
+    for (uint32_t step = 1, first = 0; first < in->n_rows && rc == ERR_OK; first += step) {
+        step = MIN(first + 1, (uint32_t)SCORE_BLOCK_ROWS);
+        step = MIN(step, in->n_rows - first);
+        rc = score_stage_run_some(stage, &scratch, in, first, step, got, &why);
+        if (rc)
+            return error_set(e, (enum err)rc, "sample: %s", why.detail);
+        rc = compare(want, got, first, tolerance, e);
+        if (limit_ms && clock_ms() - start_ms > limit_ms)
+            break;
+    }
+    return rc;
+}
+
+int score_verify(struct score_model *m, struct span sample, double tolerance, uint32_t limit_ms,
+                 struct error *e)
 {
     CLEANUP(free_batch) struct batch *in = NULL;
     CLEANUP(free_batch) struct batch *want = NULL;
     CLEANUP(free_batch) struct batch *got = NULL;
     CLEANUP(free_stage) struct score_stage *stage = NULL;
-    CLEANUP(score_scratch_done) struct score_scratch scratch;
-    score_scratch_init(&scratch);
+    struct error why = {0};
+    if (sample.len > VERIFY_BYTES_MAX)
+        return error_set(e, ERR_LIMIT, "sample: it has %zu bytes; the limit is %d", sample.len,
+                         VERIFY_BYTES_MAX);
     int rc = read_sample(sample, &in, &want, e);
-    if (rc || (rc = score_stage_compile(NULL, m, in, &stage, e)))
+    if (rc)
         return rc;
+    rc = score_stage_compile(NULL, m, in, &stage, &why);
+    if (rc)
+        return error_set(e, (enum err)rc, "sample: %s", why.detail);
     got = score_stage_columns(stage);
     if (!got)
         return error_set(e, ERR_NOMEM, "sample: no memory left");
-    rc = score_stage_run(stage, &scratch, in, got, e);
-    return rc ? rc : compare(want, got, tolerance, e);
+    return run_and_compare(stage, in, want, got, tolerance, limit_ms, e);
 }

@@ -31,6 +31,8 @@ int pattern_compile(struct span text, struct pattern **ret, struct error *e)
     if (!p->code) {
         PCRE2_UCHAR message[200];
         pattern_free(p);
+        if (code == PCRE2_ERROR_HEAP_FAILED)
+            return error_set(e, ERR_NOMEM, "no memory for a regular expression");
         pcre2_get_error_message(code, message, sizeof message);
         return error_set(e, ERR_INVALID_SPEC, "character %zu: %s", (size_t)offset + 1,
                          (const char *)message);

@@ -8,11 +8,12 @@
  * references. */
 struct url_ctx {
     lxb_url_parser_t base_parser, parser;
-    lxb_url_t *base;      /* NULL: not parsed (yet) */
-    struct buf base_text; /* the base, serialised without fragment; empty: there is none */
-    bool base_is_plain;   /* base_text is one that the fast paths may take apart */
-    struct buf text;      /* the last result */
-    struct buf settled;
+    lxb_url_t *base;        /* NULL: not parsed (yet) */
+    struct buf base_text;   /* the base, serialised without fragment; empty: there is none */
+    bool base_is_plain;     /* base_text is one that the fast paths may take apart */
+    struct buf text;        /* the last result */
+    struct buf marked, raw; /* what lexbor is given instead of a text, and what it gave */
+    bool has_marks, base_has_marks; /* in what it parsed last */
 };
 
 struct url_ctx *url_ctx_new(void)
@@ -43,16 +44,57 @@ void url_ctx_free(struct url_ctx *u)
     parser_done(&u->parser);
     buf_done(&u->base_text);
     buf_done(&u->text);
-    buf_done(&u->settled);
+    buf_done(&u->marked);
+    buf_done(&u->raw);
     free(u);
 }
 
-static lxb_url_t *parse(lxb_url_parser_t *p, const lxb_url_t *base, struct span s)
+static bool hex(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
+}
+
+/* Behind a "%" in a path that begins no escape lexbor lets two characters pass, whatever they are: the "?"
+ * of "/50%?a", the blank of "/50% off". For such a "%" it is given a character that no URL has, and
+ * serialize puts the "%" back where that comes out, escaped. */
+#define MARK "\xEE\x80\x80" /* U+E000, for private use */
+#define MARK_ESCAPED "%EE%80%80"
+
+static bool lone(struct span s, size_t i)
+{
+    return s.p[i] == '%' && !(s.len - i > 2 && hex(s.p[i + 1]) && hex(s.p[i + 2]));
+}
+
+static struct span mark(struct url_ctx *u, struct span s)
+{
+    size_t i = 0;
+    while (i < s.len && !lone(s, i))
+        i++;
+    if (i == s.len || memmem(s.p, s.len, MARK, 3) ||
+        memmem(s.p, s.len, MARK_ESCAPED, sizeof MARK_ESCAPED - 1))
+        return s;
+    buf_clear(&u->marked);
+    for (i = 0; i < s.len; i++)
+        if (lone(s, i))
+            buf_str(&u->marked, MARK);
+        else
+            buf_byte(&u->marked, (uint8_t)s.p[i]);
+    return buf_span(&u->marked);
+}
+
+static lxb_url_t *parse(struct url_ctx *u, lxb_url_parser_t *p, const lxb_url_t *base,
+                        struct span s)
 {
     lexbor_mraw_clean(p->mraw);
     p->url = NULL;
     lxb_url_parser_clean(p);
-    return lxb_url_parse(p, base, (const lxb_char_t *)(s.p ? s.p : ""), s.len);
+    struct span given = mark(u, s);
+    u->has_marks = given.p != s.p;
+    if (p == &u->base_parser)
+        u->base_has_marks = u->has_marks;
+    if (!buf_ok(&u->marked))
+        return NULL;
+    return lxb_url_parse(p, base, (const lxb_char_t *)(given.p ? given.p : ""), given.len);
 }
 
 static lxb_status_t append(const lxb_char_t *data, size_t len, void *user)
@@ -62,11 +104,31 @@ static lxb_status_t append(const lxb_char_t *data, size_t len, void *user)
     return buf_ok(out) ? LXB_STATUS_OK : LXB_STATUS_ERROR_MEMORY_ALLOCATION;
 }
 
-static bool serialize(const lxb_url_t *url, bool keep_fragment, struct buf *out)
+static bool serialize(struct url_ctx *u, const lxb_url_t *url, bool keep_fragment, struct buf *out)
 {
+    buf_clear(&u->raw);
     buf_clear(out);
-    return lxb_url_serialize(url, append, out, !keep_fragment) == LXB_STATUS_OK && buf_ok(out) &&
-           out->len <= URL_BYTES_MAX;
+    if (lxb_url_serialize(url, append, &u->raw, !keep_fragment) != LXB_STATUS_OK)
+        return false;
+    struct span s = buf_span(&u->raw);
+    const bool marks = u->has_marks || u->base_has_marks;
+    for (const char *at;
+         marks && (at = memmem(s.p, s.len, MARK_ESCAPED, sizeof MARK_ESCAPED - 1));) {
+        size_t n = (size_t)(at - s.p), used = n + sizeof MARK_ESCAPED - 1;
+        buf_append(out, s.p, n);
+        buf_byte(out, '%');
+        s = (struct span){s.p + used, s.len - used};
+    }
+    buf_append(out, s.p, s.len);
+    if (!buf_ok(&u->raw) || !buf_ok(out) || out->len > URL_BYTES_MAX)
+        return false;
+    /* lexbor leaves a few hosts as they are written, such as "1A." */
+    struct span key = {(const char *)out->data, url_key_len(buf_span(out))};
+    const char *user = key.len ? memrchr(key.p, '@', key.len) : NULL;
+    for (size_t i = user ? (size_t)(user - key.p) : 0; i < key.len; i++)
+        if (out->data[i] >= 'A' && out->data[i] <= 'Z')
+            out->data[i] |= 0x20;
+    return true;
 }
 
 /* ---- fast paths: what is plain needs no parser ---- */
@@ -105,11 +167,6 @@ static size_t run_of(struct span s, size_t i, uint8_t class)
     while (i < s.len && classes[(unsigned char)s.p[i]] & class)
         i++;
     return i;
-}
-
-static bool hex(char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
 }
 
 /* Whether a run of path characters from start needs the parser: a segment that may be "." or ".."
@@ -255,39 +312,19 @@ static struct span trimmed(struct span s)
 
 /* ---- interface ---- */
 
-/* Parses and serialises until the text stays the same. It does at once, but for a few malformed URLs
- * (lexbor takes the "?" of "/%?" for a part of the path), whose canonical form must be stable too. */
-static bool settle(struct url_ctx *u, const lxb_url_t *url, bool keep_fragment)
-{
-    size_t key_len;
-    if (!serialize(url, keep_fragment, &u->text))
-        return false;
-    for (int i = 0; i < 3 && !canonical_fast(buf_span(&u->text), &u->settled, &key_len); i++) {
-        url = parse(&u->parser, NULL, buf_span(&u->text));
-        if (!url || !serialize(url, keep_fragment, &u->settled))
-            return false;
-        bool same = span_eq(buf_span(&u->text), buf_span(&u->settled));
-        struct buf last = u->text;
-        u->text = u->settled;
-        u->settled = last;
-        if (same)
-            return true;
-    }
-    return true;
-}
-
 bool url_base_set(struct url_ctx *u, struct span absolute)
 {
     size_t key_len;
     u->base = NULL;
+    u->base_has_marks = false;
     u->base_is_plain = canonical_fast(absolute, &u->base_text, &key_len);
     if (u->base_is_plain)
         return true; /* parsed when a reference needs it */
     buf_clear(&u->base_text);
     if (absolute.len > URL_BYTES_MAX)
         return false;
-    u->base = parse(&u->base_parser, NULL, absolute);
-    if (!u->base || !serialize(u->base, false, &u->base_text)) {
+    u->base = parse(u, &u->base_parser, NULL, absolute);
+    if (!u->base || !serialize(u, u->base, false, &u->base_text)) {
         u->base = NULL;
         buf_clear(&u->base_text);
         return false;
@@ -310,9 +347,9 @@ bool url_resolve(struct url_ctx *u, struct span reference, bool keep_fragment, s
         return true;
     }
     if (!u->base && u->base_text.len > 0)
-        u->base = parse(&u->base_parser, NULL, buf_span(&u->base_text));
-    lxb_url_t *url = parse(&u->parser, u->base, reference);
-    if (!url || !settle(u, url, keep_fragment))
+        u->base = parse(u, &u->base_parser, NULL, buf_span(&u->base_text));
+    lxb_url_t *url = parse(u, &u->parser, u->base, reference);
+    if (!url || !serialize(u, url, keep_fragment, &u->text))
         return false;
     *ret = buf_span(&u->text);
     return true;
@@ -328,7 +365,7 @@ int url_canonical(struct url_ctx *u, struct span url, struct span *ret, size_t *
         *ret = buf_span(&u->text);
         return ERR_OK;
     }
-    lxb_url_t *parsed = parse(&u->parser, NULL, url);
+    lxb_url_t *parsed = parse(u, &u->parser, NULL, url);
     if (!parsed)
         return error_set(e, ERR_INVALID_ARGUMENT, "not an absolute URL: %.*s",
                          (int)MIN(url.len, (size_t)200), url.p ? url.p : "");
@@ -339,7 +376,7 @@ int url_canonical(struct url_ctx *u, struct span url, struct span *ret, size_t *
     if (parsed->username.length > 0 || parsed->password.length > 0)
         return error_set(e, ERR_INVALID_ARGUMENT,
                          "a URL with a user name or password is not accepted; use \"headers\"");
-    if (!settle(u, parsed, false))
+    if (!serialize(u, parsed, false, &u->text))
         return error_set(e, ERR_INVALID_ARGUMENT, "the URL is longer than %d bytes", URL_BYTES_MAX);
     *ret = buf_span(&u->text);
     *ret_key_len = url_key_len(*ret);

@@ -346,8 +346,7 @@ static bool put_json(struct buf *out, const struct batch *b, size_t c, uint32_t 
     if (!check_text(text, why))
         return false;
     if (b->columns[c].type == COL_TEXT) {
-        json_error_t error;
-        json_t *v = json_loadb(text.p, text.len, JSON_DECODE_ANY, &error);
+        json_t *v = json_loadb(text.p, text.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
         if (!v)
             return say(why, "not JSON", text);
         json_decref(v);

@@ -207,6 +207,14 @@ static bool input_has(const struct analyze *c, const char *name)
     return false;
 }
 
+static bool has_aggregate(const struct expr *x)
+{
+    bool has = x->kind == EXPR_AGGREGATE;
+    for (uint32_t i = 0; i < x->n_args && !has; i++)
+        has = has_aggregate(x->args[i]);
+    return has;
+}
+
 static bool add_keys(struct analyze *c, const PgQuery__SelectStmt *s)
 {
     struct plan *p = c->plan;
@@ -228,6 +236,11 @@ static bool add_keys(struct analyze *c, const PgQuery__SelectStmt *s)
             x = analyze_coerce(c, (struct expr *)(uintptr_t)x, SQLTYPE_TEXT, "GROUP BY");
         if (!x || !has_order(c, x, "GROUP BY"))
             return false;
+        if (has_aggregate(x)) { /* by its place or its name: an expression was refused before */
+            (void)analyze_refuse(c, node_at(node),
+                                 "GROUP BY: aggregates stand in SELECT, HAVING and ORDER BY");
+            return false;
+        }
         p->keys[p->n_keys++] = x;
     }
     return true;

@@ -178,12 +178,13 @@ int big_cmp(const struct big *x, const struct big *y, struct arena *a)
 {
     if (x->neg != y->neg)
         return x->neg ? -1 : 1;
-    if (x->scale != y->scale && !align(a, &x, &y)) {
+    const struct big *ax = x, *ay = y;
+    if (x->scale != y->scale && !align(a, &ax, &ay)) {
         /* Too long to be aligned: then the one with more digits before the point is larger. */
         int64_t dx = (int64_t)big_digits(x) - x->scale, dy = (int64_t)big_digits(y) - y->scale;
         return (dx < dy ? -1 : 1) * (x->neg ? -1 : 1);
     }
-    return compare_limbs(x, y) * (x->neg ? -1 : 1);
+    return compare_limbs(ax, ay) * (x->neg ? -1 : 1);
 }
 
 struct big *big_add(struct arena *a, const struct big *x, const struct big *y, bool subtract)
@@ -358,16 +359,28 @@ size_t big_digits(const struct big *x)
     return digits;
 }
 
-void big_text(const struct big *x, struct buf *out)
+static size_t places(const struct big *x)
 {
-    size_t digits = MAX(big_digits(x), (size_t)x->scale + 1);
+    return MAX(big_digits(x), (size_t)x->scale + 1);
+}
+
+char *big_put(const struct big *x, char *to)
+{
     if (x->neg)
-        buf_byte(out, '-');
-    for (size_t place = digits; place-- > 0;) {
+        *to++ = '-';
+    for (size_t place = places(x); place-- > 0;) {
         size_t limb = place / BIG_LIMB_DIGITS;
         uint32_t v = limb < x->n ? x->limbs[limb] : 0;
-        buf_byte(out, (uint8_t)('0' + v / pow10_u32[place % BIG_LIMB_DIGITS] % 10));
+        *to++ = (char)('0' + v / pow10_u32[place % BIG_LIMB_DIGITS] % 10);
         if (place == (size_t)x->scale && place > 0)
-            buf_byte(out, '.');
+            *to++ = '.';
     }
+    return to;
+}
+
+void big_text(const struct big *x, struct buf *out)
+{
+    char *to = (char *)buf_reserve(out, places(x) + 2); /* sign and point */
+    if (to)
+        out->len += (size_t)(big_put(x, to) - to);
 }

@@ -43,5 +43,7 @@ struct big *big_neg(struct arena *a, const struct big *x, bool neg) MUST_CHECK; 
 
 size_t big_digits(const struct big *x); /* of the mantissa; 1 for zero */
 void big_text(const struct big *x, struct buf *out);
+/* The same where there is room for digits, scale, sign and point; returns the end. */
+char *big_put(const struct big *x, char *to);
 
 #endif

@@ -102,6 +102,14 @@ void eval_forget_faults(struct eval *v)
     memset(v->bad, 0, sizeof v->bad);
 }
 
+int eval_check(const struct eval *v, struct error *e)
+{
+    if (!v->error && !v->scratch.failed)
+        return ERR_OK;
+    return error_set(e, v->error ? (enum err)v->error : ERR_LIMIT,
+                     "the results of a block need too much memory");
+}
+
 char *eval_room(struct eval *v, size_t n)
 {
     if ((size_t)(v->room_end - v->room) < n + VEC_PAD || !v->room) {

@@ -44,6 +44,8 @@ int eval_init(struct eval *v, const struct expr *const *nodes, size_t n_nodes,
 void eval_done(struct eval *v);
 void eval_block(struct eval *v); /* begins a block: forgets scratch and faults */
 void eval_forget_faults(struct eval *v);
+/* OK, or LIMIT: the block has no result, whatever came out of it, since there was not enough memory. */
+int eval_check(const struct eval *v, struct error *e) MUST_CHECK;
 
 /* The vector of the expression, valid in the rows of sel. */
 const struct vec *eval_run(struct eval *v, const struct expr *e, const struct sel *sel);

@@ -176,7 +176,7 @@ KERNEL(num_to_float)
 {
     SEL_EACH(sel, i)
     {
-        out->f64[i] = num_to_f64(vec_num(args[0], i));
+        out->f64[i] = num_to_f64(&v->scratch, vec_num(args[0], i));
         if (isinf(out->f64[i]))
             eval_fault(v, i, FAULT_OVERFLOW, call);
     }

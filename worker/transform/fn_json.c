@@ -250,7 +250,7 @@ KERNEL(to_number)
         if (out->type == SQLTYPE_NUMERIC)
             vec_put_num(out, i, x);
         else if (out->type == SQLTYPE_FLOAT8)
-            out->f64[i] = num_to_f64(x);
+            out->f64[i] = num_to_f64(&v->scratch, x);
         else if (!num_to_i64(x, &v->scratch, &out->i64[i]) ||
                  (out->type == SQLTYPE_INT4 && out->i64[i] != (int32_t)out->i64[i]))
             why = PARSE_RANGE;

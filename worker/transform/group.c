@@ -192,8 +192,9 @@ int group_add(struct group *g, struct eval *v, const struct sel *sel, struct err
             (void)eval_run(v, p->aggs[k].arg, &rows);
     }
     struct sel good = eval_good(v, sel, room);
-    if (v->error)
-        return error_set(e, (enum err)v->error, "the results of a block need too much memory");
+    int rc = eval_check(v, e);
+    if (rc)
+        return rc;
     if (p->n_keys == 0) {
         if (!reserve(g, 1))
             return full(g, e);
@@ -201,10 +202,9 @@ int group_add(struct group *g, struct eval *v, const struct sel *sel, struct err
     } else if (!find_groups(g, keys, &good, &v->scratch)) {
         return full(g, e);
     }
-    int rc = ERR_OK;
     for (size_t k = 0; k < p->n_aggs && rc == ERR_OK; k++)
         rc = add_aggregate(g, k, v, &good, e);
-    return rc;
+    return rc ? rc : g->memory.failed ? full(g, e) : eval_check(v, e);
 }
 
 /* Numbers of the other's groups here; a group that is new here is taken over. cells: a vector for
@@ -279,7 +279,7 @@ int group_merge(struct group *g, const struct group *from, struct error *e)
             for (uint32_t i = 0; i < n && ok; i++)
                 ok = a->merge(g->states[k] + map[i] * a->state_bytes,
                               from->states[k] + i * a->state_bytes, &g->memory);
-        if (!ok)
+        if (!ok || g->memory.failed)
             rc = full(g, e);
     }
     free(map);
@@ -339,7 +339,7 @@ static bool take_states(struct group *g, uint32_t group, struct state_in *in, ch
             ok = a->load(state, &in->u, &in->arena) &&
                  a->merge(g->states[k] + group * a->state_bytes, state, &g->memory);
     }
-    return ok;
+    return ok && !g->memory.failed;
 }
 
 static int take_record(struct group *g, struct state_in *in, struct vec *cells, char *state,

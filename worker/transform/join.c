@@ -52,6 +52,8 @@ static int round_of(const struct walk *w, size_t level, const struct sel *sel)
     v->scratch = l->scratch;
     v->room = v->room_end = NULL;
     int rc = from_level(w, level + 1, sel);
+    if (rc == ERR_OK)
+        rc = eval_check(v, w->e);
     arena_clear(&v->scratch);
     l->scratch = v->scratch;
     v->scratch = outer;
@@ -67,8 +69,9 @@ static int find(const struct walk *w, size_t level, struct sel *sel, uint16_t *r
     struct eval *v = w->v;
     for (size_t k = 0; k < join->n_keys; k++)
         keys[k] = eval_run(v, join->keys[k], sel);
-    if (v->error)
-        return error_set(w->e, (enum err)v->error, "the results of a block need too much memory");
+    int rc = eval_check(v, w->e);
+    if (rc)
+        return rc;
     *sel = eval_good(v, sel, room);
     if (!lookup_find(&w->join->indexes[level], keys, join->n_keys, sel, &v->scratch, &w->join->key,
                      w->join->levels[level].at))

@@ -3,7 +3,6 @@
 #include "common/utf8.h"
 #include "jsontext.h"
 #include "parse.h"
-#include "parsefast.h"
 #include "timetext.h"
 
 /* An empty text that may be read VEC_PAD bytes on. */
@@ -239,78 +238,71 @@ static void load_text(struct eval *v, const struct load_piece *p, const struct s
     load_quoted(v, p, sel, column, to);
 }
 
-/* Words of all rows first, then all at once (parsefast.h); what was of another shape is the caller's.
- * to->i64 gets the signs, 0 or -1. */
-static void load_words(const struct load_piece *p, const struct sel *sel, uint32_t field,
-                       struct vec *to, struct parsefast *x)
+bool load_words(struct parsefast *x, enum simd simd, const struct sel *sel, struct vec *to)
 {
-    const uint32_t *base = base_of(p, field);
-    SEL_EACH(sel, i)
-    {
-        const char *at = NULL;
-        size_t len = 0;
-        bool is = raw_at(p, base, i, field, &at, &len);
-        bool neg = is && len > 0 && at[0] == '-';
-        size_t digits = len - neg;
-        to->i64[i] = -(int64_t)neg;
-        x->words[x->n++] = digits - 1 < 8 ? parsefast_word(at + len, digits) : 0;
-    }
-    parsefast_run(x, p->simd);
-}
-
-/* An integer and a power of ten that doubles hold exactly: their quotient is rounded once. */
-static void load_float(struct eval *v, const struct load_piece *p, const struct sel *sel,
-                       const struct load_column *column, struct vec *to)
-{
-    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
-    uint64_t words[VEC_ROWS], scales[VEC_ROWS], odd[VEC_ROWS];
-    struct parsefast x = {words, scales, odd, 0};
-    load_words(p, sel, column->field, to, &x);
-    uint64_t slow = 0;
+    uint64_t slow = 0, differ = 0;
     uint32_t n = 0;
+    if (to->type == SQLTYPE_FLOAT8)
+        parsefast_doubles(x, simd);
+    else
+        parsefast_decimals(x, simd);
+    if (to->type == SQLTYPE_NUMERIC) {
+        SEL_EACH(sel, i)
+        {
+            to->scales[i] = (uint8_t)x->shapes[n];
+            differ |= x->shapes[n++] ^ x->shapes[0];
+        }
+    } else if (to->type != SQLTYPE_FLOAT8) { /* integers have no point */
+        for (; n < x->n; n++)
+            x->odd[n] |= x->shapes[n];
+    }
+    n = 0;
     SEL_EACH(sel, i)
     {
-        const double value = (double)(int64_t)words[n] / powers[scales[n] & 7];
-        to->f64[i] = to->i64[i] < 0 ? -value : value;
-        slow |= odd[n++];
+        to->i64[i] = (int64_t)x->words[n]; /* or the bits of a double */
+        slow |= x->odd[n++];
     }
-    if (slow) {
-        n = 0;
-        SEL_EACH(sel, i)
-        if (odd[n++] && !is_quoted(p, i))
-            put_cell(v, p, i, to, column);
-    }
-    load_quoted(v, p, sel, column, to);
+    if (to->type == SQLTYPE_NUMERIC)
+        to->scale = slow || differ || n == 0 ? VEC_MIXED : (int)x->shapes[0];
+    return slow != 0;
 }
 
-static void load_numeric(struct eval *v, const struct load_piece *p, const struct sel *sel,
+/* Words of all rows first, then all at once (parsefast.h), then what was of another shape. */
+static void load_numbers(struct eval *v, const struct load_piece *p, const struct sel *sel,
                          const struct load_column *column, struct vec *to)
 {
-    uint64_t words[VEC_ROWS], scales[VEC_ROWS], odd[VEC_ROWS];
-    struct parsefast x = {words, scales, odd, 0};
-    uint32_t n = 0;
-    to->scale = VEC_MIXED;
-    load_words(p, sel, column->field, to, &x);
-    uint64_t differ = 0, slow = 0;
-    SEL_EACH(sel, i)
-    {
-        int64_t sign = to->i64[i];
-        to->i64[i] = ((int64_t)words[n] ^ sign) - sign;
-        to->scales[i] = (uint8_t)scales[n];
-        differ |= scales[n] ^ scales[0];
-        slow |= odd[n++];
-    }
-    if (slow) {
-        n = 0;
+    struct parsefast x;
+    const uint32_t *base = base_of(p, column->field);
+    x.n = 0;
+    if (base && !sel->rows) {
+        for (uint32_t i = 0; i < sel->n; i++) {
+            const char *at;
+            size_t len;
+            (void)raw_at(p, base, i, column->field, &at, &len);
+            parsefast_put(&x, at, len);
+        }
+    } else {
         SEL_EACH(sel, i)
-        if (odd[n++] && !is_quoted(p, i))
+        {
+            const char *at = empty_text;
+            size_t len = 0;
+            if (!raw_at(p, base, i, column->field, &at, &len))
+                at = (const char *)p->block->data; /* CSV_PAD bytes stand before it */
+            parsefast_put(&x, at, len);
+        }
+    }
+    const bool slow = load_words(&x, p->simd, sel, to);
+    if (to->type == SQLTYPE_NUMERIC && (slow || p->n_quoted > 0))
+        to->scale = VEC_MIXED;
+    if (slow) {
+        uint32_t n = 0;
+        SEL_EACH(sel, i)
+        if (x.odd[n++] && !is_quoted(p, i))
             put_cell(v, p, i, to, column);
     }
     load_quoted(v, p, sel, column, to);
-    if (slow || p->n_quoted > 0)
+    if (to->type == SQLTYPE_NUMERIC && to->scale == VEC_MIXED)
         vec_settle_scale(to, sel);
-    else if (n > 0 && !differ)
-        to->scale = (int)scales[0];
 }
 
 void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
@@ -320,10 +312,8 @@ void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
     vec_no_nulls(to);
     if (to->type == SQLTYPE_TEXT) {
         load_text(v, p, sel, column, to);
-    } else if (to->type == SQLTYPE_NUMERIC) {
-        load_numeric(v, p, sel, column, to);
-    } else if (to->type == SQLTYPE_FLOAT8) {
-        load_float(v, p, sel, column, to);
+    } else if (load_is_number(to->type)) {
+        load_numbers(v, p, sel, column, to);
     } else {
         to->ascii = p->block->plain; /* of JSON */
         SEL_EACH(sel, i)

@@ -11,6 +11,7 @@
 #include "common/batch.h"
 #include "csv.h"
 #include "eval.h"
+#include "parsefast.h"
 
 struct load_column {
     uint32_t field;  /* of the row or of the batch, from 0 */
@@ -47,6 +48,15 @@ void load_batch(struct eval *v, const struct batch *b, uint32_t first_row, const
 /* Row i from its text: UTF-8 unless the vector is known to be ASCII, readable VEC_PAD bytes on. */
 void load_value(struct eval *v, uint32_t i, struct vec *to, struct span s, const char *name);
 void load_null(struct vec *to, uint32_t i);
+/* Do numbers of this type go by words? */
+static inline bool load_is_number(enum sqltype type)
+{
+    return type == SQLTYPE_NUMERIC || type == SQLTYPE_FLOAT8 || type == SQLTYPE_INT4 ||
+           type == SQLTYPE_INT8;
+}
+/* Words of the rows of sel, one each, into a vector of such a type. True: some are odd (x->odd), and
+ * theirs are still to be loaded. A numeric vector has a scale of all when none is. */
+bool load_words(struct parsefast *x, enum simd simd, const struct sel *sel, struct vec *to);
 /* A fault of the row, or NULL by policy. */
 void load_refuse(struct eval *v, uint32_t i, struct vec *to, const char *reason, const char *name,
                  struct span value);

@@ -1,7 +1,6 @@
 /* load_json.c: the values of a piece of NDJSON into a vector (ndjson.h). */
 #include "jsontext.h"
 #include "ndjson.h"
-#include "parsefast.h"
 
 static const struct ndjson_cell *cells_of(const struct ndjson_piece *p,
                                           const struct load_column *column)
@@ -57,41 +56,24 @@ static void load_texts(struct eval *v, const struct ndjson_piece *p, const struc
     }
 }
 
-/* As load.c does for CSV: words of all rows first, then all at once, then what was of another
- * shape. */
+/* As load.c does for CSV. A number has an opening brace before it, and more. */
 static void load_numbers(struct eval *v, const struct ndjson_piece *p, enum simd simd,
                          const struct sel *sel, const struct load_column *column, struct vec *to)
 {
-    uint64_t words[VEC_ROWS], scales[VEC_ROWS], odd[VEC_ROWS];
     const struct ndjson_cell *cells = cells_of(p, column);
-    uint32_t n = 0;
-    to->scale = VEC_MIXED;
+    struct parsefast x;
+    x.n = 0;
     SEL_EACH(sel, i)
-    {
-        const char *at = (const char *)p->data + cells[i].at;
-        size_t len = cells[i].kind == NDJSON_PLAIN ? cells[i].len : 0;
-        bool neg = len > 0 && at[0] == '-';
-        size_t digits = len - neg;
-        to->i64[i] = -(int64_t)neg; /* the sign, until the mantissa is there */
-        words[n++] = digits - 1 < 8 ? parsefast_word(at + len, digits) : 0;
-    }
-    parsefast_run(&(struct parsefast){words, scales, odd, n}, simd);
-    uint64_t slow = 0;
-    n = 0;
-    SEL_EACH(sel, i)
-    {
-        int64_t sign = to->i64[i];
-        to->i64[i] = ((int64_t)words[n] ^ sign) - sign;
-        to->scales[i] = (uint8_t)scales[n];
-        slow |= odd[n++];
-    }
-    n = 0;
-    if (slow) {
+    parsefast_put(&x, (const char *)p->data + cells[i].at,
+                  cells[i].kind == NDJSON_PLAIN ? cells[i].len : 0);
+    if (load_words(&x, simd, sel, to)) {
+        uint32_t n = 0;
         SEL_EACH(sel, i)
-        if (odd[n++])
+        if (x.odd[n++])
             load_cell(v, p, i, to, column);
     }
-    vec_settle_scale(to, sel);
+    if (to->type == SQLTYPE_NUMERIC && to->scale == VEC_MIXED)
+        vec_settle_scale(to, sel);
 }
 
 void load_json(struct eval *v, const struct ndjson_piece *p, enum simd simd, const struct sel *sel,
@@ -101,7 +83,7 @@ void load_json(struct eval *v, const struct ndjson_piece *p, enum simd simd, con
     vec_no_nulls(to);
     if (to->type == SQLTYPE_TEXT) {
         load_texts(v, p, sel, column, to);
-    } else if (to->type == SQLTYPE_NUMERIC) {
+    } else if (load_is_number(to->type)) {
         load_numbers(v, p, simd, sel, column, to);
     } else {
         to->ascii = p->ascii; /* of JSON */

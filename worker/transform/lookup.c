@@ -67,7 +67,7 @@ static bool index_piece(struct lookup_index *x, const struct vec *const *keys, s
             x->next[x->last[number]] = row;
         x->last[number] = row;
     }
-    return true;
+    return !scratch->failed;
 }
 
 static bool index_all(struct lookup_index *x, const struct lookup *l, const uint32_t *columns,
@@ -139,5 +139,5 @@ bool lookup_find(const struct lookup_index *x, const struct vec *const *keys, si
             number = keyset_find(&x->keys, bytes);
         at[i] = number == KEYSET_NONE ? LOOKUP_NONE : x->first[number];
     }
-    return buf_ok(key);
+    return buf_ok(key) && !scratch->failed;
 }

@@ -420,7 +420,7 @@ bool num_to_i64(struct num x, struct arena *a, int64_t *ret)
     return true;
 }
 
-double num_to_f64(struct num x)
+double num_to_f64(struct arena *a, struct num x)
 {
     /* Both are exact, so the quotient is the nearest double. */
     if (!x.big && x.m > -(INT64_C(1) << 53) && x.m < (INT64_C(1) << 53) && x.scale <= 22) {
@@ -429,13 +429,13 @@ double num_to_f64(struct num x)
             by *= 10;
         return (double)x.m / by;
     }
-    struct buf text;
-    buf_init(&text, 0);
-    num_text(x, &text);
-    buf_byte(&text, '\0');
-    double v = buf_ok(&text) ? strtod((const char *)text.data, NULL) : (double)NAN;
-    buf_done(&text);
-    return v;
+    char small[NUM_TEXT_MAX + 1];
+    enum { MARKS = 4 }; /* sign, zero before the point, point, NUL */
+    char *text = x.big ? arena_alloc(a, big_digits(x.big) + (size_t)x.big->scale + MARKS) : small;
+    if (!text)
+        return NAN;
+    *(x.big ? big_put(x.big, text) : text + num_text_small(x.m, x.scale, text)) = '\0';
+    return strtod(text, NULL);
 }
 
 bool num_from_f64(struct arena *a, double x, struct num *ret)

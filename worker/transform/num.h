@@ -81,8 +81,8 @@ bool num_round(struct arena *a, struct num x, int64_t digits, enum big_round mod
 bool num_sqrt(struct arena *a, struct num x, struct num *ret) MUST_CHECK;
 int32_t num_div_scale(struct num x, struct num y);
 
-bool num_to_i64(struct num x, struct arena *a, int64_t *ret) MUST_CHECK; /* rounded half away */
-double num_to_f64(struct num x);
+bool num_to_i64(struct num x, struct arena *a, int64_t *ret) MUST_CHECK;  /* rounded half away */
+double num_to_f64(struct arena *a, struct num x);                         /* NaN: no memory */
 bool num_from_f64(struct arena *a, double x, struct num *ret) MUST_CHECK; /* x is finite */
 
 /* Fewest digits behind the point that say the same, for keys: 1.50 and 1.5 are equal. */

@@ -12,7 +12,7 @@ static const struct big *ulp_of(struct arena *a, int32_t scale)
  * of ten with half the digits. */
 static const struct big *guess(struct arena *a, const struct big *x, int32_t scale)
 {
-    double d = num_to_f64((struct num){.big = x});
+    double d = num_to_f64(a, (struct num){.big = x});
     struct num y;
     if (isfinite(d) && d > 0 && num_from_f64(a, sqrt(d), &y)) {
         const struct big *b = y.big ? y.big : big_from_i128(a, y.m, y.scale);

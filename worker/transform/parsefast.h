@@ -1,7 +1,8 @@
 /*
  * parsefast.h: decimals eight digits at a time, many at once. The words of a run of rows are turned
- * into mantissas and scales by arithmetic alone, without a branch and without a table, so that the
- * compiler makes vector code of it for each instruction set.
+ * into numbers by arithmetic alone, without a branch and without a table, in vectors of eight.
+ *
+ *     parsefast_put for each row -> parsefast_decimals or parsefast_doubles -> words, and which are odd
  *
  * Thread rule: pure functions.
  */
@@ -9,28 +10,34 @@
 #define DROVER_TRANSFORM_PARSEFAST_H
 
 #include "simd.h"
+#include "vec.h"
 
-/* A field [-]digits[.digits] as a word: its last eight bytes, little-endian, with '0' for the
- * bytes in front of it and for the sign. */
+#define PARSEFAST_NEGATIVE (UINT64_C(1) << 63)
+
+/* Fields [-]digits[.digits] of up to eight bytes without the sign. Entries after the last one, up to a
+ * multiple of eight, are computed with and mean nothing. */
 struct parsefast {
-    uint64_t *words;  /* in: the words; out: the mantissas, positive still */
-    uint64_t *scales; /* out */
-    uint64_t *odd;    /* out: not 0: the word is of another shape, ask parse_num */
     size_t n;
+    uint64_t words[VEC_ROWS];  /* the last eight bytes of each, little-endian; out: its value */
+    uint64_t shapes[VEC_ROWS]; /* how many of them count, and PARSEFAST_NEGATIVE; out: the scale */
+    uint64_t odd[VEC_ROWS];    /* out: not 0: it is of another shape, and the value means nothing */
 };
 
-void parsefast_run(const struct parsefast *x, enum simd simd);
-
-/* The last n (1 to 8) bytes before end, of which 8 are readable; a point alone is odd. */
-static inline uint64_t parsefast_word(const char *end, size_t n)
+/* The next field; 8 bytes before its end must be readable, and one at `at`. */
+static inline void parsefast_put(struct parsefast *x, const char *at, size_t len)
 {
-    uint64_t x, keep = ~UINT64_C(0) << (8 * (8 - n));
-    memcpy(&x, end - 8, sizeof x);
+    uint64_t word, neg = len > 0 && at[0] == '-';
+    memcpy(&word, at + len - sizeof word, sizeof word);
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    x = __builtin_bswap64(x);
+    word = __builtin_bswap64(word);
 #endif
-    uint64_t fill = UINT64_C(0x3030303030303030) & ~keep;
-    return n == 1 && x >> 56 == '.' ? 0 : (x & keep) | fill;
+    x->words[x->n] = word;
+    x->shapes[x->n++] = (len - neg) | neg << 63;
 }
+
+/* words: mantissas; shapes: scales. */
+void parsefast_decimals(struct parsefast *f, enum simd simd);
+/* words: the bits of the doubles that are next to the decimals. */
+void parsefast_doubles(struct parsefast *f, enum simd simd);
 
 #endif

@@ -59,9 +59,10 @@ static bool group_results(struct analyze *c)
         if (!p->results[i].expr)
             return false;
     }
-    if (p->having)
-        p->having = over_groups(c, p->having);
-    return !p->having || p->having;
+    if (!p->having)
+        return true;
+    p->having = over_groups(c, p->having);
+    return p->having;
 }
 
 struct numbering {

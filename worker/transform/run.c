@@ -229,8 +229,9 @@ static int give_results(struct run *r, struct eval *v, const struct sel *sel, st
     uint16_t room[VEC_ROWS];
     for (size_t k = 0; k < p->n_results; k++)
         r->results[k] = eval_run(v, p->results[k].expr, sel);
-    if (v->error)
-        return error_set(e, (enum err)v->error, "the results of a block need too much memory");
+    int rc = eval_check(v, e);
+    if (rc)
+        return rc;
     struct sel good = eval_good(v, sel, room);
     r->counts.results += good.n;
     return tail_rows(&r->tail, r->results, &good, &v->scratch, e);
@@ -291,6 +292,8 @@ static int run_piece(struct run *r, const struct batch *b, struct sel sel, struc
         rc = r->plan->n_joins > 0 ? join_run(&r->join, v, &sel, use_rows, report_rows, r, e)
                                   : use_rows(r, &sel, e);
     }
+    if (rc == ERR_OK)
+        rc = eval_check(v, e);
     return rc ? rc : report(r, v, false, e);
 }
 

@@ -2,9 +2,10 @@
 
 enum { SPLIT_BYTES = 256 * 1024 };
 
-int split_init(struct split *s, int quote, csv_read_fn *read, void *user, struct error *e)
+int split_init(struct split *s, int quote, struct split_point from, csv_read_fn *read, void *user,
+               struct error *e)
 {
-    *s = (struct split){.read = read, .user = user, .quote = quote, .here.line = 1};
+    *s = (struct split){.read = read, .user = user, .quote = quote, .here = from, .at_row = true};
     s->memory = malloc(SPLIT_BYTES);
     return s->memory ? ERR_OK : error_set(e, ERR_NOMEM, "splitting a file");
 }
@@ -34,10 +35,7 @@ static void advance(struct split *s, size_t n)
 
 int split_next(struct split *s, uint64_t offset, struct split_point *ret, struct error *e)
 {
-    bool at_row = s->here.offset == 0; /* a row begins at the next byte */
-    for (;;) {
-        if (at_row && s->here.offset >= offset)
-            break;
+    while (!s->at_row || s->here.offset < offset) {
         if (s->at == s->len) {
             size_t n = 0;
             int rc = s->read(s->user, s->memory, SPLIT_BYTES, &n, e);
@@ -53,12 +51,12 @@ int split_next(struct split *s, uint64_t offset, struct split_point *ret, struct
         uint64_t far = offset > s->here.offset ? offset - s->here.offset : 0;
         if (far > 1) {
             advance(s, (size_t)MIN(far - 1, (uint64_t)(s->len - s->at)));
-            at_row = false;
+            s->at_row = false;
             continue;
         }
         uint8_t byte = s->memory[s->at];
         advance(s, 1);
-        at_row = byte == '\n' && !s->in_quote;
+        s->at_row = byte == '\n' && !s->in_quote;
     }
     *ret = s->here;
     return ERR_OK;

@@ -24,12 +24,13 @@ struct split {
     void *user;
     int quote; /* SPLIT_NO_QUOTE: every newline ends a row */
     uint8_t *memory;
-    size_t at, len; /* in memory: bytes looked at, bytes there */
-    bool in_quote;
+    size_t at, len;          /* in memory: bytes looked at, bytes there */
+    bool in_quote, at_row;   /* at_row: a row begins at the next byte */
     struct split_point here; /* the next byte, and its line */
 };
 
-int split_init(struct split *s, int quote, csv_read_fn *read, void *user,
+/* from: where reading begins, which is the start of a row. */
+int split_init(struct split *s, int quote, struct split_point from, csv_read_fn *read, void *user,
                struct error *e) MUST_CHECK;
 void split_done(struct split *s);
 

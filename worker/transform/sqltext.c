@@ -62,6 +62,31 @@ static int check_statement(const PgQuery__ParseResult *tree, struct span sql, st
     return ERR_OK;
 }
 
+/* The library says no more than that it failed: whether memory was the reason is noted here. */
+static void *take(void *nomem, size_t n)
+{
+    void *p = malloc(n);
+    if (!p)
+        *(bool *)nomem = true;
+    return p;
+}
+
+static void give(void *nomem UNUSED, void *p)
+{
+    free(p);
+}
+
+static int read_tree(PgQueryProtobuf packed, PgQuery__ParseResult **ret, struct error *e)
+{
+    bool nomem = false;
+    ProtobufCAllocator allocator = {take, give, &nomem};
+    *ret = pg_query__parse_result__unpack(&allocator, packed.len, (const uint8_t *)packed.data);
+    if (*ret)
+        return ERR_OK;
+    return nomem ? error_set(e, ERR_NOMEM, "sql")
+                 : error_set(e, ERR_INVALID_SPEC, "sql: nested too deeply");
+}
+
 int sqltext_parse(struct span sql, PgQuery__ParseResult **ret, struct error *e)
 {
     if (sql.len > SQLTEXT_BYTES_MAX)
@@ -78,14 +103,10 @@ int sqltext_parse(struct span sql, PgQuery__ParseResult **ret, struct error *e)
     free(text);
     int rc = ERR_OK;
     PgQuery__ParseResult *tree = NULL;
-    if (parsed.error) {
+    if (parsed.error)
         rc = parse_error(sql, parsed.error, e);
-    } else {
-        tree = pg_query__parse_result__unpack(NULL, parsed.parse_tree.len,
-                                              (const uint8_t *)parsed.parse_tree.data);
-        rc = tree ? check_statement(tree, sql, e)
-                  : error_set(e, ERR_INVALID_SPEC, "sql: nested too deeply");
-    }
+    else if ((rc = read_tree(parsed.parse_tree, &tree, e)) == ERR_OK)
+        rc = check_statement(tree, sql, e);
     pg_query_free_protobuf_parse_result(parsed);
     if (rc)
         sqltext_free(tree);

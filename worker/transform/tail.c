@@ -108,13 +108,15 @@ static bool only_new(struct tail *t, const struct vec *const *results, struct se
         n += is_new;
     }
     *sel = (struct sel){room, n};
-    return true;
+    return !scratch->failed;
 }
 
 static int compare(const void *a, const void *b, void *user)
 {
     const uint32_t *x = a, *y = b;
     struct tail *t = user;
+    if (!t->scratch.failed)
+        arena_clear(&t->scratch);
     for (size_t k = 0; k < t->plan->n_order; k++) {
         const struct plan_order *by = &t->plan->order[k];
         int order = store_compare(&t->kept, by->result, *x, *y, by->nulls_first, by->descending,
@@ -132,6 +134,10 @@ static uint32_t *sorted(struct tail *t)
         rows[i] = i;
     if (rows)
         qsort_r(rows, t->kept.n, sizeof *rows, compare, t);
+    if (t->scratch.failed) { /* what could not be compared stands anywhere */
+        free(rows);
+        rows = NULL;
+    }
     arena_clear(&t->scratch);
     return rows;
 }

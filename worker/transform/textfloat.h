@@ -7,9 +7,9 @@
 #ifndef DROVER_TRANSFORM_TEXTFLOAT_H
 #define DROVER_TRANSFORM_TEXTFLOAT_H
 
-#include "common/base.h"
+#include "common/shortest.h"
 
-enum { TEXTFLOAT_MAX = 32, TEXTFLOAT_READ_MAX = 400 };
+enum { TEXTFLOAT_MAX = SHORTEST_TEXT_LEN, TEXTFLOAT_READ_MAX = 400 };
 
 size_t textfloat_write(double x, char ret[TEXTFLOAT_MAX]);
 

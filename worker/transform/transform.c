@@ -27,6 +27,7 @@ struct transform_run {
     enum simd simd;
     const atomic_bool *stop; /* NULL: never */
     uint64_t skipped;        /* packets that belong to no flow */
+    bool bound;              /* columns of batches are known by their places */
 };
 
 const struct transform_range transform_whole_file = {.begin = {0, 1}, .end = UINT64_MAX};
@@ -369,11 +370,11 @@ static int read_cut(void *user, void *to, size_t n, size_t *ret_n, struct error 
 }
 
 int transform_cut_init(struct transform_cut *c, const struct transform *t, int fd,
-                       const atomic_bool *stop, struct error *e)
+                       struct split_point from, const atomic_bool *stop, struct error *e)
 {
-    *c = (struct transform_cut){.fd = fd, .stop = stop};
-    return split_init(&c->split, t->input == OPTIONS_CSV ? t->csv.quote : SPLIT_NO_QUOTE, read_cut,
-                      c, e);
+    *c = (struct transform_cut){.fd = fd, .at = from.offset, .stop = stop};
+    return split_init(&c->split, t->input == OPTIONS_CSV ? t->csv.quote : SPLIT_NO_QUOTE, from,
+                      read_cut, c, e);
 }
 
 int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
@@ -515,7 +516,8 @@ int transform_file(struct transform_run *r, int fd, const struct transform_range
 
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e)
 {
-    int rc = bind_columns(r, in, e);
+    int rc = r->bound ? ERR_OK : bind_columns(r, in, e);
+    r->bound |= rc == ERR_OK;
     return rc ? rc : run_batch(r->run, in, e);
 }
 

@@ -64,7 +64,7 @@ struct transform_range {
 };
 extern const struct transform_range transform_whole_file;
 
-/* Cuts a file into ranges (split.h). */
+/* Cuts a file into ranges (split.h), from the start of a row on. */
 struct transform_cut {
     struct split split;
     int fd;
@@ -73,7 +73,8 @@ struct transform_cut {
 };
 bool transform_can_cut(const struct transform *t, int fd);
 int transform_cut_init(struct transform_cut *c, const struct transform *t, int fd,
-                       const atomic_bool *stop, struct error *e) MUST_CHECK;
+                       struct split_point from, const atomic_bool *stop,
+                       struct error *e) MUST_CHECK;
 /* As split_next. */
 int transform_cut_next(struct transform_cut *c, uint64_t offset, struct split_point *ret,
                        struct error *e) MUST_CHECK;
@@ -89,6 +90,7 @@ void transform_close(struct transform_run *r); /* takes NULL */
 void transform_stop(struct transform_run *r, const atomic_bool *stop);
 int transform_file(struct transform_run *r, int fd, const struct transform_range *range,
                    const char *const *names, size_t n_names, struct error *e) MUST_CHECK;
+/* Batches of one run have the same columns. */
 int transform_batch(struct transform_run *r, const struct batch *in, struct error *e) MUST_CHECK;
 /* What another run, which has not ended, found. Here and below: for a stage that gathers. */
 int transform_merge(struct transform_run *r, const struct transform_run *from,

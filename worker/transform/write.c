@@ -103,14 +103,7 @@ static char *put_bool(const struct write *w, char *to, bool x)
 static char *put_num(char *to, const struct vec *v, uint32_t i)
 {
     struct num x = vec_num(v, i);
-    if (!x.big)
-        return digits_write(to, x.m, x.scale);
-    struct buf text = {0};
-    big_text(x.big, &text);
-    memcpy(to, text.data, text.len);
-    to += text.len;
-    buf_done(&text);
-    return to;
+    return x.big ? big_put(x.big, to) : digits_write(to, x.m, x.scale);
 }
 
 /* An interval has blanks and colons, which may be the delimiter: it is quoted as a text is. */
@@ -186,6 +179,7 @@ static inline char *put_cell(const struct write *w, char *to, const struct vec *
 /* Bytes of a cell that is no text and no long number, with its quotes. */
 enum { CELL_ROOM = DIGITS_ROOM + 2 };
 static_assert((int)TIMETEXT_ROOM <= (int)DIGITS_ROOM, "a time fits where a number does");
+static_assert((int)TEXTFLOAT_MAX <= (int)DIGITS_ROOM, "a double, too");
 
 /* What a row can take at most, with what may be written past its end: a part that is the same for
  * all rows of a piece, and one that depends on texts and long numbers. */

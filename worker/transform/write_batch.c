@@ -2,32 +2,36 @@
 
 #include "timetext.h"
 
-static void put_num(struct batch *b, size_t k, struct num x)
+enum { LENT_COLUMNS_MAX = 128 };
+
+/* False: no memory. */
+static bool put_num(struct batch *b, size_t k, struct num x)
 {
     char text[NUM_TEXT_MAX];
     if (!x.big) {
         batch_text(b, k, (struct span){text, num_text_small(x.m, x.scale, text)});
-        return;
+        return true;
     }
     struct buf out = {0};
     big_text(x.big, &out);
-    batch_text(b, k, buf_span(&out));
+    const bool good = buf_ok(&out);
+    batch_text(b, k, good ? buf_span(&out) : SPAN("0")); /* the caller gives the rows up */
     buf_done(&out);
+    return good;
 }
 
-static void put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
+static bool put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
 {
     if (vec_is_null(v, i)) {
         batch_null(b, k);
-        return;
+        return true;
     }
     switch (v->type) {
     case SQLTYPE_BOOL:
         batch_bool(b, k, v->b8[i]);
         break;
     case SQLTYPE_NUMERIC:
-        put_num(b, k, vec_num(v, i));
-        break;
+        return put_num(b, k, vec_num(v, i));
     case SQLTYPE_TEXT:
     case SQLTYPE_JSON:
         batch_text(b, k, v->text[i]);
@@ -41,16 +45,18 @@ static void put(struct batch *b, size_t k, const struct vec *v, uint32_t i)
         batch_i64(b, k, v->i64[i]);
         break;
     }
+    return true;
 }
 
 /* Numbers of 8 bytes go over at once. */
-static void put_column(struct batch *b, size_t k, const struct vec *v, const struct sel *sel)
+static bool put_column(struct batch *b, size_t k, const struct vec *v, const struct sel *sel)
 {
     const enum col_type type = b->columns[k].type;
     if (type != COL_FLOAT64 && type != COL_INT64) {
+        bool good = true;
         SEL_EACH(sel, i)
-        put(b, k, v, i);
-        return;
+        good &= put(b, k, v, i);
+        return good;
     }
     uint64_t *to = batch_extend(b, k, sel->n);
     uint32_t row = b->n_rows;
@@ -64,16 +70,63 @@ static void put_column(struct batch *b, size_t k, const struct vec *v, const str
             batch_set_null(b, k, row);
         row++;
     }
+    return true;
 }
 
 static int batch_rows(struct sink *sink, const struct vec *const *columns, const struct sel *sel,
                       struct error *e)
 {
     struct batch *b = ((struct write_batch *)(void *)sink)->to;
+    bool good = true;
     for (size_t k = 0; k < b->n_columns; k++)
-        put_column(b, k, columns[k], sel);
+        good &= put_column(b, k, columns[k], sel);
     batch_rows_end(b, sel->n);
-    return batch_ok(b) ? ERR_OK : error_set(e, ERR_LIMIT, "the result rows need too much memory");
+    return good && batch_ok(b) ? ERR_OK
+                               : error_set(e, ERR_LIMIT, "the result rows need too much memory");
+}
+
+static bool is_wide(const struct vec *v, enum col_type type)
+{
+    return v->type != SQLTYPE_NUMERIC && v->type != SQLTYPE_INTERVAL &&
+           (type == COL_FLOAT64 || type == COL_INT64 || type == COL_DATE || type == COL_TIMESTAMP);
+}
+
+/* A column whose cells, and which of them are NULL, are the vector's. */
+static struct column borrowed(const struct column *like, const struct vec *v, uint32_t n)
+{
+    struct column c = {.name = like->name, .type = like->type, .n = n};
+    c.data = (struct buf){.data = (uint8_t *)v->i64, .len = n * sizeof(int64_t)};
+    if (v->has_nulls)
+        c.nulls = (struct buf){.data = (uint8_t *)(uintptr_t)v->nulls, .len = (n + 7) / 8};
+    return c;
+}
+
+bool write_batch_lend(struct write_batch *w, const struct vec *const *columns,
+                      const struct sel *sel, write_batch_fn *fn, void *user, int *ret_rc,
+                      struct error *e)
+{
+    struct column own[LENT_COLUMNS_MAX];
+    struct batch *b = w->to;
+    /* A word of the vectors' bitmap is eight bytes of the batch's. */
+    if (sel->rows || b->n_rows > 0 || b->n_columns > LENT_COLUMNS_MAX ||
+        __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+        return false;
+    bool good = true;
+    for (size_t k = 0; k < b->n_columns; k++) {
+        own[k] = b->columns[k];
+        if (is_wide(columns[k], own[k].type))
+            b->columns[k] = borrowed(&own[k], columns[k], sel->n);
+        else
+            good &= put_column(b, k, columns[k], sel);
+    }
+    batch_rows_end(b, sel->n);
+    *ret_rc = good && batch_ok(b) ? fn(user, b, e)
+                                  : error_set(e, ERR_LIMIT, "the result rows need too much memory");
+    for (size_t k = 0; k < b->n_columns; k++)
+        if (is_wide(columns[k], own[k].type))
+            b->columns[k] = own[k];
+    batch_clear(b);
+    return true;
 }
 
 void write_batch_init(struct write_batch *w, struct batch *to)

@@ -39,7 +39,7 @@ static uint8_t *put_text(uint8_t *to, struct span s)
     return to + s.len;
 }
 
-static uint8_t *put_num(uint8_t *to, struct num x)
+static uint8_t *put_num(struct write_copy *w, uint8_t *to, struct num x)
 {
     const uint64_t m = x.m < 0 ? -(uint64_t)x.m : (uint64_t)x.m;
     struct buf text = {0}, field = {0};
@@ -47,15 +47,19 @@ static uint8_t *put_num(uint8_t *to, struct num x)
         return pgnum_put(to, m, x.m < 0, x.scale);
     big_text(x.big, &text);
     const struct span s = buf_span(&text);
-    pgnum_put_digits(&field, (struct span){s.p + x.big->neg, s.len - x.big->neg}, x.big->neg, 0);
-    memcpy(to, field.data, field.len);
-    to += field.len;
+    if (buf_ok(&text))
+        pgnum_put_digits(&field, (struct span){s.p + x.big->neg, s.len - x.big->neg}, x.big->neg,
+                         0);
+    if (buf_ok(&text) && buf_ok(&field))
+        to = mempcpy(to, field.data, field.len);
+    else
+        w->out.failed = true;
     buf_done(&text);
     buf_done(&field);
     return to;
 }
 
-static inline uint8_t *put_field(uint8_t *to, const struct vec *v, uint32_t i)
+static inline uint8_t *put_field(struct write_copy *w, uint8_t *to, const struct vec *v, uint32_t i)
 {
     if (__builtin_expect(vec_is_null(v, i), 0))
         return put_u32(to, UINT32_MAX);
@@ -67,7 +71,7 @@ static inline uint8_t *put_field(uint8_t *to, const struct vec *v, uint32_t i)
     case SQLTYPE_INT4:
         return put_u32(put_u32(to, 4), (uint32_t)v->i64[i]);
     case SQLTYPE_NUMERIC:
-        return put_num(to, vec_num(v, i));
+        return put_num(w, to, vec_num(v, i));
     case SQLTYPE_TEXT:
     case SQLTYPE_JSON:
         return put_text(to, v->text[i]);
@@ -126,7 +130,7 @@ static int write_rows(struct sink *sink, const struct vec *const *columns, const
         }
         uint8_t *to = put_u16(w->out.data + w->out.len, (uint16_t)w->n_columns);
         for (size_t k = 0; k < w->n_columns; k++)
-            to = put_field(to, columns[k], i);
+            to = put_field(w, to, columns[k], i);
         w->out.len = (size_t)(to - w->out.data);
     }
     return ERR_OK;

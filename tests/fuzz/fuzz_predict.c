@@ -1,10 +1,13 @@
 /*
- * fuzz_predict_json.c: bodies of requests for predictions. The first byte chooses between a model with named
- * columns of all types and one that knows its columns by position. Rows that are taken are whole, and what is
+ * fuzz_predict.c: bodies of requests for predictions. The first byte chooses between a model with named
+ * columns of all types and one that knows its columns by position, and between JSON and msgpack: the names of
+ * the columns, then the rows. Rows that are taken are whole, and what is
  * taken out again leaves nothing.
  */
 #include "common/pack.h"
+#include "common/unpack.h"
 #include "coordinator/edge/predict_json.h"
+#include "coordinator/edge/predict_rows.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,6 +42,22 @@ static struct model_info *make_info(bool positional)
     return info;
 }
 
+static int read_packed(const struct model_info *info, struct span body, struct batch *rows,
+                       struct arena *mem, struct error *e)
+{
+    struct unpack u;
+    unpack_init(&u, body.p, body.len);
+    struct span columns = {0};
+    if (unpack_peek(&u) == UNPACK_NIL)
+        unpack_skip(&u);
+    else if (unpack_peek(&u) == UNPACK_ARRAY)
+        columns = unpack_raw(&u);
+    struct span values = unpack_peek(&u) == UNPACK_ARRAY ? unpack_raw(&u) : (struct span){0};
+    if (!unpack_ok(&u) || !values.p)
+        return error_set(e, ERR_MALFORMED, "no request");
+    return predict_rows_unpack(info, columns, values, rows, mem, e);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error e = {0};
@@ -53,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_append(&body, data + 1, size - 1);
     buf_byte(&body, 0);
     struct span text = {(const char *)body.data, size - 1};
-    int rc = predict_json_read(info, text, rows, &mem, &e);
+    int rc = data[0] & 2 ? read_packed(info, text, rows, &mem, &e)
+                         : predict_json_read(info, text, rows, &mem, &e);
     assert(rc == 0 || e.detail[0]);
     if (rc)
         batch_row_drop(rows);
