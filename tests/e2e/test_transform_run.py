@@ -203,3 +203,13 @@ def test_stages_take_rows_in_pieces(folder: Path, loops: str, output: str) -> No
     assert (stats["rows"], stats["rejects"]) == (len(want), 1)
     reject = json.loads((folder / "rejects.ndjson").read_text())
     assert reject["input"] == f"row {ids.index(15000) + 1}"
+
+
+@pytest.mark.parametrize("more", ["", " ORDER BY id", " LIMIT 5"])
+def test_csv_is_the_same_whatever_the_query_does(folder: Path, more: str) -> None:
+    """The lines of COPY: what was brought together at the end looks like what was not."""
+    (folder / "days.csv").write_text("id,day\n1,2026-01-05\n2,\n")
+    sql = f"SELECT id, day::timestamptz AS day, id::int > 1 AS late FROM input{more}"
+    done = subprocess.run([str(find_binary("drover-worker")), "run", "--sql", sql, "days.csv"], cwd=folder,
+                          capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"id,day,late\n1,2026-01-05 00:00:00+00,f\n2,,t\n"
