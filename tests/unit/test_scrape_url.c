@@ -31,6 +31,7 @@ static void test_canonical(void **state)
         {"http://example.com/50% off#top", "http://example.com/50%%20off", 18},
         {"http://example.com/50%#a\\b", "http://example.com/50%", 18},
         {"http://example.com/50%2?x=/a/../b\\c", "http://example.com/50%2?x=/a/../b\\c", 18},
+        {"http://example.com/%\t2\nE/b", "http://example.com/b", 18},
         {"http://example.com/%/../a%\\b%\"", "http://example.com/a%/b%%22", 18},
         {"http://example.com/%zz%EE%80%80", "http://example.com/%zz%EE%80%80", 18},
         {"http://example.com/?a% %2", "http://example.com/?a%%20%2", 18},

@@ -60,9 +60,20 @@ static bool hex(char c)
 #define MARK "\xEE\x80\x80" /* U+E000, for private use */
 #define MARK_ESCAPED "%EE%80%80"
 
+/* Tabs and ends of lines count for nothing anywhere in a URL. */
 static bool lone(struct span s, size_t i)
 {
-    return s.p[i] == '%' && !(s.len - i > 2 && hex(s.p[i + 1]) && hex(s.p[i + 2]));
+    unsigned digits = 0;
+    if (s.p[i] != '%')
+        return false;
+    for (i++; i < s.len && digits < 2; i++) {
+        if (s.p[i] == '\t' || s.p[i] == '\r' || s.p[i] == '\n')
+            continue;
+        if (!hex(s.p[i]))
+            return true;
+        digits++;
+    }
+    return digits < 2;
 }
 
 static struct span mark(struct url_ctx *u, struct span s)
