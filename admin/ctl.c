@@ -14,6 +14,9 @@ int ctl_exit_of(enum err code)
     switch (code) {
     case ERR_OK:
         return CTL_OK;
+    case ERR_INVALID_ARGUMENT:
+    case ERR_CONFIG:
+        return CTL_USAGE;
     case ERR_NOT_FOUND:
         return CTL_NOT_FOUND;
     case ERR_AUTH:

@@ -11,7 +11,7 @@
 #include "common/suggest.h"
 #include "common/wire.h"
 
-enum { FLAGS_MAX = 6, ARGS_ANY = 99 };
+enum { FLAGS_MAX = 6, COMMAND_LEN = 80 };
 
 struct verb {
     const char *noun, *verb; /* verb NULL: the noun is the whole command */
@@ -60,7 +60,7 @@ static const struct verb verbs[] = {
     {"job", "rm", "JOB", 1, 1, job_rm, "forget an ended job and its results", {0}},
     {"explain",
      NULL,
-     "[JOB|TASK]",
+     "JOB|TASK",
      0,
      1,
      explain_run,
@@ -245,12 +245,12 @@ static void on_signal(int number)
 
 /* ---- help ---- */
 
-static void write_command(struct buf *out, const struct verb *v)
+/* With its arguments; returns ret. */
+static const char *write_command(const struct verb *v, char ret[COMMAND_LEN])
 {
-    char command[80];
-    snprintf(command, sizeof command, "%s%s%s%s%s", v->noun, v->verb ? " " : "",
-             v->verb ? v->verb : "", v->args[0] ? " " : "", v->args);
-    buf_printf(out, "  %-28s %s\n", command, v->help);
+    snprintf(ret, COMMAND_LEN, "%s%s%s%s%s", v->noun, v->verb ? " " : "", v->verb ? v->verb : "",
+             v->args[0] ? " " : "", v->args);
+    return ret;
 }
 
 static void write_flags(struct buf *out, const struct verb *v)
@@ -265,13 +265,14 @@ static void write_flags(struct buf *out, const struct verb *v)
 static void print_help(const struct config_program *program, const char *noun)
 {
     struct buf out;
+    char command[COMMAND_LEN];
     buf_init(&out, 0);
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (noun && strcmp(noun, verbs[i].noun) != 0)
             continue;
         if (out.len == 0)
             buf_printf(&out, "Usage: drover COMMAND [OPTION]...\n\nCommands:\n");
-        write_command(&out, &verbs[i]);
+        buf_printf(&out, "  %-28s %s\n", write_command(&verbs[i], command), verbs[i].help);
         if (noun)
             write_flags(&out, &verbs[i]);
     }
@@ -357,11 +358,15 @@ static bool in_list(const char *const *list, size_t n, const char *name)
     return false;
 }
 
-static int check_usage(const struct ctl *ctl, const struct verb *v, size_t n, struct error *e)
+static int check_usage(const struct ctl *ctl, const struct verb *v, const char *const *args,
+                       size_t n, struct error *e)
 {
-    if (n < v->min || n > v->max)
-        return error_set(e, ERR_INVALID_ARGUMENT, "usage: drover %s%s%s %s", v->noun,
-                         v->verb ? " " : "", v->verb ? v->verb : "", v->args);
+    char command[COMMAND_LEN];
+    if (n > v->max)
+        return error_set(e, ERR_INVALID_ARGUMENT, "\"%.60s\" is too much; usage: drover %s",
+                         args[v->max], write_command(v, command));
+    if (n < v->min)
+        return error_set(e, ERR_INVALID_ARGUMENT, "usage: drover %s", write_command(v, command));
     for (size_t i = 0; extra_flags[i]; i++) {
         char name[40];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(extra_flags[i], "=|"), extra_flags[i]);
@@ -375,6 +380,17 @@ static int check_usage(const struct ctl *ctl, const struct verb *v, size_t n, st
 }
 
 /* ---- the program ---- */
+
+static int help(const struct config_program *program, const char *noun, struct error *e)
+{
+    bool known = !noun;
+    for (size_t i = 0; i < ARRAY_LEN(verbs) && !known; i++)
+        known = strcmp(noun, verbs[i].noun) == 0;
+    if (!known)
+        return unknown_noun(noun, e);
+    print_help(program, noun);
+    return ERR_OK;
+}
 
 static int fail(int exit_code, const struct error *e)
 {
@@ -394,7 +410,7 @@ static int run(struct ctl *ctl, const char *const *args, size_t n)
         rc = error_set(&e, ERR_INVALID_ARGUMENT,
                        "-o is table, wide, json, jsonl or name, not \"%s\"", format);
     if (rc == ERR_OK)
-        rc = check_usage(ctl, v, n - words, &e);
+        rc = check_usage(ctl, v, args + words, n - words, &e);
     if (rc)
         return fail(CTL_USAGE, &e);
     rc = v->run(ctl, n - words, args + words, &e);
@@ -450,8 +466,13 @@ int main(int argc, char **argv)
         (void)!version_show(NULL, 0, NULL, NULL);
     } else if (config_wants_help(config) || n == 0 || strcmp(args[0], "help") == 0) {
         bool after_help = n > 1 && strcmp(args[0], "help") == 0;
-        print_help(&program, after_help ? args[1] : n && strcmp(args[0], "help") ? args[0] : NULL);
-        code = n == 0 && !config_wants_help(config) ? CTL_USAGE : CTL_OK;
+        int rc = help(&program,
+                      after_help                          ? args[1]
+                      : n && strcmp(args[0], "help") != 0 ? args[0]
+                                                          : NULL,
+                      &e);
+        code =
+            rc ? fail(CTL_USAGE, &e) : (n == 0 && !config_wants_help(config) ? CTL_USAGE : CTL_OK);
     } else {
         struct ctl ctl = {.config = config, .stop = &stop_signal};
         buf_init(&ctl.args, WIRE_MESSAGE_MAX);

@@ -212,6 +212,10 @@ int sink_init(struct ctl *ctl, size_t n, const char *const *args, struct error *
     (void)n;
     if (!role)
         role = "drover_worker";
+    if (strncmp(args[0], "postgresql://", 13) != 0 && strncmp(args[0], "postgres://", 11) != 0)
+        return error_set(e, ERR_INVALID_ARGUMENT,
+                         "\"%.100s\" is no address such as postgresql://admin@db.example/warehouse",
+                         args[0]);
     buf_init(&sql, 0);
     buf_append(&sql, drover_sql, drover_sql_len);
     put_role(&sql, role);

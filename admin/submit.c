@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "common/spec.h"
 
@@ -26,9 +27,16 @@ struct submission {
 static int read_job(const char *path, json_t **ret, struct error *e)
 {
     json_error_t why;
-    bool from_stdin = strcmp(path, "-") == 0;
-    json_t *job = from_stdin ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &why)
-                             : json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    struct stat st;
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (!file)
+        return error_set(e, ERR_INVALID_ARGUMENT, "%s: %s", path, strerror(errno));
+    const bool folder = fstat(fileno(file), &st) == 0 && S_ISDIR(st.st_mode);
+    json_t *job = folder ? NULL : json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    if (file != stdin)
+        fclose(file);
+    if (folder)
+        return error_set(e, ERR_INVALID_ARGUMENT, "%s: %s", path, strerror(EISDIR));
     if (!job)
         return error_set(e, ERR_INVALID_SPEC, "%s, line %d, column %d: %s", path, MAX(why.line, 0),
                          MAX(why.column, 0), why.text);
@@ -259,6 +267,30 @@ static void warn(const json_t *opened)
     }
 }
 
+/* The same command goes on with a job that has a name. Another one would wait for the rest of its input
+ * for ever. */
+static void break_off(struct ctl *ctl, const struct submission *s, bool resumable)
+{
+    CTL_JSON answer = NULL;
+    struct error ignored = {0};
+    const unsigned long long id = s->job;
+    if (resumable) {
+        fprintf(stderr, "job %llu is open; the same command goes on with its input\n", id);
+        return;
+    }
+    if (!*ctl->stop) {
+        ctl_args(ctl, 1);
+        ctl_arg_u64(ctl, "job", s->job);
+        if (ctl_call(ctl, "job.cancel", 0, &answer, &ignored) == ERR_OK)
+            return;
+    }
+    fprintf(
+        stderr,
+        "job %llu waits for the rest of its input: `drover job cancel %llu` ends it; with --name "
+        "the same command would go on\n",
+        id, id);
+}
+
 int submit_run(struct ctl *ctl, size_t n, const char *const *args, struct error *e)
 {
     CTL_JSON job = NULL;
@@ -286,9 +318,10 @@ int submit_run(struct ctl *ctl, size_t n, const char *const *args, struct error 
     s.there = (uint64_t)json_integer_value(json_object_get(opened, "chunks"));
     if (!sealed)
         rc = send_input(&s, items, e);
-    if (rc && *ctl->stop)
-        fprintf(stderr, "job %s is open; the same command with %s goes on with its input\n",
-                id ? id : "?", name ? "the same name" : "a name for the job");
+    if (rc)
+        break_off(ctl, &s, json_object_get(job, "name") || ctl_flag(ctl, "idempotency-key"));
+    if (rc == ERR_INVALID_ARGUMENT) /* an input is wrong, not the command line */
+        rc = ERR_INVALID_SPEC;
     return rc ? rc : finish(&s, sealed, json_is_true(json_object_get(opened, "existing")), e);
 }
 

@@ -32,24 +32,52 @@ static void put_field(struct buf *out, struct span text)
     buf_byte(out, '"');
 }
 
-void batch_csv_header(const struct batch *b, struct buf *out)
+static void end_line(enum batch_csv_style style, struct buf *out)
+{
+    buf_str(out, style == BATCH_CSV_COPY ? "\n" : "\r\n");
+}
+
+/* Of a time in RFC 3339 and UTC. */
+static void put_copy_time(struct buf *out, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] == 'Z')
+            buf_str(out, "+00");
+        else
+            buf_byte(out, (uint8_t)(text.p[i] == 'T' ? ' ' : text.p[i]));
+    }
+}
+
+static void put_cell(struct buf *out, enum col_type type, enum batch_csv_style style,
+                     struct span text)
+{
+    if (style == BATCH_CSV_COPY && type == COL_BOOL)
+        buf_append(out, text.p, 1);
+    else if (style == BATCH_CSV_COPY && type == COL_TIMESTAMP)
+        put_copy_time(out, text);
+    else
+        put_field(out, text);
+}
+
+void batch_csv_header(const struct batch *b, enum batch_csv_style style, struct buf *out)
 {
     for (size_t i = 0; i < b->n_columns; i++) {
         if (i)
             buf_byte(out, ',');
         put_field(out, span_str(b->columns[i].name));
     }
-    buf_str(out, "\r\n");
+    end_line(style, out);
 }
 
-void batch_csv_row(const struct batch *b, uint32_t row, struct buf *scratch, struct buf *out)
+void batch_csv_row(const struct batch *b, uint32_t row, enum batch_csv_style style,
+                   struct buf *scratch, struct buf *out)
 {
     for (size_t i = 0; i < b->n_columns; i++) {
         const struct span text = cell_text(b, i, row, scratch);
         if (i)
             buf_byte(out, ',');
         if (text.p)
-            put_field(out, text);
+            put_cell(out, b->columns[i].type, style, text);
     }
-    buf_str(out, "\r\n");
+    end_line(style, out);
 }

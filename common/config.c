@@ -29,13 +29,24 @@ struct config {
 static int unknown_key(const struct config_program *p, const char *where, const char *key,
                        struct error *e)
 {
-    const char *keys[1024];
+    const char *keys[FLAGS_MAX], *dot = strchr(key, '.'), *last = strrchr(key, '.');
+    char(*named)[KEY_MAX] = calloc(FLAGS_MAX, KEY_MAX);
     char hint[SUGGEST_TEXT_LEN];
     size_t n = 0;
-    for (; n < p->n_options && n < ARRAY_LEN(keys); n++)
-        keys[n] = p->options[n].key;
-    return error_set(e, ERR_CONFIG, "%s: there is no option \"%s\"%s", where, key,
-                     suggest_text(key, keys, n, hint));
+    for (; named && n < p->n_options && n < FLAGS_MAX; n++) {
+        const char *option = p->options[n].key, *star = strchr(option, '*');
+        keys[n] = option;
+        if (!star || !dot || dot == last)
+            continue;
+        /* of [sink.NAME] with the name that is there */
+        snprintf(named[n], KEY_MAX, "%.*s%.*s%s", (int)(star - option), option,
+                 (int)(last - dot - 1), dot + 1, star + 1);
+        keys[n] = named[n];
+    }
+    error_set(e, ERR_CONFIG, "%s: there is no option \"%s\"%s", where, key,
+              suggest_text(key, keys, n, hint));
+    free(named);
+    return ERR_CONFIG;
 }
 
 static int take_from_file(void *user, const char *path, unsigned line, const char *key,
@@ -129,17 +140,21 @@ static int unknown_flag(const struct config_program *p, const char *flag, struct
 {
     char hint[SUGGEST_TEXT_LEN] = "";
     char(*spelt)[KEY_MAX] = calloc(FLAGS_MAX, KEY_MAX);
+    char key[KEY_MAX];
     const char *words[FLAGS_MAX];
     size_t n = 0;
-    for (size_t i = 0; spelt && i < p->n_options && n < FLAGS_MAX; i++)
-        config_table_spell(p->options[i].key, false, spelt[n++]);
+    for (size_t i = 0; spelt && i < p->n_options && n < FLAGS_MAX; i++) {
+        config_table_spell(p->options[i].key, false, key);
+        snprintf(spelt[n++], KEY_MAX, "--%.*s", KEY_MAX - 3, key);
+    }
     for (size_t i = 0; spelt && p->extra_flags && p->extra_flags[i] && n < FLAGS_MAX; i++)
-        snprintf(spelt[n++], KEY_MAX, "%.*s", (int)strcspn(p->extra_flags[i], "=|"),
+        snprintf(spelt[n++], KEY_MAX, "--%.*s", (int)strcspn(p->extra_flags[i], "=|"),
                  p->extra_flags[i]);
     for (size_t i = 0; i < n; i++)
         words[i] = spelt[i];
-    error_set(e, ERR_INVALID_ARGUMENT, "there is no flag --%s%s", flag,
-              suggest_text(flag, words, n, hint));
+    snprintf(key, sizeof key, "--%.*s", KEY_MAX - 3, flag);
+    error_set(e, ERR_INVALID_ARGUMENT, "there is no flag %s%s", key,
+              suggest_text(key, words, n, hint));
     free(spelt);
     return ERR_INVALID_ARGUMENT;
 }
@@ -150,11 +165,11 @@ struct command_line {
 };
 
 /* The value of a flag: after its "=", or the next word. */
-static int flag_value(struct command_line *line, const char *flag, const char *attached,
-                      const char **ret, struct error *e)
+static int flag_value(struct command_line *line, const char *attached, const char **ret,
+                      struct error *e)
 {
     if (!attached && line->at + 1 >= line->argc)
-        return error_set(e, ERR_INVALID_ARGUMENT, "--%s needs a value", flag);
+        return error_set(e, ERR_INVALID_ARGUMENT, "%s needs a value", line->argv[line->at]);
     *ret = attached ? attached : line->argv[++line->at];
     return ERR_OK;
 }
@@ -175,7 +190,7 @@ static int read_option_flag(struct config *c, struct command_line *line, const c
     if (o->type == CONFIG_BOOL && !attached)
         value = negated ? "false" : "true";
     else
-        rc = flag_value(line, flag, attached, &value, e);
+        rc = flag_value(line, attached, &value, e);
     snprintf(where, sizeof where, "flag --%s", flag);
     return rc ? rc : config_table_set(&c->table, key, CONFIG_TABLE_FLAG, where, value, e);
 }
@@ -196,7 +211,7 @@ static int read_extra_flag(struct config *c, struct command_line *line, const ch
         *ret_known = true;
         if (!takes_value && attached)
             return error_set(e, ERR_INVALID_ARGUMENT, "--%.*s takes no value", (int)len, specs[i]);
-        int rc = takes_value ? flag_value(line, flag, attached, &value, e) : ERR_OK;
+        int rc = takes_value ? flag_value(line, attached, &value, e) : ERR_OK;
         return rc ? rc : push_extra(c, specs[i], len, value, e);
     }
     return ERR_OK;
@@ -214,7 +229,7 @@ static int read_flag(struct config *c, struct command_line *line, const char *wo
         return ERR_OK;
     }
     if (strcmp(flag, "config") == 0)
-        return flag_value(line, flag, attached, &ignored, e);
+        return flag_value(line, attached, &ignored, e);
     int rc = read_extra_flag(c, line, flag, '\0', attached, &known, e);
     if (rc == ERR_OK && !known)
         rc = read_option_flag(c, line, flag, attached, &known, e);

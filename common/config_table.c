@@ -183,6 +183,9 @@ int config_table_set(struct config_table *t, const char *key, enum config_table_
     }
     if (source < entry->source)
         return ERR_OK;
+    if (source == CONFIG_TABLE_FILE && entry->source == CONFIG_TABLE_FILE)
+        return error_set(e, ERR_CONFIG, "%s: %s is there a second time, after %s", where, key,
+                         entry->origin);
     return entry_set(entry, source, where, text, e);
 }
 

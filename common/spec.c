@@ -267,6 +267,19 @@ static int unknown_engine(const struct spec_engine *engines, size_t n, size_t in
                      suggest_text(kind, names, n_names, hint), known);
 }
 
+/* Rows become objects and rows of tables, in which one of two columns of a name would be lost. */
+static int names_differ(const struct batch *columns, size_t index, struct error *e)
+{
+    for (size_t i = 1; i < columns->n_columns; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(columns->columns[i].name, columns->columns[k].name) == 0)
+                return error_set(e, ERR_INVALID_SPEC,
+                                 "stages[%zu]: columns %zu and %zu of its rows are both called "
+                                 "\"%.100s\": name one otherwise (in SQL with AS)",
+                                 index, k + 1, i + 1, columns->columns[i].name);
+    return ERR_OK;
+}
+
 /* An engine's error, with the path of the stage in front. */
 static int in_stage(size_t index, const struct error *inner, struct error *e)
 {
@@ -306,7 +319,9 @@ static int read_stage(struct spec *s, const json_t *stage, size_t index,
     s->kinds |= engine->kind;
     batch_free(s->columns);
     s->columns = engine->columns(compiled);
-    return s->columns ? ERR_OK : error_set(e, ERR_NOMEM, "job description");
+    if (!s->columns)
+        return error_set(e, ERR_NOMEM, "job description");
+    return names_differ(s->columns, index, e);
 }
 
 static int read_stages(struct spec *s, const struct spec_engine *engines, size_t n_engines,

@@ -29,15 +29,33 @@ unsigned suggest_distance(const char *a, const char *b)
     return last[lb];
 }
 
+/* In lower case, without the blanks around it. Longer words are cut, and so stay too long. */
+static const char *fold(const char *word, char ret[SUGGEST_WORD_MAX + 2])
+{
+    size_t n = 0;
+    while (*word == ' ')
+        word++;
+    for (; word[n] && n <= SUGGEST_WORD_MAX; n++)
+        ret[n] = word[n] >= 'A' && word[n] <= 'Z' ? (char)(word[n] - 'A' + 'a') : word[n];
+    while (n > 0 && ret[n - 1] == ' ')
+        n--;
+    ret[n] = '\0';
+    return ret;
+}
+
 const char *suggest_nearest(const char *word, const char *const *candidates, size_t n)
 {
+    char folded[SUGGEST_WORD_MAX + 2], other[SUGGEST_WORD_MAX + 2];
     const char *best = NULL;
     unsigned best_distance = UINT_MAX;
-    unsigned limit = MAX(1u, (unsigned)(strlen(word) / 3));
+    unsigned limit = MAX(1u, (unsigned)(strlen(fold(word, folded)) / 3));
     for (size_t i = 0; i < n; i++) {
-        unsigned d = suggest_distance(word, candidates[i]);
+        /* what differs in nothing else comes after the same word, and before all others */
+        unsigned d = strcmp(word, candidates[i]) == 0
+                         ? 0
+                         : suggest_distance(folded, fold(candidates[i], other)) + 1;
         /* a word as far away as it is long has nothing in common */
-        if (d <= limit && d < best_distance && d < strlen(candidates[i])) {
+        if (d <= limit + 1 && d < best_distance && d <= strlen(candidates[i])) {
             best = candidates[i];
             best_distance = d;
         }

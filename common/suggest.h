@@ -15,7 +15,7 @@ enum { SUGGEST_WORD_MAX = 63, SUGGEST_TEXT_LEN = 96 };
 unsigned suggest_distance(const char *a, const char *b);
 
 /* The nearest candidate, or NULL when none is near enough (a third of its length, at least 1) to be
- * what was meant. */
+ * what was meant. Case and the blanks around a word do not count here. */
 const char *suggest_nearest(const char *word, const char *const *candidates, size_t n);
 
 /* ` (did you mean "nearest"?)`, or "" when there is none, into ret; returns ret. */

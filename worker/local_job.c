@@ -48,10 +48,14 @@ static bool ends_with_one(const char *name, const char *const *all, size_t n)
 /* ---- a description of SQL and files ---- */
 
 /* What the name of the first file says of all, as the Python client has it. */
-static int add_format(json_t *stage, const char *name)
+static int add_format(json_t *stage, const char *name, const char *delimiter)
 {
     static const char *const ndjson[] = {".ndjson", ".jsonl", ".json"};
     static const char *const pcap[] = {".pcap", ".pcapng", ".cap"};
+    if (delimiter)
+        return json_object_set_new(stage, "csv",
+                                   json_pack("{s:s}", "delimiter",
+                                             strcmp(delimiter, "tab") == 0 ? "\t" : delimiter));
     if (ends_with_one(name, ndjson, ARRAY_LEN(ndjson)))
         return json_object_set_new(stage, "ndjson", json_object());
     if (ends_with_one(name, pcap, ARRAY_LEN(pcap)))
@@ -74,7 +78,7 @@ static int make(const struct local_job *j, json_t **ret, struct error *e)
             return error_set(e, ERR_INVALID_ARGUMENT, "the name of file %zu is not UTF-8", i + 1);
         }
     }
-    const bool good = items && add_format(stage, j->files[0]) == 0;
+    const bool good = items && add_format(stage, j->files[0], j->delimiter) == 0;
     json_t *root =
         json_pack("{s:i, s:[o], s:{s:o}}", "drover", 1, "stages", stage, "input", "items", items);
     if (!root || !good) {

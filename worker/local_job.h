@@ -16,6 +16,8 @@ struct local_job {
     const char *sql;
     const char *const *files; /* paths or patterns, relative to where the program runs */
     size_t n_files;
+    const char
+        *delimiter; /* of the files' columns: one character, or "tab"; NULL: by their names */
 };
 
 /* blobs: files that the description names are added. INVALID_SPEC, or what is wrong with a file. */

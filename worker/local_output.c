@@ -31,12 +31,7 @@ int local_output_open(struct local_output *o, const char *path, enum local_forma
     const int rc = rowfile_open(&o->file, path, e);
     if (rc == ERR_OK && o->csv && path) {
         struct buf header = {0};
-        batch_csv_header(pipeline->spec->columns, &header);
-        /* A source's lines end with LF alone. */
-        if (o->as_text && pipeline->spec->n_stages == 1 && buf_ok(&header)) {
-            header.data[header.len - 2] = '\n';
-            header.len--;
-        }
+        batch_csv_header(pipeline->spec->columns, BATCH_CSV_COPY, &header);
         rowfile_append(&o->file, buf_span(&header));
         buf_done(&header);
     }
@@ -59,7 +54,7 @@ bool local_output_put(struct local_output *o, const struct batch *rows)
     if (!o->file.path || rows->n_rows == 0)
         return true;
     for (uint32_t row = 0; o->csv && row < rows->n_rows; row++)
-        batch_csv_row(rows, row, &cell, &lines);
+        batch_csv_row(rows, row, BATCH_CSV_COPY, &cell, &lines);
     if (!o->csv)
         batch_write_ndjson(rows, &lines);
     const bool good = buf_ok(&lines) && buf_ok(&cell);

@@ -1,5 +1,9 @@
 #include "local_rejects.h"
 
+#include <stdio.h>
+
+#include "common/utf8.h"
+
 int local_rejects_open(struct local_rejects *r, const char *path, struct local_stats *stats,
                        struct error *e)
 {
@@ -13,10 +17,20 @@ int local_rejects_close(struct local_rejects *r, struct error *e)
     return rowfile_close(&r->file, e);
 }
 
+/* In UTF-8, whatever a row holds and wherever it is cut. */
+static void remember(char *to, size_t size, struct span input, const char *reason,
+                     const char *detail)
+{
+    snprintf(to, size, "%.*s: %s%s%s", (int)MIN(input.len, (size_t)200), input.p, reason,
+             detail ? ": " : "", detail ? detail : "");
+    to[utf8_valid_prefix(span_str(to))] = '\0';
+}
+
 void local_rejects_add(struct local_rejects *r, struct span input, const char *reason,
                        const char *detail)
 {
-    r->stats->n_rejects++;
+    if (r->stats->n_rejects++ == 0)
+        remember(r->stats->first_reject, sizeof r->stats->first_reject, input, reason, detail);
     tally_add(&r->stats->reasons, reason, 1);
     if (!r->file.path)
         return;

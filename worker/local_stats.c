@@ -46,7 +46,7 @@ int local_stats_json(const struct local_stats *s, const char *state, double seco
     const double cpu_s = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                          (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
     *ret = json_pack(
-        "{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+        "{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:s?, s:o, s:o}",
         "state", state, "rows", (json_int_t)s->n_rows, "pages", (json_int_t)pages, "bytes",
         (json_int_t)bytes, "seconds", seconds, "pages_per_s",
         seconds > 0 ? (double)pages / seconds : 0.0, "cpu_s", cpu_s, "peak_mb", peak_mb(), "inputs",
@@ -54,7 +54,8 @@ int local_stats_json(const struct local_stats *s, const char *state, double seco
         (json_int_t)s->n_beyond, "tasks", (json_int_t)s->n_tasks_done, "failed_tasks",
         (json_int_t)s->n_failed, "retried", (json_int_t)s->n_retries, "rejects",
         (json_int_t)local_stats_rejects(s), "rejects_by_reason", tally_json(&s->reasons, ""),
-        "fill", fill_rates(s), "stats", tally_json(&s->stats, ""));
+        "first_reject", s->first_reject[0] ? s->first_reject : NULL, "fill", fill_rates(s), "stats",
+        tally_json(&s->stats, ""));
     return *ret ? ERR_OK : error_set(e, ERR_NOMEM, "no memory for the statistics");
 }
 

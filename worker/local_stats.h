@@ -14,6 +14,7 @@ struct local_stats {
     uint64_t n_inputs, n_duplicates, n_found, n_beyond, n_tasks_done, n_rows, n_rejects, n_retries;
     uint64_t n_failed; /* tasks that failed as a whole, for good */
     uint64_t n_lost; /* inputs that came to nothing, because their tasks failed or they cannot be */
+    char first_reject[400]; /* with its reason and detail; "" without rejects */
 };
 
 /* As one object, which the caller decrefs. */

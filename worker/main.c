@@ -1,6 +1,7 @@
 /*
  * main.c: drover-worker: the command line, and which of its three ways to run is meant.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -41,6 +42,10 @@ static int serve(const struct config *c)
     if (files < settings_files_needed(&o))
         LOG_WARN("few open files are allowed: raise LimitNOFILE", log_u64("files", files),
                  log_u64("need", settings_files_needed(&o)));
+    for (size_t i = 0; i < o.inputs.n_roots; i++)
+        if (access(o.inputs.roots[i], R_OK | X_OK) != 0)
+            LOG_WARN("a folder of input_roots cannot be read: its files cannot either",
+                     log_str("path", o.inputs.roots[i]), log_str("err", strerror(errno)));
     const struct agent_config agent = {
         .coordinator = o.coordinator,
         .key = o.has_key ? &o.key : NULL,
@@ -168,10 +173,11 @@ static int run(const struct config *c, const char *const *files, size_t n_files)
     const struct local_job job = {.job = config_flag(c, "job"),
                                   .sql = config_flag(c, "sql"),
                                   .files = files,
-                                  .n_files = n_files};
-    if (job.job ? job.sql || n_files > 0 : !job.sql || n_files == 0) {
-        fprintf(stderr,
-                "drover-worker: run needs --job FILE, or --sql QUERY and files (see --help)\n");
+                                  .n_files = n_files,
+                                  .delimiter = config_flag(c, "delimiter")};
+    if (job.job ? job.sql || job.delimiter || n_files > 0 : !job.sql || n_files == 0) {
+        fprintf(stderr, "drover-worker: run takes either --job FILE, or --sql QUERY and files%s\n",
+                job.job ? "" : " (see --help)");
         return EXIT_USAGE;
     }
     if (settings_common(c, &o, &e) != ERR_OK)

@@ -82,6 +82,8 @@ int rowfile_close(struct rowfile *f, struct error *e)
     buf_done(&f->pending);
     pthread_mutex_destroy(&f->lock);
     if (f->error != 0)
-        return error_set(e, ERR_IO, "cannot write %s: %s", f->path, strerror(f->error));
+        return error_set(e, ERR_IO, "cannot write %s: %s",
+                         strcmp(f->path, "-") == 0 ? "standard output" : f->path,
+                         strerror(f->error));
     return ERR_OK;
 }

@@ -74,9 +74,9 @@ static const struct config_option table[] = {
      "text, json, or auto: text on a terminal, JSON otherwise."},
 };
 
-static const char *const extra_flags[] = {"check",     "job=|j",   "sql=",    "input=|i",
-                                          "output=|o", "rejects=", "run-id=", "blobs=",
-                                          "format=",   "explain",  NULL};
+static const char *const extra_flags[] = {"check",     "job=|j",     "sql=",    "input=|i",
+                                          "output=|o", "rejects=",   "run-id=", "blobs=",
+                                          "format=",   "delimiter=", "explain", NULL};
 
 const struct config_program settings_program = {
     .name = "drover-worker",
@@ -88,7 +88,7 @@ const struct config_program settings_program = {
         "                         [--format csv|ndjson] [--run-id ID] [--blobs DIR] [--explain]\n"
         "                         [OPTION]...\n"
         "       drover-worker run --sql QUERY [--output FILE] [--format csv|ndjson] [--explain]\n"
-        "                         [OPTION]... FILE...",
+        "                         [--rejects FILE] [--delimiter CHARACTER|tab] [OPTION]... FILE...",
     .about =
         "Runs tasks for a drover coordinator, or one job alone (run), on every core.\n"
         "run --sql prints the rows of a SELECT ... FROM input over files; --explain, what it would do.\n"

@@ -163,11 +163,12 @@ static void render_scrape(const struct edge *e, struct buf *out)
 
 static void render_workers(const struct edge *e, struct buf *out)
 {
-    uint64_t ready = 0, draining = 0, lost = 0, busy = 0, slots = 0;
+    uint64_t ready = 0, draining = 0, lost = 0, left = 0, busy = 0, slots = 0;
     size_t at = 0;
     for (struct worker *w; (w = sessions_worker_next(e->sessions, &at));) {
         if (!w->session) {
-            lost++;
+            lost += !w->left;
+            left += w->left;
             continue;
         }
         draining += w->draining;
@@ -179,6 +180,7 @@ static void render_workers(const struct edge *e, struct buf *out)
     buf_printf(out, "drover_workers{state=\"ready\"} %" PRIu64 "\n", ready);
     buf_printf(out, "drover_workers{state=\"draining\"} %" PRIu64 "\n", draining);
     buf_printf(out, "drover_workers{state=\"lost\"} %" PRIu64 "\n", lost);
+    buf_printf(out, "drover_workers{state=\"left\"} %" PRIu64 "\n", left);
     head(out, "worker_slots", "gauge", "Slots of connected workers, by state.");
     buf_printf(out, "drover_worker_slots{state=\"busy\"} %" PRIu64 "\n", busy);
     buf_printf(out, "drover_worker_slots{state=\"free\"} %" PRIu64 "\n",

@@ -154,8 +154,16 @@ struct session *sessions_begin(struct sessions *s, struct worker *w, struct tran
         return NULL;
     }
     w->session = session;
+    w->left = false;
     w->connected_ms = s->edge->now_ms;
     return session;
+}
+
+const char *sessions_state(const struct worker *w)
+{
+    if (!w->session)
+        return w->left ? "left" : "lost";
+    return w->draining ? "draining" : "ready";
 }
 
 void sessions_end(struct sessions *s, struct session *session, const char *reason)
@@ -171,6 +179,7 @@ void sessions_end(struct sessions *s, struct session *session, const char *reaso
     }
     if (current) {
         w->session = NULL;
+        w->left = session->bye;
         w->lost_ms = s->edge->now_ms;
         w->busy = w->queued = 0;
     }

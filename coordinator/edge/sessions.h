@@ -6,6 +6,7 @@
  *                    ^                                                            |
  *                    +---------------------------- HELLO -------------------------+
  *                                                 forgotten after SESSIONS_FORGET_MS
+ * A worker that said BYE is not missed: its state is "left", not "lost".
  *
  * What the scheduler gives to a session in one turn is collected and sent as few messages by
  * outbox.h. Every message is numbered: accepted by ZeroMQ is not delivered. A send that fails
@@ -35,7 +36,8 @@ struct worker {
     char version[32];
     uint32_t kinds, slots;
     bool draining;
-    struct session *session; /* NULL: lost */
+    struct session *session; /* NULL: lost, or left */
+    bool left;               /* the last session ended because the worker said goodbye */
     uint64_t connected_ms, lost_ms;
     /* as the last heartbeat said */
     uint32_t busy, queued;
@@ -106,6 +108,8 @@ struct session **sessions_dirty(struct sessions *s);
 struct sessions *sessions_new(struct edge *e) MUST_CHECK;
 void sessions_free(struct sessions *s);
 
+/* "ready", "draining", "lost" or "left". */
+const char *sessions_state(const struct worker *w);
 /* The worker that the scheduler knows by that hash. NULL: not known. */
 const struct worker *sessions_worker_of(const struct sessions *s, uint64_t hash);
 /* The worker of that id, made when `make`. NULL: not known, or no memory. */

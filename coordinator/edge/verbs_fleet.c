@@ -44,7 +44,7 @@ static struct fleet count_fleet(const struct edge *e)
     size_t at = 0;
     for (struct worker *w; (w = sessions_worker_next(e->sessions, &at));) {
         if (!w->session) {
-            f.lost++;
+            f.lost += !w->left;
             continue;
         }
         f.draining += w->draining;
@@ -155,7 +155,7 @@ static void pack_worker(const struct edge *e, struct buf *out, const struct work
     verbs_text(out, "worker", w->id);
     verbs_text(out, "host", w->host);
     verbs_text(out, "version", w->version);
-    verbs_text(out, "state", !w->session ? "lost" : w->draining ? "draining" : "ready");
+    verbs_text(out, "state", sessions_state(w));
     verbs_number(out, "slots", w->slots);
     verbs_number(out, "busy", w->busy);
     verbs_number(out, "queued", w->queued);

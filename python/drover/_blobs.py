@@ -205,10 +205,25 @@ def upload(blobs: Iterable[Blob]) -> Operation[int]:
 Filler = Callable[[memoryview], int]
 
 
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive (or a workbook): unpack it (or save it as CSV)",
+    b"\xfd7zX": "an xz file: gzip and plain text are read",
+    b"BZh": "a bzip2 file: gzip and plain text are read",
+    b"\x28\xb5\x2f\xfd": "a zstd file, which workers read (file:///...); from here gzip and plain text are sent",
+    b"PAR1": "a Parquet file: save it as CSV or NDJSON",
+    b"\xff\xfe": "text in UTF-16: save it in UTF-8",
+    b"\xfe\xff": "text in UTF-16: save it in UTF-8",
+}
+"""How files begin that are not read as rows."""
+
+
 def _is_gzip(file: BinaryIO) -> bool:
-    head = file.read(2)
+    head = file.read(4)
     file.seek(0)
-    return head == b"\x1f\x8b"
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise InvalidArgument(f"{getattr(file, 'name', 'the input')} is {what}")
+    return head.startswith(b"\x1f\x8b")
 
 
 def _read_into(source: Any) -> Filler:

@@ -62,6 +62,8 @@ def expand(source: Any) -> List[Any]:
         return []
     if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
         source = [source]
+    elif type(source).__module__.partition(".")[0] == "pandas":
+        raise InvalidArgument("a DataFrame is sent as io.BytesIO(frame.to_csv(index=False).encode())")
     found: List[Any] = []
     for one in source:
         name = os.fspath(one) if isinstance(one, os.PathLike) else one
@@ -71,6 +73,8 @@ def expand(source: Any) -> List[Any]:
             found.append(name)
         elif "://" in name:
             found.append(name)
+        elif os.path.isdir(name):
+            raise InvalidArgument(f"{name!r} is a folder: give its files, such as {os.path.join(name, '*.csv')!r}")
         elif os.path.exists(name):
             found.append(name)
         else:

@@ -97,15 +97,18 @@ class JobStatus:
         return {name[5:]: count / rows for name, count in self.stats.items()
                 if name.startswith("fill.")}
 
-    def raise_for_state(self) -> None:
-        """Raises JobFailed, JobCancelled or JobExpired when the job ended so."""
+    def raise_for_state(self, first_error: Optional[str] = None) -> None:
+        """Raises JobFailed, JobCancelled or JobExpired when the job ended so. ``first_error``: of its dead
+        letters."""
         label = f"job {self.id}" + (f" ({self.name})" if self.name else "")
         if self.state == "failed" and self.error:
             raise JobFailed(f"{label} failed: {self.error}; see job.rejects() or "
                             f"`drover job results {self.id} --rejects`")
         if self.state == "failed":
-            raise JobFailed(f"{label} ended with {self.dead} dead letters: see job.dead() or "
-                            f"`drover dead ls --job {self.id}`")
+            letters = f"{self.dead} dead letter" + ("s" if self.dead != 1 else "")
+            first = f" (the first: {first_error})" if first_error else ""
+            raise JobFailed(f"{label} ended with {letters}{first}: see job.dead() or "
+                            f"`drover dead ls {self.id}`")
         if self.state == "cancelled":
             raise JobCancelled(f"{label} was cancelled")
         if self.state == "expired":
@@ -171,12 +174,13 @@ class Explanation:
 @dataclass(frozen=True)
 class Submission:
     """A checked job description, ready to be sent, the blobs that it names, and its lazily read input,
-    in which there may be slices."""
+    in which there may be slices. ``resumable``: submitting it again goes on with the same job."""
 
     spec: str
     idem: str
     items: Iterable[Any]
     blobs: Sequence[Blob] = ()
+    resumable: bool = False
     wait_s: float = SUBMIT_WAIT_S
     """How long the coordinator may take over the description."""
 
@@ -189,7 +193,10 @@ def prepare(
 ) -> Submission:
     """Builds the JSON description; the coordinator checks it."""
     if not isinstance(job, Pipeline):
-        raise InvalidArgument(f"submit() takes what scrape() returns, not {type(job).__name__}")
+        raise InvalidArgument("a job is what scrape(), transform() or noop() returns, not "
+                              f"{type(job).__name__}")
+    if retry is not None and not isinstance(retry, Retry):
+        raise InvalidArgument(f"retry is a Retry, such as Retry(attempts=4), not {retry!r:.100}")
     spec = job.to_json()
     spec["sinks"] = sinks_json(sink, **place)
     optional = {
@@ -203,7 +210,7 @@ def prepare(
         raise InvalidArgument(f"the job description is not JSON: {cause}") from None
     scores = any(stage["kind"] == "score" for stage in spec["stages"])
     return Submission(text, idempotency_key or uuid.uuid4().hex, job.items, job.blobs,
-                      LOOK_WAIT_S if scores else SUBMIT_WAIT_S)
+                      bool(name or idempotency_key), LOOK_WAIT_S if scores else SUBMIT_WAIT_S)
 
 
 def chunks(items: Iterable[Any]) -> Iterator[List[Any]]:
@@ -238,14 +245,24 @@ def submit(submission: Submission) -> Operation[int]:
         log.warning("job %d: %s", job, warning)
     if opened.get("sealed"):
         return job
-    present = int(opened.get("chunks") or 0)
-    for number, chunk in enumerate(chunks(submission.items)):
-        if number >= present:
-            yield from upload(item for item in chunk if isinstance(item, Slice))
-            items = [item.item() if isinstance(item, Slice) else item for item in chunk]
-            yield Request("job.input", {"job": job, "chunk": number, "items": items})
+    try:
+        yield from _send_input(job, submission.items, int(opened.get("chunks") or 0))
+    except Exception:
+        # Nobody could go on with it: without this it would wait for the rest of its input for ever.
+        if not submission.resumable:
+            yield Request("job.cancel", {"job": job})
+        raise
     yield Request("job.seal", {"job": job})
     return job
+
+
+def _send_input(job: int, items: Iterable[Any], present: int) -> Operation[None]:
+    """The chunks that are not there, and before each the slices that it names."""
+    for number, chunk in enumerate(chunks(items)):
+        if number >= present:
+            yield from upload(item for item in chunk if isinstance(item, Slice))
+            texts = [item.item() if isinstance(item, Slice) else item for item in chunk]
+            yield Request("job.input", {"job": job, "chunk": number, "items": texts})
 
 
 def explain(job: Pipeline, *, sink: SinkArgument, **place: Any) -> Operation[Explanation]:
@@ -329,6 +346,15 @@ def dead_letters(job: int) -> Operation[List[DeadLetter]]:
             return letters
         letters += page
         after = page[-1].task
+
+
+def raise_for(state: JobStatus) -> Operation[None]:
+    """As JobStatus.raise_for_state, with the error of the first dead letter."""
+    error: Optional[str] = None
+    if state.state == "failed" and not state.error and state.dead:
+        value = yield Request("dead.ls", {"job": state.id, "after": 0, "max": 1})
+        error = next((str(letter["error"]) for letter in value["dead"]), None)
+    state.raise_for_state(error)
 
 
 def remove(job: int) -> Operation[None]:

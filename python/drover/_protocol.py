@@ -47,18 +47,20 @@ Steps = Generator[Union[List[Request], float], Any, T]
 
 def steps(operation: Operation[T], queue_timeout: float) -> Steps[T]:
     """An operation as steps. Requests that a full queue refused are made again, until the queue has been
-    full for queue_timeout seconds; any other error is raised."""
+    full for queue_timeout seconds; any other error is raised, in the operation first."""
     value: Any = None
+    error: Optional[DroverError] = None
     while True:
         try:
-            asked = operation.send(value)
+            asked = operation.send(value) if error is None else operation.throw(error)
         except StopIteration as end:
             result: T = end.value
             return result
         requests = asked if isinstance(asked, list) else [asked]
         values: List[Any] = [None] * len(requests)
         left, waited_s = list(range(len(requests))), 0.0
-        while left:
+        error = None
+        while left and error is None:
             answers = yield [requests[i] for i in left]
             refused: List[int] = []
             pause_s = 0.0
@@ -67,14 +69,14 @@ def steps(operation: Operation[T], queue_timeout: float) -> Steps[T]:
                     refused.append(i)
                     pause_s = max(pause_s, answer.retry_after)
                     if waited_s + pause_s > queue_timeout:
-                        raise answer
+                        error = answer
                 elif isinstance(answer, DroverError):
-                    raise answer
+                    error = answer
                 else:
                     values[i] = answer
             waited_s = waited_s + pause_s if len(refused) == len(left) else 0.0
             left = refused
-            if left:
+            if left and error is None:
                 yield float(pause_s)
         value = values if isinstance(asked, list) else values[0]
 

@@ -318,7 +318,7 @@ class AsyncJob:
         finally:
             shown.close()
         if on_error == "raise":
-            state.raise_for_state()
+            await self._client.run(ops.raise_for(state))
         return state
 
     @overload
@@ -340,7 +340,7 @@ class AsyncJob:
             async for reject in self.rejects():
                 yield reject
         elif on_error == "raise":
-            (await self.status()).raise_for_state()
+            await self._client.run(ops.raise_for(await self.status()))
 
     async def _stored(self) -> AsyncIterator[Row]:
         reader = ops.ResultReader(self.id)
@@ -390,7 +390,7 @@ class AsyncJob:
         while not end:
             some, end, _ = await self._client.run(reader.batches())
             wires += some
-        (await self.status()).raise_for_state()
+        await self._client.run(ops.raise_for(await self.status()))
         return to_frame(wires)
 
     async def cancel(self) -> JobStatus:

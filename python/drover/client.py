@@ -339,7 +339,7 @@ class Job:
         finally:
             shown.close()
         if on_error == "raise":
-            state.raise_for_state()
+            self._client.run(ops.raise_for(state))
         return state
 
     @overload
@@ -370,7 +370,7 @@ class Job:
         if on_error == "return":
             yield from self.rejects()
         elif on_error == "raise":
-            self.status().raise_for_state()
+            self._client.run(ops.raise_for(self.status()))
 
     def _stored(self) -> Iterator[Row]:
         reader = ops.ResultReader(self.id)
@@ -408,7 +408,7 @@ class Job:
             while not end:
                 some, end, _ = self._client.run(reader.batches())
                 wires += some
-        self.status().raise_for_state()
+        self._client.run(ops.raise_for(self.status()))
         return to_frame(wires)
 
     def cancel(self) -> JobStatus:

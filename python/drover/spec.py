@@ -42,6 +42,8 @@ class Pipeline:
     blobs: Sequence[Blob] = field(default=(), compare=False, repr=False)
 
     def __or__(self, other: "Pipeline") -> "Pipeline":
+        if not isinstance(other, Pipeline):
+            return NotImplemented
         return Pipeline([*self.stages, *other.stages], self.items, [*self.blobs, *other.blobs])
 
     def to_json(self) -> Json:
@@ -178,15 +180,18 @@ def transform(
             sources = [files.again(one) for one in sources]
             names = files.header(sources[0], dialect)
         items = files.LocalFiles(sources, dialect, names)
+    for name in ("csv", "ndjson", "pcap"):
+        if name in options and source is not None:
+            raise InvalidArgument(f"{name}: say it with format, delimiter, quote, header, names or paths")
     csv_options: Json = {}
     if source is not None and dialect.format == "csv":
         _set(csv_options, delimiter=None if dialect.delimiter == "," else dialect.delimiter,
              quote=None if quote == '"' else quote, names=None if names is None else list(names))
     lookup, blobs = files.tables_of(dict(tables or {}), dialect)
-    stage = _set({"kind": "transform", "sql": sql}, columns=dict(columns) if columns else None,
+    stage = _set({"kind": "transform", "sql": sql, **options}, columns=dict(columns) if columns else None,
                  on_error=on_error, csv=csv_options or None, tables=lookup or None,
                  ndjson={"columns": dict(paths)} if paths else {} if dialect.format == "ndjson" else None,
-                 pcap={} if dialect.format == "pcap" else None, **options)
+                 pcap={} if dialect.format == "pcap" else None)
     return Pipeline([stage], items, blobs)
 
 

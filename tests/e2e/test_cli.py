@@ -159,7 +159,7 @@ def test_dead_letters(cli: Cli, coordinator: Coordinator, front: Front,
     assert cli.json("dead", "retry", "--job", "bad", "-y") == {"retried": 1}
     assert cli.json("job", "show", "bad")["state"] == "open"
     cli.run("dead", "show", "999999", code=3)
-    cli.run("dead", "retry", code=1)
+    cli.run("dead", "retry", code=2)
 
 
 def test_workers(cli: Cli, coordinator: Coordinator,
@@ -171,7 +171,7 @@ def test_workers(cli: Cli, coordinator: Coordinator,
     assert cli.json("worker", "drain", "r")["state"] == "draining"
     assert cli.json("worker", "show", "right-1")["state"] == "draining"
     assert cli.json("worker", "resume", "right-1")["state"] == "ready"
-    assert "left-1" in cli.run("worker", "show", "left", code=1).stderr  # it can be two
+    assert "left-1" in cli.run("worker", "show", "left", code=2).stderr  # it can be two
     cli.run("worker", "show", "middle", code=3)
 
 
@@ -207,9 +207,19 @@ def connected(pid: int) -> bool:
     (["job", "shw", "1"], 'no "job shw" (did you mean "show"?)'),
     (["job"], "job what? One of: submit, check, ls"),
     (["job", "show"], "usage: drover job show JOB"),
-    (["job", "ls", "1"], "usage: drover job ls"),
+    (["job", "ls", "1"], '"1" is too much; usage: drover job ls'),
+    (["job", "ls", "--max", "all"], '--max: "all" is not a number from 1'),
+    (["job", "wait", "1", "--timeout", "5x"], '"5x" is not a duration such as 30s or 10m'),
+    (["job", "submit", "nothing.json"], "nothing.json: No such file or directory"),
+    (["job", "submit", "/tmp"], "/tmp: Is a directory"),
+    (["status", "--url", "coordinator"], '"coordinator" is no address such as tcp://127.0.0.1:7700'),
+    (["status", "-o"], "-o needs a value"),
+    (["dead", "retry"], "give a task, or --job for all of a job"),
+    (["explain"], "give a job, or --task"),
+    (["help", "jbo"], 'no command "jbo" (did you mean "job"?)'),
+    (["sink", "init", "warehouse"], '"warehouse" is no address such as postgresql://'),
     (["job", "ls", "--wait"], '--wait means nothing to "job ls"'),
-    (["job", "ls", "--outptu=json"], "no flag --outptu (did you mean \"output\"?)"),
+    (["job", "ls", "--outptu=json"], "no flag --outptu (did you mean \"--output\"?)"),
     (["job", "ls", "-o", "xml"], "-o is table, wide, json, jsonl or name"),
     (["status", "--config=/nonexistent"], "/nonexistent: No such file"),
 ])
@@ -231,7 +241,6 @@ def test_help_and_version(offline: Cli) -> None:
 @pytest.mark.parametrize("text, want", [
     ("{", "line 1, column"),
     ("[]", "a JSON object"),
-    (json.dumps(NOOP), "no input"),
     (json.dumps({**NOOP, "input": ["a"]}), "input: "),
     (json.dumps({**NOOP, "input": {"items": [1]}}), "element 0 is not a text"),
     (json.dumps({**NOOP, "input": {"items": ["a"]}, "prioritty": 1}),
@@ -240,6 +249,20 @@ def test_help_and_version(offline: Cli) -> None:
 ])
 def test_bad_jobs(cli: Cli, text: str, want: str) -> None:
     assert want in cli.run("job", "submit", "-", stdin=text, code=1).stderr
+
+
+def test_a_job_without_input(cli: Cli) -> None:
+    assert "no input" in cli.run("job", "submit", "-", stdin=json.dumps(NOOP), code=2).stderr
+
+
+def test_a_submit_that_fails_leaves_no_open_job(cli: Cli) -> None:
+    """Without a name nobody could go on with it."""
+    text = json.dumps(NOOP)
+    cli.run("job", "submit", "-", "--input", "nothing.txt", stdin=text, code=1)
+    assert [job["state"] for job in cli.json("job", "ls")] == ["cancelled"]
+    failed = cli.run("job", "submit", "-", "--input", "nothing.txt", "--name", "nightly", stdin=text, code=1)
+    assert "is open; the same command goes on with its input" in failed.stderr
+    assert cli.json("job", "show", "nightly")["state"] == "open"
 
 
 def test_unknown_things_end_with_3(cli: Cli) -> None:
@@ -354,7 +377,7 @@ def test_keys_from_nothing_to_a_revoked_one(tmp_path: pathlib.Path, coordinators
     assert "not overwritten" in cli.run("key", "gen", "ann.key", code=1).stderr
     cli.run("key", "authorize", "admin", "ann", "ann.key.pub", "--file", "authorized")
     assert cli.json("key", "ls", "--file", "authorized")[0]["name"] == "ann"
-    cli.run("key", "authorize", "root", "x", "ann.key.pub", "--file", "authorized", code=1)
+    cli.run("key", "authorize", "root", "x", "ann.key.pub", "--file", "authorized", code=2)
 
     one = coordinators(**{"key.file": tmp_path / "server.key",
                           "key.authorized": tmp_path / "authorized"}).start()
@@ -364,7 +387,7 @@ def test_keys_from_nothing_to_a_revoked_one(tmp_path: pathlib.Path, coordinators
     assert cli.json("server", "info", *ann)["name"] == "ann"
     assert "refused the key" in cli.run("status", *bob, code=4).stderr
     assert "wants a key" in cli.run("status", code=4).stderr
-    assert "--server-key is missing" in cli.run("status", "--key", "ann.key", code=1).stderr
+    assert "--server-key is missing" in cli.run("status", "--key", "ann.key", code=2).stderr
     cli.run("key", "authorize", "client", "bob", "bob.key.pub", *ann)
     assert {row["name"]: row["role"] for row in cli.json("key", "ls", *ann)} == \
         {"ann": "admin", "bob": "client"}
@@ -375,7 +398,7 @@ def test_keys_from_nothing_to_a_revoked_one(tmp_path: pathlib.Path, coordinators
     report = cli.json("server", "check", *ann, code=1)  # no workers
     assert {"result": "ok", "check": "key accepted as admin ann"} in report
     os.chmod(tmp_path / "ann.key", 0o644)
-    assert "chmod 600" in cli.run("status", *ann, code=1).stderr
+    assert "chmod 600" in cli.run("status", *ann, code=2).stderr
 
 
 def test_check_of_a_fleet_without_keys(cli: Cli, coordinator: Coordinator,

@@ -149,7 +149,9 @@ def test_metrics_and_status_follow_the_work(
         assert metrics[series % ("count", "")] == metrics[series % ("bucket", ',le="+Inf"')] == 100
         assert 0 <= metrics[series % ("sum", "")] < 100 * 20
     worker.send(BYE, ["done"])
-    metrics = wait_until(lambda: (m := coordinator.metrics())['drover_workers{state="lost"}'] == 1 and m, "lost")
+    metrics = wait_until(lambda: (m := coordinator.metrics())['drover_workers{state="left"}'] == 1 and m, "it left")
+    assert metrics['drover_workers{state="lost"}'] == 0  # it is not missed
+    assert front.call("status")["workers"] == {"ready": 0, "draining": 0, "lost": 0}
     assert not [name for name in metrics if "w-7" in name]
 
 

@@ -255,7 +255,7 @@ def test_bye_gives_everything_back_uncounted(
     assert {t.attempt for t in again} == {1}
     other.finish(again)
     assert front.wait(job)["state"] == "done"
-    assert front.call("worker.show", worker="leaving")["state"] == "lost"
+    assert front.call("worker.show", worker="leaving")["state"] == "left"
 
 
 def test_a_task_that_kills_its_workers_is_a_dead_letter(coordinators, fronts, fake_workers) -> None:

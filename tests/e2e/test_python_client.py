@@ -282,6 +282,9 @@ def test_keys(keyed: tuple[Coordinator, Path]) -> None:
     server = str(folder / "server.pub")
     with Client(coordinator.front, key_file=str(folder / "me"), server_key_file=server) as client:
         assert (client.info()["name"], client.info()["role"]) == ("me", "admin")
+    itself = (folder / "server.pub").read_text().split("public = ")[1].split()[0]
+    with Client(coordinator.front, key_file=str(folder / "me"), server_key_file=itself) as client:
+        assert client.info()["name"] == "me"
     with Client(coordinator.front, key_file=str(folder / "other"), server_key_file=server) as client:
         with pytest.raises(drover.AuthError, match="does not know this key"):
             client.info()
@@ -368,3 +371,70 @@ def test_fill_rates_in_python_and_on_the_command_line(fleet: Client, worker: Pro
                            check=True, capture_output=True, text=True).stdout
     filled = shown[shown.index("FILLED"):].split("\n")
     assert sorted(line.split() for line in filled[1:3]) == [["price", "25", "%"], ["title", "100", "%"]]
+
+
+def test_a_submit_that_breaks_off_leaves_no_open_job(fleet: Client) -> None:
+    """Without a name nobody could go on with it; with one the same script can."""
+    def broken() -> Iterator[str]:
+        yield "https://example.org/"
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        fleet.submit(scrape(broken(), {"title": "title::text"}))
+    with pytest.raises(drover.InvalidArgument):
+        fleet.submit(scrape(["no-url"], {"title": "title::text"}))
+    assert [job.state for job in fleet.jobs()] == ["cancelled", "cancelled"]
+    with pytest.raises(OSError, match="the disk is gone"):
+        fleet.submit(scrape(broken(), {"title": "title::text"}), name="nightly")
+    assert fleet.job("nightly").status().state == "open"
+
+
+def test_a_failed_job_tells_its_first_error(fleet: Client, worker: Process, tmp_path: Path) -> None:
+    job = fleet.submit(drover.transform(f"file://{tmp_path}/nothing.csv", "SELECT id FROM input"))
+    with pytest.raises(drover.JobFailed, match=r"1 dead letter \(the first: .*\): see job.dead\(\) or "
+                       rf"`drover dead ls {job.id}`"):
+        job.wait()
+
+
+@pytest.mark.parametrize("url", ["coordinator", "http://127.0.0.1:7700", "tcp://127.0.0.1", "tcp://h:99999"])
+def test_a_wrong_address_is_refused_at_once(url: str) -> None:
+    with pytest.raises(drover.InvalidArgument, match="is no address such as tcp://127.0.0.1:7700"):
+        Client(url)
+
+
+def test_arguments_of_other_types(fleet: Client) -> None:
+    pages = scrape(["https://example.org/"], {"title": "title::text"})
+    with pytest.raises(drover.InvalidArgument, match=r"retry is a Retry, such as Retry\(attempts=4\), not 3"):
+        fleet.submit(pages, retry=3)  # type: ignore[arg-type]
+    with pytest.raises(drover.InvalidArgument, match="a job is what scrape"):
+        fleet.submit("pages")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unsupported operand"):
+        pages | "SELECT 1"  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("begin, want", [
+    (b"PK\x03\x04rest", "zip archive"), (b"\xff\xfei\0d\0", "UTF-16"), (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\xfd7zXZ", "xz file"), (b"PAR1", "Parquet")])
+def test_files_of_other_formats_are_named(tmp_path: Path, begin: bytes, want: str) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_bytes(begin + bytes(100))
+    with pytest.raises(drover.InvalidArgument, match=rf"sales.csv is .*{want}"):
+        drover.transform(str(path), "SELECT id FROM input")
+
+
+def test_two_results_of_one_name_are_refused(fleet: Client, tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("id,amount\n1,2\n")
+    both = drover.transform(str(tmp_path / "sales.csv"), "SELECT count(*), count(amount) FROM input")
+    with pytest.raises(drover.InvalidSpec, match='columns 1 and 2 of its rows are both called "count"'):
+        fleet.submit(both)
+
+
+def test_the_configuration_file_of_the_command_line(coordinator: Coordinator, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "drover").mkdir()
+    (tmp_path / "drover" / "client.conf").write_text(f'url = "{coordinator.front}"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("DROVER_URL", raising=False)
+    monkeypatch.delenv("DROVER_CONFIG", raising=False)
+    with Client() as client:
+        assert client.info()["protocol"] == 1

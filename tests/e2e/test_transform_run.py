@@ -151,6 +151,36 @@ def test_wrong_values(folder: Path) -> None:
     assert "bad.csv" in done.stderr and "line 3" in done.stderr
 
 
+def test_other_delimiters(folder: Path) -> None:
+    (folder / "german.csv").write_text("id;betrag\n1;2\n")
+    (folder / "bars.csv").write_text("id|betrag\n1|2\n")
+    said = run(folder, "--sql", "SELECT id FROM input", "german.csv", status=2).stderr
+    assert 'there is no column "id"; the only one is "id;betrag": is the delimiter another one?' in said
+    for name, delimiter in (("german.csv", ";"), ("bars.csv", "|")):
+        assert run(folder, "--sql", "SELECT betrag FROM input", "--delimiter", delimiter, name).stdout == "betrag\n2\n"
+    (folder / "tabs.csv").write_text("id\tbetrag\n1\t2\n")
+    assert run(folder, "--sql", "SELECT betrag FROM input", "--delimiter=tab", "tabs.csv").stdout == "betrag\n2\n"
+
+
+def test_the_first_reject_is_told(folder: Path) -> None:
+    (folder / "sales.csv").write_text("id,amount\n1,2\n2,n/a\n3,-\n")
+    stats = json.loads(run(folder, "--sql", "SELECT sum(amount) AS total FROM input", "sales.csv").stderr)
+    assert stats["rejects"] == 2
+    assert stats["first_reject"] == f'{folder}/sales.csv:3: BAD_VALUE: amount: "n/a"'
+    assert json.loads(run(folder, "--sql", "SELECT id FROM input", "sales.csv").stderr)["first_reject"] is None
+
+
+@pytest.mark.parametrize("begin, want", [(b"PK\x03\x04", "a zip archive"), (b"\xff\xfei\0d\0", "text in UTF-16")])
+def test_files_of_other_formats(folder: Path, begin: bytes, want: str) -> None:
+    (folder / "sales.csv").write_bytes(begin + bytes(100))
+    assert f"sales.csv: this is {want}" in run(folder, "--sql", "SELECT id FROM input", "sales.csv", status=1).stderr
+
+
+def test_two_results_of_one_name(folder: Path) -> None:
+    said = run(folder, "--sql", "SELECT count(*), count(id) FROM input", "table.csv", status=2).stderr
+    assert 'stages[0]: columns 1 and 2 of its rows are both called "count": name one otherwise (in SQL with AS)' in said
+
+
 @pytest.mark.parametrize("loops", ["1", "2"])
 @pytest.mark.parametrize("output", ["out.csv", "out.ndjson"])
 def test_stages_take_rows_in_pieces(folder: Path, loops: str, output: str) -> None:
@@ -173,3 +203,13 @@ def test_stages_take_rows_in_pieces(folder: Path, loops: str, output: str) -> No
     assert (stats["rows"], stats["rejects"]) == (len(want), 1)
     reject = json.loads((folder / "rejects.ndjson").read_text())
     assert reject["input"] == f"row {ids.index(15000) + 1}"
+
+
+@pytest.mark.parametrize("more", ["", " ORDER BY id", " LIMIT 5"])
+def test_csv_is_the_same_whatever_the_query_does(folder: Path, more: str) -> None:
+    """The lines of COPY: what was brought together at the end looks like what was not."""
+    (folder / "days.csv").write_text("id,day\n1,2026-01-05\n2,\n")
+    sql = f"SELECT id, day::timestamptz AS day, id::int > 1 AS late FROM input{more}"
+    done = subprocess.run([str(find_binary("drover-worker")), "run", "--sql", sql, "days.csv"], cwd=folder,
+                          capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"id,day,late\n1,2026-01-05 00:00:00+00,f\n2,,t\n"

@@ -97,7 +97,7 @@ static void quoting(void **state)
     buf_init(&scratch, 0);
     assert_int_equal(batch_add_column(b, "first, of \"two\"", COL_TEXT), ERR_OK);
     assert_int_equal(batch_add_column(b, "b", COL_BOOL), ERR_OK);
-    batch_csv_header(b, &out);
+    batch_csv_header(b, BATCH_CSV_RFC4180, &out);
     assert_true(span_eq(buf_span(&out), SPAN("\"first, of \"\"two\"\"\",b\r\n")));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char want[100];
@@ -106,11 +106,36 @@ static void quoting(void **state)
         batch_bool(b, 1, true);
         batch_row_end(b);
         buf_clear(&out);
-        batch_csv_row(b, (uint32_t)i, &scratch, &out);
+        batch_csv_row(b, (uint32_t)i, BATCH_CSV_RFC4180, &scratch, &out);
         snprintf(want, sizeof(want), "%s,true\r\n", rows[i].field);
         if (!span_eq(buf_span(&out), span_str(want)))
             fail_msg("%.*s and not %s", (int)out.len, (const char *)out.data, want);
     }
+    buf_done(&out);
+    buf_done(&scratch);
+    batch_free(b);
+}
+
+static void as_copy_writes(void **state)
+{
+    struct batch *b = batch_new();
+    struct buf out = {0}, scratch = {0};
+    (void)state;
+    assert_int_equal(batch_add_column(b, "at", COL_TIMESTAMP), ERR_OK);
+    assert_int_equal(batch_add_column(b, "ok", COL_BOOL), ERR_OK);
+    assert_int_equal(batch_add_column(b, "text", COL_TEXT), ERR_OK);
+    batch_i64(b, 0, -1);
+    batch_bool(b, 1, false);
+    batch_text(b, 2, SPAN("TZ"));
+    batch_row_end(b);
+    batch_null(b, 0);
+    batch_null(b, 1);
+    batch_row_end(b);
+    batch_csv_header(b, BATCH_CSV_COPY, &out);
+    for (uint32_t row = 0; row < 2; row++)
+        batch_csv_row(b, row, BATCH_CSV_COPY, &scratch, &out);
+    assert_true(
+        span_eq(buf_span(&out), SPAN("at,ok,text\n1969-12-31 23:59:59.999999+00,f,TZ\n,,\n")));
     buf_done(&out);
     buf_done(&scratch);
     batch_free(b);
@@ -122,6 +147,7 @@ int main(void)
         cmocka_unit_test(numbers),
         cmocka_unit_test(times_and_null),
         cmocka_unit_test(quoting),
+        cmocka_unit_test(as_copy_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,7 +249,7 @@ static void what_is_wrong_is_said(void **state)
         {"[scrape]\nallow_nets = [ \"a\" \"b\" ]\n", {NULL}, "is not a list", ERR_CONFIG},
         {NULL,
          {"--worker-slot=3"},
-         "there is no flag --worker-slot (did you mean \"worker-slots\"?)",
+         "there is no flag --worker-slot (did you mean \"--worker-slots\"?)",
          ERR_INVALID_ARGUMENT},
         {NULL, {"--worker-slots=0"}, "0 is outside its limits, 1 to 1024", ERR_INVALID_ARGUMENT},
         {NULL,

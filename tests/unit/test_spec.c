@@ -75,6 +75,13 @@ static struct batch *echo_columns(const void *compiled UNUSED)
     return b;
 }
 
+static struct batch *twins_columns(const void *compiled UNUSED)
+{
+    struct batch *b = echo_columns(compiled);
+    assert_int_equal(batch_add_column(b, "url", COL_TEXT), ERR_OK);
+    return b;
+}
+
 static const struct spec_engine engines[] = {
     {.name = "echo",
      .kind = 1,
@@ -86,6 +93,13 @@ static const struct spec_engine engines[] = {
      .unique = yes,
      .key_limit = echo_limit,
      .items_max = echo_items_max},
+    {.name = "twins",
+     .kind = 4,
+     .source = true,
+     .compile = echo_compile,
+     .free = echo_free,
+     .columns = twins_columns,
+     .item = echo_item},
     {.name = "shout",
      .kind = 2,
      .follows = true,
@@ -270,7 +284,9 @@ static void mistakes_are_named(void **state)
         {"{\"stages\": [{}]}", "stages[0].kind: missing"},
         {"{\"stages\": [{\"kind\": 1}]}", "stages[0].kind: a text"},
         {"{\"stages\": [{\"kind\": \"ehco\"}]}",
-         "stages[0].kind: there is no engine \"ehco\" (did you mean \"echo\"?); known: echo, shout"},
+         "stages[0].kind: there is no engine \"ehco\" (did you mean \"echo\"?); known: echo, twins, shout"},
+        {"{\"stages\": [{\"kind\": \"twins\"}]}",
+         "stages[0]: columns 1 and 3 of its rows are both called \"url\""},
         {"{\"stages\": [{\"kind\": \"shout\"}]}", "stages[0].kind: \"shout\" cannot be the first"},
         {"{\"stages\": [{\"kind\": \"echo\"}, {\"kind\": \"echo\"}]}",
          "stages[1].kind: \"echo\" can only be the first"},

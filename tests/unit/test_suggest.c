@@ -41,11 +41,16 @@ static void distances(void **state)
 static void nearest(void **state)
 {
     static const char *const words[] = {"url", "priority", "retry", "stages", "sinks"};
+    static const char *const columns[] = {"x1", "Name", " ID "};
     char text[SUGGEST_TEXT_LEN];
     (void)state;
     assert_string_equal(suggest_nearest("urls", words, ARRAY_LEN(words)), "url");
     assert_string_equal(suggest_nearest("stage", words, ARRAY_LEN(words)), "stages");
     assert_string_equal(suggest_nearest("rtery", words, ARRAY_LEN(words)), "retry");
+    assert_string_equal(suggest_nearest("URL", words, ARRAY_LEN(words)), "url");
+    assert_string_equal(suggest_nearest("nam", columns, ARRAY_LEN(columns)), "Name");
+    assert_string_equal(suggest_nearest("id", columns, ARRAY_LEN(columns)), " ID ");
+    assert_string_equal(suggest_nearest("NAME", columns, ARRAY_LEN(columns)), "Name");
     assert_null(suggest_nearest("colour", words, ARRAY_LEN(words)));
     assert_null(suggest_nearest("x", words, ARRAY_LEN(words)));
     assert_null(suggest_nearest("url", words, 0));

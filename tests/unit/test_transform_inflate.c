@@ -148,6 +148,9 @@ static void damaged(void **state)
              "gzip data that are followed by something else at byte %zu of the file", whole);
     expect_bad(buf_span(&file), want);
     expect_bad(SPAN("\x1f\x8b\x08\xff rubbish"), NULL);
+    expect_bad(SPAN("PK\x03\x04 rubbish"),
+               "this is a zip archive (or a workbook): unpack it (or save it as CSV)");
+    expect_bad(SPAN("\xff\xfei\0d\0\n\0"), "this is text in UTF-16: save it in UTF-8");
     expect_bad(SPAN("\x28\xb5\x2f\xfd rubbish"), NULL);
     buf_done(&text);
     buf_done(&file);

@@ -33,7 +33,7 @@ bool onnx_next(struct onnx_reader *r, struct proto *p, struct proto_field *f, in
 {
     int got = proto_next(p, f);
     if (got < 0)
-        *ret_rc = onnx_fail(r, "%s", p->why);
+        *ret_rc = onnx_fail(r, "damaged, or not in the format of ONNX: %s", p->why);
     return got > 0;
 }
 

@@ -125,7 +125,7 @@ static void put_ndjson_row(struct files *f, const struct batch *b, uint32_t row)
 static void put_row(struct files *f, const struct landing *l, uint32_t row)
 {
     if (l->target->mode == SPEC_SINK_CSV)
-        batch_csv_row(l->rows, row, &f->cell, &f->text);
+        batch_csv_row(l->rows, row, BATCH_CSV_RFC4180, &f->cell, &f->text);
     else
         put_ndjson_row(f, l->rows, row);
 }
@@ -154,7 +154,7 @@ static int write_text(struct files *f, struct incoming *in, EVP_MD_CTX *sha)
     int why = EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1 ? 0 : ENOMEM;
     buf_clear(&f->text);
     if (in->l->target->mode == SPEC_SINK_CSV)
-        batch_csv_header(b, &f->text);
+        batch_csv_header(b, BATCH_CSV_RFC4180, &f->text);
     for (uint32_t row = 0; row < b->n_rows && !why; row++) {
         put_row(f, in->l, row);
         if (f->text.len >= PIECE_BYTES)

@@ -80,6 +80,12 @@ struct expr *analyze_expr(struct analyze *c, const PgQuery__Node *node, uint32_t
 struct expr *analyze_func_call(struct analyze *c, const PgQuery__FuncCall *f) MUST_CHECK;
 struct expr *analyze_cast_node(struct analyze *c, const PgQuery__TypeCast *t) MUST_CHECK;
 
+/* What to say behind the name of a column that the input does not have: the nearest one, or that the
+ * delimiter seems to be another one; or "". Returns ret. */
+enum { ANALYZE_MISSING_LEN = 192 };
+const char *analyze_missing(const char *name, const char *const *names, size_t n,
+                            char ret[ANALYZE_MISSING_LEN]);
+
 struct expr *analyze_refuse(struct analyze *c, uint32_t at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* `: amount is numeric by its use at character 46`, for the first of the expressions that is a
  * column with a type that a use decided; else "". Returns ret. */

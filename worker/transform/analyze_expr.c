@@ -1,16 +1,38 @@
 /* analyze_expr.c: one node of the parser's tree into one checked expression. See analyze.h. */
 #include "analyze.h"
 
+#include <stdio.h>
+
 #include "func.h"
 
 #include "common/suggest.h"
 
 /* ---- columns ---- */
 
-static const char *nearest_column(struct analyze *c, const char *name, char hint[SUGGEST_TEXT_LEN])
+const char *analyze_missing(const char *name, const char *const *names, size_t n,
+                            char ret[ANALYZE_MISSING_LEN])
+{
+    ret[0] = '\0';
+    if (n == 1 && strpbrk(names[0], ";|\t,"))
+        snprintf(ret, ANALYZE_MISSING_LEN,
+                 "; the only one is \"%.100s\": is the delimiter another one?", names[0]);
+    else if (n > 0)
+        (void)suggest_text(name, names, n, ret);
+    return ret;
+}
+
+static struct expr *no_column(struct analyze *c, const char *name, uint32_t at)
 {
     const struct plan_options *o = c->options;
-    return suggest_text(name, o->names ? o->names : NULL, o->names ? o->n_names : 0, hint);
+    const struct span sql = c->plan->sql;
+    char hint[ANALYZE_MISSING_LEN];
+    if (o->names)
+        (void)analyze_missing(name, o->names, o->n_names, hint);
+    else
+        hint[0] = '\0';
+    if (hint[0] == '\0' && at < sql.len && sql.p[at] == '"')
+        snprintf(hint, sizeof hint, " (a text is written in single quotes)");
+    return analyze_refuse(c, at, "there is no column \"%.100s\"%s", name, hint);
 }
 
 struct expr *analyze_column_at(struct analyze *c, size_t column, uint32_t at)
@@ -53,13 +75,11 @@ static bool add_column(struct analyze *c, const char *name, uint32_t at)
 
 struct expr *analyze_input_column(struct analyze *c, const char *name, uint32_t at)
 {
-    char hint[SUGGEST_TEXT_LEN];
     if (!add_column(c, name, at))
         return NULL;
     size_t i = input_column(c, name);
     if (i == c->n_columns)
-        return analyze_refuse(c, at, "there is no column \"%.100s\"%s", name,
-                              nearest_column(c, name, hint));
+        return no_column(c, name, at);
     return analyze_column_at(c, i, at);
 }
 

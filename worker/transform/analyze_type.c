@@ -370,7 +370,8 @@ static struct expr *compare_open(struct analyze *c, const char *name, struct exp
     bool known;
     const struct func *f = func_find(name, true, texts, 2, &known);
     if (!f)
-        return analyze_refuse(c, at, "the operator %s is not supported", name);
+        return analyze_refuse(c, at, "the operator %s is not supported%s", name,
+                              strcmp(name, "==") == 0 ? " (did you mean \"=\"?)" : "");
     struct expr *x = analyze_node(c, EXPR_CALL, f->result, at, 2);
     if (x) {
         x->func = f;
@@ -425,7 +426,8 @@ struct expr *analyze_operator(struct analyze *c, const char *name, struct expr *
     }
     const struct func *f = func_find(name, true, types, 2, &known);
     if (!f && !known)
-        return analyze_refuse(c, at, "the operator %s is not supported", name);
+        return analyze_refuse(c, at, "the operator %s is not supported%s", name,
+                              strcmp(name, "==") == 0 ? " (did you mean \"=\"?)" : "");
     if (!f)
         return analyze_refuse(c, at, "there is no operator %s %s %s%s (a cast may help)",
                               sqltype_name(types[0]), name, sqltype_name(types[1]),

@@ -31,6 +31,31 @@ static enum format format_of(const uint8_t *p, size_t n)
     return n >= sizeof zstd && memcmp(p, zstd, sizeof zstd) == 0 ? ZSTD : PLAIN;
 }
 
+/* Files that are no text and that nothing here reads: told by their first bytes, before what is in them
+ * is taken for rows. NULL: none of them. */
+static const char *foreign(const uint8_t *p, size_t n)
+{
+    static const struct {
+        const char *magic;
+        size_t len;
+        const char *what;
+    } rows[] = {
+        {"PK\x03\x04", 4, "a zip archive (or a workbook): unpack it (or save it as CSV)"},
+        {"\xFD"
+         "7zX",
+         4, "an xz file: gzip and zstd are read, and plain text"},
+        {"BZh", 3, "a bzip2 file: gzip and zstd are read, and plain text"},
+        {"PAR1", 4, "a Parquet file: save it as CSV or NDJSON"},
+        {"SQLi", 4, "a database of SQLite: save the table as CSV"},
+        {"\xFF\xFE", 2, "text in UTF-16: save it in UTF-8"},
+        {"\xFE\xFF", 2, "text in UTF-16: save it in UTF-8"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (n >= rows[i].len && memcmp(p, rows[i].magic, rows[i].len) == 0)
+            return rows[i].what;
+    return NULL;
+}
+
 bool inflate_is(const void *p, size_t n)
 {
     return format_of(p, n) != PLAIN;
@@ -86,6 +111,9 @@ static int start(struct inflate *z, struct error *e)
         rc = fill(z, e);
     if (rc)
         return rc;
+    const char *other = foreign(z->in, z->len);
+    if (other)
+        return error_set(e, ERR_MALFORMED, "this is %s", other);
     enum format format = format_of(z->in, z->len);
     if (format == GZIP && inflateInit2(&z->zlib, GZIP_WINDOW_BITS) != Z_OK)
         return error_set(e, ERR_NOMEM, "reading gzip");

@@ -1,7 +1,8 @@
 /*
  * inflate.h: reads a file that may be compressed. gzip (RFC 1952) and zstd (RFC 8878) are told by
  * their first bytes and decompressed as they are read, member after member; anything else comes out
- * as it is. The memory is bounded: a buffer, and the window of the format (zstd: what the frame asks
+ * as it is, except what begins like an archive or a format of other programs, which is refused with its
+ * name. The memory is bounded: a buffer, and the window of the format (zstd: what the frame asks
  * for, INFLATE_WINDOW_LOG at most).
  *
  * Thread rule: one owner at a time.

@@ -1,6 +1,6 @@
 #include "run.h"
 
-#include "common/suggest.h"
+#include "analyze.h"
 #include "group.h"
 #include "join.h"
 #include "sqltext.h"
@@ -123,7 +123,7 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
     r->n_early = r->n_late = 0;
     for (size_t i = 0; i < p->n_columns; i++) {
         const struct plan_column *c = &p->columns[i];
-        char hint[SUGGEST_TEXT_LEN];
+        char hint[ANALYZE_MISSING_LEN];
         size_t k = 0;
         if (c->type == SQLTYPE_OPEN)
             continue;
@@ -145,7 +145,7 @@ int run_bind(struct run *r, const char *const *names, size_t n, struct error *e)
             k = i;
         else if (k == n)
             return error_set(e, ERR_INVALID_SPEC, "the input has no column \"%s\"%s", c->name,
-                             suggest_text(c->name, names, n, hint));
+                             analyze_missing(c->name, names, n, hint));
         struct load_column load = {.field = (uint32_t)k, .column = (uint32_t)i, .name = c->name};
         if (c->early)
             r->early[r->n_early++] = load;
