@@ -222,6 +222,10 @@ static int show_model(const char *path)
     if (rc == ERR_OK) {
         rc = score_load(file, &(struct score_options){0}, &m, &e);
         files.unmap(files.user, file);
+        if (rc != ERR_OK) {
+            const struct error why = e;
+            rc = error_set(&e, why.code, "%s: %s", path, why.detail);
+        }
     }
     if (rc == ERR_OK) {
         score_explain(m, &text);

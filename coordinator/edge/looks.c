@@ -84,11 +84,16 @@ int looks_new(const char *data_dir, struct blobs *blobs, struct looks **ret, str
     return rc;
 }
 
+void looks_stop(struct looks *l)
+{
+    atomic_store(&l->stopping, true);
+}
+
 void looks_free(struct looks *l)
 {
     if (!l)
         return;
-    atomic_store(&l->stopping, true);
+    looks_stop(l);
     pool_free(l->pool);
     if (l->fd >= 0) {
         looks_poll(l);

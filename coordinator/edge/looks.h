@@ -37,7 +37,9 @@ struct look {
 /* data_dir: of the coordinator, which has the blobs. */
 int looks_new(const char *data_dir, struct blobs *blobs, struct looks **ret,
               struct error *e) MUST_CHECK;
-/* What is under way is finished, what waits is not begun; all looks come back through `done`. */
+/* From now on what is under way is finished, and what waits is answered UNAVAILABLE. */
+void looks_stop(struct looks *l);
+/* The same, and all looks come back through `done`. */
 void looks_free(struct looks *l); /* takes NULL */
 
 int looks_fd(const struct looks *l); /* readable when poll has something */

@@ -232,6 +232,7 @@ static void wind_up(struct loop *l, struct chores *c)
     uint64_t give_up_ms = e->now_ms + STOP_WITHIN_MS;
     e->stopping = true;
     predict_stop(e->predict);
+    looks_stop(e->looks);
     waiters_wake_all(e->waiters); /* they are answered with what there is */
     LOG_INFO("stopping");
     notify_send("STOPPING=1");

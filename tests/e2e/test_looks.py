@@ -157,7 +157,8 @@ def test_a_stop_in_the_middle(coordinators: Coordinators, fronts: Fronts, leases
     process = coordinator.process
     assert process
     process.popen.send_signal(signal.SIGTERM)
-    wait_until(lambda: "stopping" in process.text(), "the coordinator is stopping")
+    text = process.text
+    wait_until(lambda: "stopping" in text(), "the coordinator is stopping")
     lease.give_up()
     assert process.wait() == 0, process.text()
     for seq in asked:
@@ -215,7 +216,7 @@ def test_a_worker_proves_the_model_once_more(trained: tuple[bytes, Any]) -> None
         worker = Worker(coordinator.url, "--id", "w1")
         try:
             job = rows | score(data, outputs=["label"], sample=export_check(None, x, {"label": told}, names=NAMES))
-            spec = {**job.to_json(), "sinks": [{"kind": "store"}]}
+            spec: dict[str, Any] = {**job.to_json(), "sinks": [{"kind": "store"}]}
             spec["stages"][1]["columns"] = [["label", "int64"]]
             for blob in (*job.blobs, part):
                 coordinator.blobs[bytes.fromhex(blob.sha)] = bytes(blob.data)

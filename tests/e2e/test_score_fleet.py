@@ -207,7 +207,8 @@ def test_without_a_fleet(trained: Any, model: bytes, tmp_path: Path) -> None:
     shown = worker("model", "show", "pages.onnx")
     assert shown.returncode == 0 and "X float32[rows,3]" in shown.stdout and "kernel" in shown.stdout
     assert "cannot read nothing.onnx" in worker("model", "show", "nothing.onnx").stderr
-    assert worker("model", "show", "rows.csv").returncode != 0
+    wrong = worker("model", "show", "rows.csv")
+    assert wrong.returncode == 2 and "rows.csv: model: " in wrong.stderr
     job["stages"][1]["model"] = {"file": "nothing.onnx"}  # type: ignore[index]
     (tmp_path / "job.json").write_text(json.dumps(job))
     assert "cannot read nothing.onnx: No such file" in worker("run", "--job", "job.json").stderr

@@ -63,6 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span base = {text, line ? (size_t)(line - text) : size};
     if (utf8_valid_prefix((struct span){text, size}) != size)
         return 0; /* pages are decoded first */
+    if (memmem(text, size, "|~!~|", 5))
+        return 0; /* what url.c marks a lone "%" with: such a URL stays as lexbor has it */
     struct span reference = {line ? line + 1 : text, line ? size - base.len - 1 : 0};
     check_canonical(base);
     if (url_base_set(u, base))

@@ -55,14 +55,24 @@ static bool hex(char c)
 }
 
 /* Behind a "%" in a path that begins no escape lexbor lets two characters pass, whatever they are: the "?"
- * of "/50%?a", the blank of "/50% off". For such a "%" it is given a character that no URL has, and
- * serialize puts the "%" back where that comes out, escaped. */
-#define MARK "\xEE\x80\x80" /* U+E000, for private use */
-#define MARK_ESCAPED "%EE%80%80"
+ * of "/50%?a", the blank of "/50% off". For such a "%" it is given a text that it leaves as it is (and refuses
+ * in a host), and serialize puts the "%" back. */
+#define MARK "|~!~|"
 
+/* Tabs and ends of lines count for nothing anywhere in a URL. */
 static bool lone(struct span s, size_t i)
 {
-    return s.p[i] == '%' && !(s.len - i > 2 && hex(s.p[i + 1]) && hex(s.p[i + 2]));
+    unsigned digits = 0;
+    if (s.p[i] != '%')
+        return false;
+    for (i++; i < s.len && digits < 2; i++) {
+        if (s.p[i] == '\t' || s.p[i] == '\r' || s.p[i] == '\n')
+            continue;
+        if (!hex(s.p[i]))
+            return true;
+        digits++;
+    }
+    return digits < 2;
 }
 
 static struct span mark(struct url_ctx *u, struct span s)
@@ -70,8 +80,7 @@ static struct span mark(struct url_ctx *u, struct span s)
     size_t i = 0;
     while (i < s.len && !lone(s, i))
         i++;
-    if (i == s.len || memmem(s.p, s.len, MARK, 3) ||
-        memmem(s.p, s.len, MARK_ESCAPED, sizeof MARK_ESCAPED - 1))
+    if (i == s.len || memmem(s.p, s.len, MARK, sizeof MARK - 1))
         return s;
     buf_clear(&u->marked);
     for (i = 0; i < s.len; i++)
@@ -112,9 +121,8 @@ static bool serialize(struct url_ctx *u, const lxb_url_t *url, bool keep_fragmen
         return false;
     struct span s = buf_span(&u->raw);
     const bool marks = u->has_marks || u->base_has_marks;
-    for (const char *at;
-         marks && (at = memmem(s.p, s.len, MARK_ESCAPED, sizeof MARK_ESCAPED - 1));) {
-        size_t n = (size_t)(at - s.p), used = n + sizeof MARK_ESCAPED - 1;
+    for (const char *at; marks && (at = memmem(s.p, s.len, MARK, sizeof MARK - 1));) {
+        size_t n = (size_t)(at - s.p), used = n + sizeof MARK - 1;
         buf_append(out, s.p, n);
         buf_byte(out, '%');
         s = (struct span){s.p + used, s.len - used};

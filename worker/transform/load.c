@@ -192,6 +192,27 @@ static void put_cell(struct eval *v, const struct load_piece *p, uint32_t i, str
     load_value(v, i, to, s, column->name);
 }
 
+/* The rows of sel without quotes, one by one: all, or those that are odd. */
+static void load_plain(struct eval *v, const struct load_piece *p, const struct sel *sel,
+                       const struct load_column *column, const uint64_t *odd, struct vec *to)
+{
+    const uint32_t *base = base_of(p, column->field);
+    uint32_t n = 0;
+    SEL_EACH(sel, i)
+    {
+        const char *at;
+        size_t len;
+        if ((odd && !odd[n++]) || is_quoted(p, i))
+            continue;
+        if (!base)
+            put_cell(v, p, i, to, column);
+        else if (raw_at(p, base, i, column->field, &at, &len) && len > 0)
+            load_value(v, i, to, (struct span){at, len}, column->name);
+        else
+            load_null(to, i);
+    }
+}
+
 /* The rows of sel that have quotes, one by one. */
 static void load_quoted(struct eval *v, const struct load_piece *p, const struct sel *sel,
                         const struct load_column *column, struct vec *to)
@@ -220,9 +241,7 @@ static void load_text(struct eval *v, const struct load_piece *p, const struct s
     uint32_t field = column->field;
     to->ascii = p->block->plain;
     if (!to->ascii || !base) {
-        SEL_EACH(sel, i)
-        if (!is_quoted(p, i))
-            put_cell(v, p, i, to, column);
+        load_plain(v, p, sel, column, NULL, to);
     } else {
         SEL_EACH(sel, i)
         {
@@ -294,12 +313,8 @@ static void load_numbers(struct eval *v, const struct load_piece *p, const struc
     const bool slow = load_words(&x, p->simd, sel, to);
     if (to->type == SQLTYPE_NUMERIC && (slow || p->n_quoted > 0))
         to->scale = VEC_MIXED;
-    if (slow) {
-        uint32_t n = 0;
-        SEL_EACH(sel, i)
-        if (x.odd[n++] && !is_quoted(p, i))
-            put_cell(v, p, i, to, column);
-    }
+    if (slow)
+        load_plain(v, p, sel, column, x.odd, to);
     load_quoted(v, p, sel, column, to);
     if (to->type == SQLTYPE_NUMERIC && to->scale == VEC_MIXED)
         vec_settle_scale(to, sel);
@@ -316,8 +331,8 @@ void load_csv(struct eval *v, const struct load_piece *p, const struct sel *sel,
         load_numbers(v, p, sel, column, to);
     } else {
         to->ascii = p->block->plain; /* of JSON */
-        SEL_EACH(sel, i)
-        put_cell(v, p, i, to, column);
+        load_plain(v, p, sel, column, NULL, to);
+        load_quoted(v, p, sel, column, to);
     }
 }
 
