@@ -180,11 +180,13 @@ static void list_remove(struct local *l, struct local_task *t)
     l->n_tasks--;
 }
 
-/* The whole task failed: each of its items is tried again, or rejected. */
+/* The whole task failed: each of its items is tried again, or rejected. Rows that are written already
+ * cannot be taken back: then they are not tried again. */
 static void failed(struct local *l, struct local_task *t, enum err code, const char *reason,
                    const char *detail)
 {
-    const bool again = code == ERR_NOMEM || err_class(code) == ERR_CLASS_RETRY;
+    const bool again =
+        (code == ERR_NOMEM || err_class(code) == ERR_CLASS_RETRY) && t->output->text_rows == 0;
     struct unpack u;
     unpack_init(&u, t->items, t->items_len);
     for (size_t n = unpack_array(&u); n > 0 && unpack_ok(&u); n--) {

@@ -221,3 +221,20 @@ def test_a_json_array_is_no_ndjson(folder: Path, text: str) -> None:
     (folder / "sales.json").write_text(text)
     done = run(folder, "--sql", "SELECT sum(id) AS s FROM input", "sales.json", status=1)
     assert "sales.json: this is one JSON array; NDJSON has an object on each line" in done.stderr
+
+
+def test_rows_that_are_written_are_not_written_again(folder: Path) -> None:
+    """A time-out in the middle of a file: attempts that are left would write its first rows twice."""
+    data.write(folder / "large.csv", data.table(400_000))
+    work = "category"
+    for _ in range(60):
+        work = f"regexp_replace({work}, '(a|e)+x?$', 'e', 'g')"
+    job = {"drover": 1, "input": {"items": ["large.csv"]}, "run_timeout_s": 1,
+           "retry": {"attempts": 3, "backoff_s": 0.01},
+           "stages": [{"kind": "transform", "sql": "SELECT id, category FROM input"},
+                      {"kind": "transform", "sql": f"SELECT id, {work} AS category FROM input"}]}
+    (folder / "job.json").write_text(json.dumps(job))
+    done = run(folder, "--job", "job.json", "--output", "out.csv", "--loops", "1", status=1)
+    ids = [row[0] for row in rows_of((folder / "out.csv").read_text())[1:]]
+    assert 0 < len(ids) < 400_000 and len(set(ids)) == len(ids)
+    assert json.loads(done.stdout)["state"] == "failed" and "run_timeout_s" in done.stderr
