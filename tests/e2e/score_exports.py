@@ -42,12 +42,16 @@ MAKERS: Dict[str, Any] = {  # each takes the rows and labels of three classes, o
     "lightgbm": lambda: (LGBMClassifier(n_estimators=20, verbose=-1), 3),
     "lightgbm_2": lambda: (LGBMClassifier(n_estimators=20, verbose=-1), 2),
     "lightgbm_regressor": lambda: (LGBMRegressor(n_estimators=20, verbose=-1), 0),
+    "xgboost_categories": lambda: (XGBClassifier(n_estimators=20, enable_categorical=True,
+                                                 feature_types=["c"] + ["q"] * 7), 2),
+    "lightgbm_categories": lambda: (LGBMClassifier(n_estimators=20, verbose=-1, categorical_feature=[0]), 2),
     "isolation_forest": lambda: (ensemble.IsolationForest(n_estimators=50), -1),
     "decision_tree": lambda: (tree.DecisionTreeClassifier(), 3),
     "adaboost": lambda: (ensemble.AdaBoostClassifier(n_estimators=10, algorithm="SAMME"), 3),
     "bagging": lambda: (ensemble.BaggingClassifier(n_estimators=5), 3),
     "logistic": lambda: (linear_model.LogisticRegression(), 3),
     "logistic_2": lambda: (linear_model.LogisticRegression(), 2),
+    "poisson": lambda: (make_pipeline(preprocessing.StandardScaler(), linear_model.PoissonRegressor()), -2),
     "linear": lambda: (linear_model.LinearRegression(), 0),
     "ridge": lambda: (linear_model.Ridge(), 0),
     "sgd": lambda: (linear_model.SGDClassifier(loss="log_loss"), 3),
@@ -102,14 +106,16 @@ def main() -> None:
     warnings.simplefilter("ignore")
     onnxruntime.set_default_logger_severity(3)
     x, y = make_classification(2500, 8, n_informative=6, n_classes=3, random_state=0)
-    x = x.astype(np.float32)
-    number = y + x[:, 0] * 2
-    scored = x[500:]
+    numbers = x.astype(np.float32)
+    number = y + numbers[:, 0] * 2
+    categories = numbers.copy()
+    categories[:, 0] = np.clip(np.abs(numbers[:, 0] * 10).round(), 0, 30)  # numbers of categories
     for name, maker in MAKERS.items():
         model, kind = maker()
         if "random_state" in model.get_params():
             model.set_params(random_state=0)
-        model.fit(x[:1000], {3: y, 2: (y > 0).astype(int), 0: number, -1: y}[kind][:1000])
+        x, scored = (categories, categories[500:]) if name.endswith("_categories") else (numbers, numbers[500:])
+        model.fit(x[:1000], {3: y, 2: (y > 0).astype(int), 0: number, -1: y, -2: np.abs(number)}[kind][:1000])
         try:
             data = export(model, x)
         except Exception as wrong:  # whatever it is, the exporter's limits are not ours

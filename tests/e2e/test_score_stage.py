@@ -258,6 +258,31 @@ def test_a_deep_tree(tmp_path: Path) -> None:
         explain(tmp_path, chain(5000))
 
 
+def test_a_set_of_categories(tmp_path: Path) -> None:
+    """LightGBM and XGBoost export it as one test for each category, all of which lead to one node."""
+    def model(loop: bool) -> bytes:
+        g = ow.Graph()
+        trees = ow.Trees("target")
+        trees.node(0, 0, "BRANCH_EQ", 3.0, 4, 1, False)
+        trees.node(1, 0, "BRANCH_EQ", 5.0, 4, 2, False)
+        trees.node(2, 0, "BRANCH_EQ", 8.0, 1 if loop else 4, 3, False)
+        trees.leaf(3, [(0, -1.0)])
+        trees.node(4, 1, "BRANCH_LEQ", 0.5, 5, 6, True)
+        trees.leaf(5, [(0, 1.0)])
+        trees.leaf(6, [(0, 2.0)])
+        g.ml("TreeEnsembleRegressor", [g.input("X", ow.FLOAT, None, 2)], ["v"], n_targets=1, **trees.attributes())
+        g.output("v", ow.FLOAT, None, 1)
+        return g.bytes()
+
+    category = np.asarray(list(range(10)) * 3, float)
+    number = np.asarray([0.0] * 10 + [1.0] * 10 + [np.nan] * 10)
+    got = score(tmp_path, model(False), {"c": category, "x": number})
+    np.testing.assert_array_equal(got["v"], np.where(~np.isin(category, [3, 5, 8]), -1, np.where(number > 0.5, 2, 1)))
+    assert "1 trees, 3 leaves, depth 4" in explain(tmp_path, model(False))
+    with pytest.raises(Refused, match="reached from no root: a cycle"):
+        explain(tmp_path, model(True))
+
+
 def test_the_document_lists_every_operator() -> None:
     """docs/SCORE.md and the table of operators say the same."""
     table = set(re.findall(r'\{(?:""|ML), "(\w+)"', (ROOT / "worker" / "score" / "op_table.c").read_text()))
