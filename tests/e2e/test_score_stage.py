@@ -93,6 +93,16 @@ def test_products_without_constant_matrices(tmp_path: Path) -> None:
     np.testing.assert_allclose(got["sums"], np.hstack([(b @ b.T).sum(axis=1) for b in blocks]), rtol=1e-3, atol=1e-3)
 
 
+def test_text_that_the_model_casts(tmp_path: Path) -> None:
+    """Whether it is a number is known when it comes, not when the model is planned."""
+    g = ow.Graph()
+    g.add("Cast", [g.input("t", ow.STRING)], ["v"], to=ow.FLOAT)
+    g.output("v", ow.FLOAT)
+    assert list(score(tmp_path, g.bytes(), {"t": ["1.5", "-2e3", "NaN"]})["v"][:2]) == [1.5, -2000]
+    with pytest.raises(Refused, match="'many' is no number"):
+        score(tmp_path, g.bytes(), {"t": ["1.5", "many"]})
+
+
 STAGES = [
     ({"inputs": {"X": ["price", "count"]}}, "inputs.X: the model's input 'X' takes 3 columns, not 2"),
     ({"inputs": {"X": ["price", "count", "nope"]}}, "inputs.X: there is no column 'nope' (there are: id, price,"),
@@ -106,6 +116,7 @@ STAGES = [
     ({"keep": ["nope"]}, "keep: there is no column 'nope'"),
     ({"keep": ["name", "id"], "outputs": ["w"]}, "outputs[0]: the model has no output 'w'"),
     ({"keep": ["name", "id"], "outputs": []}, "outputs: must be a list of names, not an empty one"),
+    ({"keep": ["name", "id"], "outputs": ["z", "y_0", "z"]}, "outputs: two columns of the results are named 'z'"),
     ({"keep": ["name", "id", "id"]}, "keep: two columns of the results are named 'id'"),
     ({"output": ["z"]}, "output"),
 ]
