@@ -103,6 +103,38 @@ def test_text_that_the_model_casts(tmp_path: Path) -> None:
         score(tmp_path, g.bytes(), {"t": ["1.5", "many"]})
 
 
+def words(expression: str = "[a-zA-Z0-9_]+", **more: Any) -> bytes:
+    """Text as skl2onnx exports TfidfVectorizer: lower case, words, counts of words and pairs."""
+    g = ow.Graph()
+    text = g.add("Reshape", [g.input("t", ow.STRING), g.constant([-1], ow.INT64)])
+    text = g.add("StringNormalizer", [text], case_change_action="LOWER", is_case_sensitive=0)
+    text = g.add("Tokenizer", [text], domain="com.microsoft",
+                 **{"mark": 0, "mincharnum": 1, "pad_value": "#", "tokenexp": expression, **more})
+    g.add("TfIdfVectorizer", [text], ["n"], mode="TF", min_gram_length=1, max_gram_length=2, max_skip_count=0,
+          ngram_counts=[0, 3], ngram_indexes=[0, 1, 2, 4, 3], pool_strings=["red", "\xfcn", "cat", "red", "cat", "cat", "cat"])
+    g.output("n", ow.FLOAT, None, 5)
+    return g.bytes()
+
+
+def test_words(tmp_path: Path) -> None:
+    """Words and pairs are counted; no text, NULL and text without a word are rows of zeros."""
+    texts = ["A RED cat, cat red", "", None, "...", "\xdcn \xdcN cat", "red-cat " * 3000]
+    def counts(model: bytes) -> Any:
+        return np.stack(list(score(tmp_path, model, {"t": texts}).values()), 1).tolist()
+
+    zero = [0.0] * 5
+    assert counts(words()) == [[2, 0, 2, 1, 1], zero, zero, zero, [0, 0, 1, 0, 0], [3000, 0, 3000, 0, 3000]]
+    assert counts(words("(?!#)[^\\s,.-]+"))[4] == [0, 2, 1, 0, 0]
+    for model, message in [(words("[a-"), "Tokenizer 'n2'): tokenexp '[a-', character 4: missing terminating ]"),
+                           (words(""), "only words by a regular expression"), (words(mark=1), "without marks"),
+                           (words("\\C+"), "tokenexp")]:
+        with pytest.raises(Refused) as refused:
+            explain(tmp_path, model)
+        assert message in str(refused.value)
+    with pytest.raises(Refused, match="takes too many steps"):
+        score(tmp_path, words("(a+a+)+[b-c]"), {"t": ["a" * 60]})
+
+
 STAGES = [
     ({"inputs": {"X": ["price", "count"]}}, "inputs.X: the model's input 'X' takes 3 columns, not 2"),
     ({"inputs": {"X": ["price", "count", "nope"]}}, "inputs.X: there is no column 'nope' (there are: id, price,"),
@@ -296,7 +328,7 @@ def test_a_set_of_categories(tmp_path: Path) -> None:
 
 def test_the_document_lists_every_operator() -> None:
     """docs/SCORE.md and the table of operators say the same."""
-    table = set(re.findall(r'\{(?:""|ML), "(\w+)"', (ROOT / "worker" / "score" / "op_table.c").read_text()))
+    table = set(re.findall(r'\{(?:""|ML|"com.microsoft"), "(\w+)"', (ROOT / "worker" / "score" / "op_table.c").read_text()))
     chapter = (ROOT / "docs" / "SCORE.md").read_text().split("## Operators")[1].split("Trees: all")[0]
     listed = set(re.findall(r"\b[A-Z]\w+\b", "".join(line for line in chapter.splitlines() if line.startswith("|"))))
     assert len(table) > 80 and table == listed
