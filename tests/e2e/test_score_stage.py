@@ -131,6 +131,10 @@ def test_words(tmp_path: Path) -> None:
         with pytest.raises(Refused) as refused:
             explain(tmp_path, model)
         assert message in str(refused.value)
+    (tmp_path / "model.onnx").write_bytes(words())
+    (tmp_path / "rows.batch").write_bytes(pack({"t": ["cat", "r\u00e9d"]}).replace("\u00e9".encode(), b"\xff\xff"))
+    with pytest.raises(Refused, match="text 1 is no valid UTF-8"):
+        run("--model", tmp_path / "model.onnx", "--batch", tmp_path / "rows.batch")
     with pytest.raises(Refused, match="takes too many steps"):
         score(tmp_path, words("(a+a+)+[b-c]"), {"t": ["a" * 60]})
 

@@ -5,6 +5,7 @@
 #include <pcre2.h>
 
 #include "common/textcase.h"
+#include "common/utf8.h"
 #include "op_keys.h"
 
 /* ---- StringNormalizer ---- */
@@ -17,22 +18,48 @@ struct normalizer_state {
     struct tensor stop;
 };
 
-/* Text in another case. A character may take more bytes than before. */
+/* The memory of a run is bounded, and long texts are what uses it up. */
+static int no_room(struct op_run *r)
+{
+    return error_set(
+        r->e, ERR_LIMIT,
+        "model: %.150s: the texts of 1,024 rows need more than the %zu bytes of one run "
+        "(shorten them before)",
+        r->node->label, r->mem->limit_bytes);
+}
+
+/* PCRE2 and textcase rely on it, and a batch may come from anyone. */
+static int check_texts(struct op_run *r, const struct tensor *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (utf8_valid_prefix(t->str[i]) != t->str[i].len)
+            return op_fail(r->e, r->node, "text %zu is no valid UTF-8", i);
+    return ERR_OK;
+}
+
+static uint32_t in_case(uint32_t c, enum letters letters)
+{
+    return letters == LETTERS_LOWER   ? textcase_to_lower(c)
+           : letters == LETTERS_UPPER ? textcase_to_upper(c)
+                                      : c;
+}
+
+/* Text in another case. A character may take more bytes than before, or fewer. */
 static int recase(struct arena *mem, struct span s, enum letters letters, struct span *ret)
 {
+    char bytes[TEXTCASE_BYTES_MAX];
+    size_t n = 0, len;
     *ret = s;
     if (letters == LETTERS_AS_THEY_ARE || s.len == 0)
         return ERR_OK;
-    char *to = arena_alloc(mem, s.len * TEXTCASE_BYTES_MAX);
-    size_t n = 0;
+    for (size_t at = 0; at < s.len; at += len)
+        n += textcase_write(in_case(textcase_read(s.p + at, &len), letters), bytes);
+    char *to = arena_alloc(mem, n);
     if (!to)
         return ERR_NOMEM;
-    for (size_t at = 0, len; at < s.len; at += len) {
-        uint32_t c = textcase_read(s.p + at, &len);
-        n += textcase_write(letters == LETTERS_LOWER ? textcase_to_lower(c) : textcase_to_upper(c),
-                            to + n);
-    }
     *ret = (struct span){to, n};
+    for (size_t at = 0; at < s.len; at += len)
+        to += textcase_write(in_case(textcase_read(s.p + at, &len), letters), to);
     return ERR_OK;
 }
 
@@ -76,20 +103,21 @@ int op_run_string_normalizer(struct op_run *r)
         return op_fail(r->e, r->node, "it takes a list of strings, not %s", tensor_text(t, text));
     struct span *kept = arena_alloc(r->mem, (t->n + 1) * sizeof *kept);
     size_t n = 0;
-    if (!kept)
-        return op_nomem(r->e, r->node);
+    int rc = kept ? check_texts(r, t) : no_room(r);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < t->n; i++) {
         bool stop;
         if (is_stop(r, s, t->str[i], &stop) ||
             (!stop && recase(r->mem, t->str[i], s->letters, &kept[n])))
-            return op_nomem(r->e, r->node);
+            return no_room(r);
         n += !stop;
     }
     if (n == 0)
         kept[n++] = SPAN("");
     int64_t dims[] = {1, 1};
     dims[t->rank - 1] = (int64_t)n;
-    int rc = op_make(r, 0, ELEM_STR, t->rank, dims);
+    rc = op_make(r, 0, ELEM_STR, t->rank, dims);
     if (!rc)
         memcpy(r->out[0].str, kept, n * sizeof *kept);
     return rc;
@@ -124,9 +152,8 @@ static int compile(struct op_prepare *p, struct token_state *s, struct span patt
     if (!context || !s->limits)
         return op_nomem(p->e, p->node);
     pcre2_set_match_limit(s->limits, TOKEN_MATCH_STEPS_MAX);
-    s->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.len,
-                            PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C, &code,
-                            &at, context);
+    s->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.len, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C,
+                            &code, &at, context);
     if (!s->code) {
         char why[120] = "";
         (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
@@ -155,48 +182,35 @@ int op_prepare_tokenizer(struct op_prepare *p)
     return compile(p, s, pattern);
 }
 
-struct words {
-    struct span *all;
-    size_t n, cap;
-};
-
-static int add_word(struct op_run *r, struct words *w, struct span word)
-{
-    if (w->n == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 1024;
-        struct span *all = arena_alloc(r->mem, cap * sizeof *all);
-        if (!all)
-            return op_nomem(r->e, r->node);
-        if (w->n)
-            memcpy(all, w->all, w->n * sizeof *all);
-        w->all = all;
-        w->cap = cap;
-    }
-    w->all[w->n++] = word;
-    return ERR_OK;
-}
-
-static int split(struct op_run *r, pcre2_match_data *data, struct span text, struct words *w)
+/* The words of a text: how many, and up to room of them. Texts are valid UTF-8. */
+static int split(struct op_run *r, pcre2_match_data *data, struct span text, struct span *words,
+                 size_t room, size_t *ret_n)
 {
     const struct token_state *s = r->node->state;
     const size_t *ends = pcre2_get_ovector_pointer(data);
+    size_t n = 0;
     for (size_t at = 0; at < text.len;) {
-        int found = pcre2_match(s->code, (PCRE2_SPTR)text.p, text.len, at, 0, data, s->limits);
+        int found = pcre2_match(s->code, (PCRE2_SPTR)text.p, text.len, at, PCRE2_NO_UTF_CHECK, data,
+                                s->limits);
         if (found == PCRE2_ERROR_NOMATCH)
             break;
         if (found < 0)
             return op_fail(r->e, r->node, "its regular expression takes too many steps (%d)",
                            TOKEN_MATCH_STEPS_MAX);
         struct span word = {text.p + ends[0], ends[1] > ends[0] ? ends[1] - ends[0] : 0};
-        int rc = word.len && textcase_count(word) >= s->chars_min ? add_word(r, w, word) : ERR_OK;
-        if (rc)
-            return rc;
+        if (word.len && textcase_count(word) >= s->chars_min) {
+            if (n < room)
+                words[n] = word;
+            n++;
+        }
         for (at = MAX(ends[1], at + !word.len); at < text.len && !textcase_starts(text.p[at]);)
             at++;
     }
+    *ret_n = n;
     return ERR_OK;
 }
 
+/* Twice: the longest text decides how many words there is room for. */
 int op_run_tokenizer(struct op_run *r)
 {
     const struct token_state *s = r->node->state;
@@ -207,23 +221,21 @@ int op_run_tokenizer(struct op_run *r)
                        tensor_text(t, text));
     pcre2_general_context *memory = pcre2_general_context_create(arena_malloc, arena_free, r->mem);
     pcre2_match_data *data = memory ? pcre2_match_data_create(1, memory) : NULL;
-    size_t *ends = arena_alloc(r->mem, (t->n + 1) * sizeof *ends), most = 0;
-    struct words w = {.n = 0};
-    if (!data || !ends)
-        return op_nomem(r->e, r->node);
-    for (size_t i = 0; i < t->n; i++) {
-        size_t before = w.n;
-        int rc = split(r, data, t->str[i], &w);
-        if (rc)
-            return rc;
-        ends[i] = w.n;
-        most = MAX(most, w.n - before);
+    size_t most = 0, n;
+    int rc = data ? check_texts(r, t) : no_room(r);
+    for (size_t i = 0; !rc && i < t->n; i++) {
+        rc = split(r, data, t->str[i], NULL, 0, &n);
+        most = rc ? most : MAX(most, n);
     }
     int64_t dims[3] = {t->dims[0], t->dims[1]};
     dims[t->rank] = (int64_t)most;
-    int rc = op_make(r, 0, ELEM_STR, t->rank + 1, dims);
-    for (size_t i = 0, at = 0, to = 0; !rc && i < t->n; i++)
-        for (size_t k = 0; k < most; k++)
-            r->out[0].str[to++] = at < ends[i] ? w.all[at++] : s->pad;
+    if (rc || (rc = op_make(r, 0, ELEM_STR, t->rank + 1, dims)))
+        return rc;
+    for (size_t i = 0; !rc && i < t->n; i++) {
+        struct span *words = r->out[0].str + i * most;
+        rc = split(r, data, t->str[i], words, most, &n);
+        for (; !rc && n < most; n++)
+            words[n] = s->pad;
+    }
     return rc;
 }
