@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from score_peers import peers_python
-from score_tool import explain, matrix, score
+from score_tool import Refused, explain, matrix, score
 
 HERE = Path(__file__).parent
 MADE_AT_LEAST = 45
@@ -33,7 +33,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_exported_models(exports: Path, tmp_path: Path) -> None:
     """Labels and numbers within 1e-5 of the library's and 2e-5 of ONNX Runtime's; see compare()."""
-    models = sorted(exports.glob("*.onnx"))
+    models = sorted(path for path in exports.glob("*.onnx") if not path.name.endswith(".text.onnx"))
     wrong = []
     for path in models:
         data = np.load(path.with_suffix(".npz"), allow_pickle=True)
@@ -43,6 +43,27 @@ def test_exported_models(exports: Path, tmp_path: Path) -> None:
             wrong.append(f"{path.stem}: {str(difference).strip()[:400]}")
     assert not wrong, "\n".join(wrong)
     assert len(models) >= MADE_AT_LEAST
+
+
+def test_text_models(exports: Path, tmp_path: Path) -> None:
+    """Words, pairs of words and letters, counted as scikit-learn counts them; every cut is refused."""
+    models = sorted(exports.glob("*.text.onnx"))
+    for path in models:
+        data = np.load(path.with_suffix(".npz"), allow_pickle=True)
+        got = score(tmp_path, path.read_bytes(), {"text": data["text"].tolist()})
+        scores = np.stack([v for k, v in got.items() if k.startswith("probability")], 1)
+        np.testing.assert_allclose(scores, data["value"], rtol=1e-5, atol=1e-5, err_msg=path.name)
+        np.testing.assert_array_equal(got["label"], data["label"], path.name)
+    assert len(models) == 6
+
+
+@pytest.mark.parametrize("name", ["tfidf.text", "lightgbm_categories", "random_forest", "svc_probability"])
+def test_cut_models(exports: Path, tmp_path: Path, name: str) -> None:
+    """A model that lost its end is refused wherever it was cut."""
+    whole = (exports / f"{name}.onnx").read_bytes()
+    for part in range(20):
+        with pytest.raises(Refused, match="truncated|has no graph|has 0 nodes|operator set"):
+            explain(tmp_path, whole[:len(whole) * part // 20])
 
 
 def compare(got: Any, data: Any) -> None:

@@ -93,6 +93,52 @@ def test_products_without_constant_matrices(tmp_path: Path) -> None:
     np.testing.assert_allclose(got["sums"], np.hstack([(b @ b.T).sum(axis=1) for b in blocks]), rtol=1e-3, atol=1e-3)
 
 
+def test_text_that_the_model_casts(tmp_path: Path) -> None:
+    """Whether it is a number is known when it comes, not when the model is planned."""
+    g = ow.Graph()
+    g.add("Cast", [g.input("t", ow.STRING)], ["v"], to=ow.FLOAT)
+    g.output("v", ow.FLOAT)
+    assert list(score(tmp_path, g.bytes(), {"t": ["1.5", "-2e3", "NaN"]})["v"][:2]) == [1.5, -2000]
+    with pytest.raises(Refused, match="'many' is no number"):
+        score(tmp_path, g.bytes(), {"t": ["1.5", "many"]})
+
+
+def words(expression: str = "[a-zA-Z0-9_]+", **more: Any) -> bytes:
+    """Text as skl2onnx exports TfidfVectorizer: lower case, words, counts of words and pairs."""
+    g = ow.Graph()
+    text = g.add("Reshape", [g.input("t", ow.STRING), g.constant([-1], ow.INT64)])
+    text = g.add("StringNormalizer", [text], case_change_action="LOWER", is_case_sensitive=0)
+    text = g.add("Tokenizer", [text], domain="com.microsoft",
+                 **{"mark": 0, "mincharnum": 1, "pad_value": "#", "tokenexp": expression, **more})
+    g.add("TfIdfVectorizer", [text], ["n"], mode="TF", min_gram_length=1, max_gram_length=2, max_skip_count=0,
+          ngram_counts=[0, 3], ngram_indexes=[0, 1, 2, 4, 3], pool_strings=["red", "\xfcn", "cat", "red", "cat", "cat", "cat"])
+    g.output("n", ow.FLOAT, None, 5)
+    return g.bytes()
+
+
+def test_words(tmp_path: Path) -> None:
+    """Words and pairs are counted; no text, NULL and text without a word are rows of zeros."""
+    texts = ["A RED cat, cat red", "", None, "...", "\xdcn \xdcN cat", "red-cat " * 3000]
+    def counts(model: bytes) -> Any:
+        return np.stack(list(score(tmp_path, model, {"t": texts}).values()), 1).tolist()
+
+    zero = [0.0] * 5
+    assert counts(words()) == [[2, 0, 2, 1, 1], zero, zero, zero, [0, 0, 1, 0, 0], [3000, 0, 3000, 0, 3000]]
+    assert counts(words("(?!#)[^\\s,.-]+"))[4] == [0, 2, 1, 0, 0]
+    for model, message in [(words("[a-"), "Tokenizer 'n2'): tokenexp '[a-', character 4: missing terminating ]"),
+                           (words(""), "only words by a regular expression"), (words(mark=1), "without marks"),
+                           (words("\\C+"), "tokenexp")]:
+        with pytest.raises(Refused) as refused:
+            explain(tmp_path, model)
+        assert message in str(refused.value)
+    (tmp_path / "model.onnx").write_bytes(words())
+    (tmp_path / "rows.batch").write_bytes(pack({"t": ["cat", "r\u00e9d"]}).replace("\u00e9".encode(), b"\xff\xff"))
+    with pytest.raises(Refused, match="text 1 is no valid UTF-8"):
+        run("--model", tmp_path / "model.onnx", "--batch", tmp_path / "rows.batch")
+    with pytest.raises(Refused, match="takes too many steps"):
+        score(tmp_path, words("(a+a+)+[b-c]"), {"t": ["a" * 60]})
+
+
 STAGES = [
     ({"inputs": {"X": ["price", "count"]}}, "inputs.X: the model's input 'X' takes 3 columns, not 2"),
     ({"inputs": {"X": ["price", "count", "nope"]}}, "inputs.X: there is no column 'nope' (there are: id, price,"),
@@ -106,6 +152,7 @@ STAGES = [
     ({"keep": ["nope"]}, "keep: there is no column 'nope'"),
     ({"keep": ["name", "id"], "outputs": ["w"]}, "outputs[0]: the model has no output 'w'"),
     ({"keep": ["name", "id"], "outputs": []}, "outputs: must be a list of names, not an empty one"),
+    ({"keep": ["name", "id"], "outputs": ["z", "y_0", "z"]}, "outputs: two columns of the results are named 'z'"),
     ({"keep": ["name", "id", "id"]}, "keep: two columns of the results are named 'id'"),
     ({"output": ["z"]}, "output"),
 ]
@@ -258,9 +305,34 @@ def test_a_deep_tree(tmp_path: Path) -> None:
         explain(tmp_path, chain(5000))
 
 
+def test_a_set_of_categories(tmp_path: Path) -> None:
+    """LightGBM and XGBoost export it as one test for each category, all of which lead to one node."""
+    def model(loop: bool) -> bytes:
+        g = ow.Graph()
+        trees = ow.Trees("target")
+        trees.node(0, 0, "BRANCH_EQ", 3.0, 4, 1, False)
+        trees.node(1, 0, "BRANCH_EQ", 5.0, 4, 2, False)
+        trees.node(2, 0, "BRANCH_EQ", 8.0, 1 if loop else 4, 3, False)
+        trees.leaf(3, [(0, -1.0)])
+        trees.node(4, 1, "BRANCH_LEQ", 0.5, 5, 6, True)
+        trees.leaf(5, [(0, 1.0)])
+        trees.leaf(6, [(0, 2.0)])
+        g.ml("TreeEnsembleRegressor", [g.input("X", ow.FLOAT, None, 2)], ["v"], n_targets=1, **trees.attributes())
+        g.output("v", ow.FLOAT, None, 1)
+        return g.bytes()
+
+    category = np.asarray(list(range(10)) * 3, float)
+    number = np.asarray([0.0] * 10 + [1.0] * 10 + [np.nan] * 10)
+    got = score(tmp_path, model(False), {"c": category, "x": number})
+    np.testing.assert_array_equal(got["v"], np.where(~np.isin(category, [3, 5, 8]), -1, np.where(number > 0.5, 2, 1)))
+    assert "1 trees, 3 leaves, depth 4" in explain(tmp_path, model(False))
+    with pytest.raises(Refused, match="reached from no root: a cycle"):
+        explain(tmp_path, model(True))
+
+
 def test_the_document_lists_every_operator() -> None:
     """docs/SCORE.md and the table of operators say the same."""
-    table = set(re.findall(r'\{(?:""|ML), "(\w+)"', (ROOT / "worker" / "score" / "op_table.c").read_text()))
+    table = set(re.findall(r'\{(?:""|ML|"com.microsoft"), "(\w+)"', (ROOT / "worker" / "score" / "op_table.c").read_text()))
     chapter = (ROOT / "docs" / "SCORE.md").read_text().split("## Operators")[1].split("Trees: all")[0]
     listed = set(re.findall(r"\b[A-Z]\w+\b", "".join(line for line in chapter.splitlines() if line.startswith("|"))))
     assert len(table) > 80 and table == listed

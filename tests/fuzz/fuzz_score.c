@@ -37,12 +37,13 @@ static json_t *make_columns(const struct score_model *m, struct batch *b)
 
 static void fill(struct batch *b)
 {
+    static const struct span texts[] = {SPAN(""), SPAN("a"), SPAN("A b, \xc3\x9cn b-a 12")};
     static const double odd[] = {0, -0.0, 1, -1.5, 1e30, -1e300, 0.5};
     for (uint32_t r = 0; r < ROWS; r++) {
         for (size_t c = 0; c < b->n_columns; c++) {
             size_t k = (r * 7 + c) % (ARRAY_LEN(odd) + 2);
             if (b->columns[c].type == COL_TEXT)
-                batch_text(b, c, k % 2 ? SPAN("a") : SPAN(""));
+                batch_text(b, c, texts[k % ARRAY_LEN(texts)]);
             else if (b->columns[c].type == COL_BOOL)
                 batch_bool(b, c, k % 2);
             else if (b->columns[c].type == COL_INT64)

@@ -304,6 +304,7 @@ static void append(struct forest *to, const struct forest *from)
     to->n_leaves += from->n_leaves;
     to->n_features = MAX(to->n_features, from->n_features);
     to->depth = MAX(to->depth, from->depth);
+    to->shared |= from->shared;
 }
 
 /* The node that adds becomes the forest. */

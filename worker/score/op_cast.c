@@ -43,6 +43,9 @@ static int to_text(struct op_run *r, const struct tensor *t, size_t i, struct sp
 static int from_text(struct op_run *r, struct span s, double *ret)
 {
     char text[64], *end;
+    *ret = 0;
+    if (r->trial) /* over made-up text */
+        return ERR_OK;
     if (s.len == 0 || s.len >= sizeof text)
         return op_fail(r->e, r->node, "'%.*s' is no number", (int)MIN(s.len, (size_t)60), s.p);
     memcpy(text, s.p, s.len);

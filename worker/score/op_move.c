@@ -292,6 +292,40 @@ int op_run_extract(struct op_run *r)
     return rc;
 }
 
+/* Each element of the output is found by its own place, but for the axis, where the index says. */
+int op_run_gather_elements(struct op_run *r)
+{
+    const struct tensor *t = r->in[0], *indices = r->in[1];
+    size_t at[TENSOR_RANK_MAX] = {0}, strides[TENSOR_RANK_MAX], width = elem_bytes(t->type);
+    uint32_t axis = 0;
+    bool fits = t->rank == indices->rank;
+    if (indices->type != ELEM_I64 && indices->type != ELEM_I32)
+        return op_fail(r->e, r->node, "indices must be integers, not %s", elem_name(indices->type));
+    if (!fits || !op_axis(op_attr_i(r->node, "axis", 0), t->rank, &axis))
+        return op_fail(r->e, r->node, "its axis, or the rank of its indices, is out of range");
+    for (uint32_t d = t->rank; d-- > 0;) {
+        strides[d] = d + 1 < t->rank ? strides[d + 1] * (size_t)t->dims[d + 1] : 1;
+        fits &= d == axis || indices->dims[d] <= t->dims[d];
+    }
+    if (!fits)
+        return op_fail(r->e, r->node, "its indices have more elements than its input");
+    int rc = op_make(r, 0, t->type, indices->rank, indices->dims);
+    for (size_t i = 0; !rc && i < indices->n; i++) {
+        int64_t k = tensor_i64(indices, i);
+        size_t from = 0;
+        k = k < 0 ? k + t->dims[axis] : k;
+        if (k < 0 || k >= t->dims[axis])
+            return op_fail(r->e, r->node, "index %lld is out of range (there are %lld)",
+                           (long long)k, (long long)t->dims[axis]);
+        for (uint32_t d = 0; d < t->rank; d++)
+            from += (d == axis ? (size_t)k : at[d]) * strides[d];
+        memcpy((char *)r->out[0].data + i * width, (char *)t->data + from * width, width);
+        for (uint32_t d = t->rank; d-- > 0 && ++at[d] == (size_t)indices->dims[d];)
+            at[d] = 0;
+    }
+    return rc;
+}
+
 /* ---- Transpose ---- */
 
 int op_run_transpose(struct op_run *r)

@@ -281,3 +281,52 @@ int op_run_top_k(struct op_run *r)
         r->out[1] = places;
     return ERR_OK;
 }
+
+/* ---- CumSum ---- */
+
+/* One line along the axis: elements lie step apart. */
+static void cumulate(const struct tensor *t, struct tensor *out, size_t first, size_t n,
+                     size_t step, bool exclusive, bool reverse)
+{
+    double sum = 0;
+    uint64_t whole = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = first + (reverse ? n - 1 - i : i) * step;
+        double before = sum;
+        uint64_t whole_before = whole;
+        if (elem_float(t->type))
+            sum += tensor_f64(t, at);
+        else
+            whole += (uint64_t)tensor_i64(t, at);
+        double v = exclusive ? before : sum;
+        uint64_t w = exclusive ? whole_before : whole;
+        if (t->type == ELEM_F32)
+            out->f32[at] = (float)v;
+        else if (t->type == ELEM_F64)
+            out->f64[at] = v;
+        else if (t->type == ELEM_I32)
+            out->i32[at] = (int32_t)(uint32_t)w;
+        else
+            out->i64[at] = (int64_t)w;
+    }
+}
+
+int op_run_cum_sum(struct op_run *r)
+{
+    const struct tensor *t = r->in[0], *axis_in = r->in[1];
+    bool exclusive = op_attr_i(r->node, "exclusive", 0) != 0;
+    bool reverse = op_attr_i(r->node, "reverse", 0) != 0;
+    uint32_t axis = 0;
+    if (t->type == ELEM_STR || t->type == ELEM_BOOL || axis_in->n != 1 ||
+        (axis_in->type != ELEM_I64 && axis_in->type != ELEM_I32))
+        return op_fail(r->e, r->node, "it takes numbers and one whole number, the axis");
+    if (!op_axis(tensor_i64(axis_in, 0), t->rank, &axis))
+        return op_fail(r->e, r->node, "axis %lld is out of range",
+                       (long long)tensor_i64(axis_in, 0));
+    struct op_axes a = op_axes_of(t, axis);
+    int rc = op_make(r, 0, t->type, t->rank, t->dims);
+    for (size_t o = 0; !rc && o < a.outer; o++)
+        for (size_t i = 0; i < a.inner; i++)
+            cumulate(t, &r->out[0], o * a.n * a.inner + i, a.n, a.inner, exclusive, reverse);
+    return rc;
+}

@@ -11,5 +11,6 @@
 int op_run_reduce(struct op_run *r);
 int op_run_arg(struct op_run *r); /* ArgMax, ArgMin */
 int op_run_top_k(struct op_run *r);
+int op_run_cum_sum(struct op_run *r);
 
 #endif

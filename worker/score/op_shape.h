@@ -22,6 +22,7 @@ int op_run_concat(struct op_run *r);
 int op_run_split(struct op_run *r);
 int op_run_slice(struct op_run *r);
 int op_run_gather(struct op_run *r);
+int op_run_gather_elements(struct op_run *r);
 int op_run_extract(struct op_run *r); /* ai.onnx.ml ArrayFeatureExtractor */
 int op_run_transpose(struct op_run *r);
 

@@ -8,6 +8,7 @@
 #include "op_prep.h"
 #include "op_reduce.h"
 #include "op_shape.h"
+#include "op_text.h"
 #include "tree_op.h"
 
 #define ML "ai.onnx.ml"
@@ -31,6 +32,7 @@ const struct op op_table[] = {
     {"", "Constant", 1, ANY, 0, 0, 1, 0, op_prepare_constant, op_run_constant},
     {"", "ConstantOfShape", 9, ANY, 1, 1, 1, 0, NULL, op_run_constant_of_shape},
     {"", "Cos", 7, ANY, 1, 1, 1, 0, NULL, op_run_unary},
+    {"", "CumSum", 11, ANY, 2, 2, 1, 0, NULL, op_run_cum_sum},
     {"", "Div", 7, ANY, 2, 2, 1, 0, NULL, op_run_binary},
     {"", "Dropout", 7, ANY, 1, 3, 2, OP_COLUMNS, NULL, op_run_identity},
     {"", "Elu", 6, ANY, 1, 1, 1, 0, NULL, op_run_unary},
@@ -41,6 +43,7 @@ const struct op op_table[] = {
     {"", "Flatten", 1, ANY, 1, 1, 1, 0, NULL, op_run_flatten},
     {"", "Floor", 6, ANY, 1, 1, 1, 0, NULL, op_run_unary},
     {"", "Gather", 1, ANY, 2, 2, 1, OP_COLUMNS, NULL, op_run_gather},
+    {"", "GatherElements", 11, ANY, 2, 2, 1, 0, NULL, op_run_gather_elements},
     {"", "Gemm", 7, ANY, 2, 3, 1, OP_COLUMNS, op_prepare_gemm, op_run_gemm},
     {"", "Greater", 7, ANY, 2, 2, 1, 0, NULL, op_run_binary},
     {"", "GreaterOrEqual", 12, ANY, 2, 2, 1, 0, NULL, op_run_binary},
@@ -88,14 +91,19 @@ const struct op op_table[] = {
     {"", "Split", 2, ANY, 1, 2, MANY, 0, NULL, op_run_split},
     {"", "Sqrt", 6, ANY, 1, 1, 1, 0, NULL, op_run_unary},
     {"", "Squeeze", 1, ANY, 1, 2, 1, 0, NULL, op_run_squeeze},
+    {"", "StringNormalizer", 10, ANY, 1, 1, 1, 0, op_prepare_string_normalizer,
+     op_run_string_normalizer},
     {"", "Sub", 7, ANY, 2, 2, 1, 0, NULL, op_run_binary},
     {"", "Sum", 8, ANY, 1, MANY, 1, 0, NULL, op_run_binary},
     {"", "Tanh", 6, ANY, 1, 1, 1, 0, NULL, op_run_unary},
+    {"", "TfIdfVectorizer", 9, ANY, 1, 1, 1, 0, op_prepare_tfidf, op_run_tfidf},
     {"", "TopK", 1, ANY, 1, 2, 2, 0, NULL, op_run_top_k},
     {"", "Transpose", 1, ANY, 1, 1, 1, 0, NULL, op_run_transpose},
     {"", "Unsqueeze", 1, ANY, 1, 2, 1, 0, NULL, op_run_unsqueeze},
     {"", "Where", 9, ANY, 3, 3, 1, 0, NULL, op_run_where},
     {"", "Xor", 7, ANY, 2, 2, 1, 0, NULL, op_run_binary},
+
+    {"com.microsoft", "Tokenizer", 1, ANY, 1, 1, 1, 0, op_prepare_tokenizer, op_run_tokenizer},
 
     {ML, "ArrayFeatureExtractor", 1, 5, 2, 2, 1, OP_COLUMNS, NULL, op_run_extract},
     {ML, "Binarizer", 1, 5, 1, 1, 1, 0, NULL, op_run_binarizer},

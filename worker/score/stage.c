@@ -102,10 +102,10 @@ static int check_feed(const struct score_stage *s, size_t i, const char *path,
         const struct column *c = &in->columns[f->columns[k]];
         if (!feed_fits(c->type, shape->type))
             return error_set(e, ERR_INVALID_SPEC,
-                             "%s: the column '%.100s' is %s, the model's input '%.100s' takes %s%s",
+                             "%s: the column '%.100s' is %s, the model's input '%.100s' takes %s "
+                             "(cast it in a transform stage)",
                              path, c->name, col_type_name(c->type), input_name(s, i),
-                             elem_name(shape->type),
-                             c->type == COL_TEXT ? " (cast it in a transform stage)" : "");
+                             elem_name(shape->type));
     }
     return ERR_OK;
 }
@@ -213,11 +213,15 @@ static int check_names(const struct score_stage *s, struct error *e)
     if (!b)
         return nomem(e);
     int rc = ERR_OK;
-    for (size_t i = 0; !rc && i < b->n_columns; i++)
-        if (find_column(b, b->columns[i].name) != (int64_t)i)
-            rc = error_set(e, ERR_INVALID_SPEC,
-                           "keep: two columns of the results are named '%.100s'",
-                           b->columns[i].name);
+    for (size_t i = 0; !rc && i < b->n_columns; i++) {
+        size_t first = (size_t)find_column(b, b->columns[i].name);
+        if (first == i)
+            continue;
+        bool clash = first < s->n_keep && i >= s->n_keep; /* a kept one and one of the model */
+        rc = error_set(e, ERR_INVALID_SPEC, "%s: two columns of the results are named '%.100s'%s",
+                       first < s->n_keep ? "keep" : "outputs", b->columns[i].name,
+                       clash ? " (rename one in a transform stage, or choose outputs)" : "");
+    }
     batch_free(b);
     return rc;
 }

@@ -4,7 +4,7 @@
 
 /* ---- checks ---- */
 
-static int check_node(const struct forest *f, size_t i, uint8_t *parents, const char *what,
+static int check_node(struct forest *f, size_t i, uint8_t *parents, const char *what,
                       struct error *e)
 {
     const struct tree_node *n = &f->nodes[i];
@@ -18,11 +18,56 @@ static int check_node(const struct forest *f, size_t i, uint8_t *parents, const 
         if (children[k] < 0 || (size_t)children[k] >= f->n_nodes)
             return error_set(e, ERR_INVALID_SPEC, "model: %s: node %zu has no %s child", what, i,
                              k ? "false" : "true");
-        if (parents[children[k]]++)
-            return error_set(e, ERR_INVALID_SPEC, "model: %s: node %d has two parents, or a cycle",
-                             what, children[k]);
+        f->shared |= parents[children[k]] != 0;
+        parents[children[k]] = 1;
     }
     return ERR_OK;
+}
+
+static int too_deep(size_t tree, const char *what, struct error *e)
+{
+    return error_set(e, ERR_INVALID_SPEC,
+                     "model: %s: tree %zu is deeper than the %d levels allowed", what, tree,
+                     TREE_DEPTH_MAX);
+}
+
+static int unreached(size_t nodes, const char *what, struct error *e)
+{
+    return error_set(e, ERR_INVALID_SPEC, "model: %s: %zu nodes are reached from no root: a cycle",
+                     what, nodes);
+}
+
+/* The same where ways meet again: a node is passed when all its parents were, so each is once, and
+ * what lies on a cycle never is. left: by node, parents that were not passed; depths are zero. */
+static int check_shared(struct forest *f, uint32_t *left, uint32_t *depths, int32_t *stack,
+                        const char *what, struct error *e)
+{
+    size_t reached = 0;
+    for (size_t i = 0; i < f->n_nodes; i++)
+        if (f->nodes[i].mode != TREE_LEAF) {
+            left[f->nodes[i].yes]++;
+            left[f->nodes[i].no]++;
+        }
+    for (size_t t = 0; t < f->n_trees; t++) {
+        size_t top = 0;
+        stack[top++] = f->roots[t];
+        while (top > 0) {
+            int32_t i = stack[--top];
+            const struct tree_node *n = &f->nodes[i];
+            const int32_t children[] = {n->no, n->yes};
+            reached++;
+            f->depth = MAX(f->depth, depths[i]);
+            f->n_leaves += n->mode == TREE_LEAF;
+            for (size_t k = 0; n->mode != TREE_LEAF && k < 2; k++) {
+                depths[children[k]] = MAX(depths[children[k]], depths[i] + 1);
+                if (--left[children[k]] == 0)
+                    stack[top++] = children[k];
+            }
+            if (n->mode != TREE_LEAF && depths[i] >= TREE_DEPTH_MAX)
+                return too_deep(t, what, e);
+        }
+    }
+    return reached == f->n_nodes ? ERR_OK : unreached(f->n_nodes - reached, what, e);
 }
 
 /* Walks all trees without recursion: how many nodes are reached, and how deep. */
@@ -30,8 +75,6 @@ static int check_reach(struct forest *f, uint32_t *depths, int32_t *stack, const
                        struct error *e)
 {
     size_t reached = 0;
-    f->depth = 0;
-    f->n_leaves = 0;
     for (size_t t = 0; t < f->n_trees; t++) {
         size_t top = 0;
         stack[top++] = f->roots[t];
@@ -46,29 +89,26 @@ static int check_reach(struct forest *f, uint32_t *depths, int32_t *stack, const
                 continue;
             }
             if (depths[i] >= TREE_DEPTH_MAX)
-                return error_set(e, ERR_INVALID_SPEC,
-                                 "model: %s: tree %zu is deeper than the %d levels allowed", what,
-                                 t, TREE_DEPTH_MAX);
+                return too_deep(t, what, e);
             depths[n->yes] = depths[n->no] = depths[i] + 1;
             stack[top++] = n->no;
             stack[top++] = n->yes;
         }
     }
-    if (reached != f->n_nodes)
-        return error_set(e, ERR_INVALID_SPEC,
-                         "model: %s: %zu nodes are reached from no root: a cycle", what,
-                         f->n_nodes - reached);
-    return ERR_OK;
+    return reached == f->n_nodes ? ERR_OK : unreached(f->n_nodes - reached, what, e);
 }
 
 int forest_check(struct forest *f, struct arena *tmp, const char *what, struct error *e)
 {
-    uint8_t *parents = arena_zalloc(tmp, f->n_nodes + 1);
-    uint32_t *depths = arena_alloc(tmp, (f->n_nodes + 1) * sizeof *depths);
+    uint8_t *parents = arena_zalloc(tmp, f->n_nodes + 1); /* has one */
+    uint32_t *depths = arena_zalloc(tmp, (f->n_nodes + 1) * sizeof *depths), *left = NULL;
     int32_t *stack = arena_alloc(tmp, (f->n_nodes + 2) * sizeof *stack);
     int rc;
     if (!parents || !depths || !stack)
         return error_set(e, ERR_NOMEM, "model: %s: no memory left", what);
+    f->shared = false;
+    f->depth = 0;
+    f->n_leaves = 0;
     for (size_t i = 0; i < f->n_nodes; i++)
         if ((rc = check_node(f, i, parents, what, e)))
             return rc;
@@ -76,7 +116,11 @@ int forest_check(struct forest *f, struct arena *tmp, const char *what, struct e
         if (parents[f->roots[t]]++)
             return error_set(e, ERR_INVALID_SPEC, "model: %s: the root of tree %zu has a parent",
                              what, t);
-    if ((rc = check_reach(f, depths, stack, what, e)))
+    if (f->shared && !(left = arena_zalloc(tmp, (f->n_nodes + 1) * sizeof *left)))
+        return error_set(e, ERR_NOMEM, "model: %s: no memory left", what);
+    rc = f->shared ? check_shared(f, left, depths, stack, what, e)
+                   : check_reach(f, depths, stack, what, e);
+    if (rc)
         return rc;
     f->n_features = 0;
     for (size_t i = 0; i < f->n_nodes; i++)
@@ -139,6 +183,8 @@ int forest_count(struct forest *f, struct arena *keep)
 {
     CLEANUP(arena_done) struct arena tmp;
     arena_init(&tmp, 0);
+    if (f->shared)
+        return ERR_OK;
     size_t n = (size_t)f->n_targets;
     double *totals = arena_zalloc(keep, n * sizeof *totals);
     double *largest = arena_alloc(&tmp, n * sizeof *largest);

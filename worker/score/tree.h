@@ -49,12 +49,14 @@ struct forest {
     struct tree_weight *weights;
     size_t n_nodes, n_trees, n_weights, n_leaves;
     int32_t n_targets;
-    int32_t n_features;  /* columns that the input must have at least */
-    uint32_t depth;      /* of the deepest tree; a lone leaf has 0 */
+    int32_t n_features; /* columns that the input must have at least */
+    uint32_t depth;     /* of the deepest tree; a lone leaf has 0 */
+    bool shared; /* ways meet again: sets of categories, each a test that leads to one node */
     const double *units; /* by target, of sums of whole numbers; NULL: sums of float32 */
 };
 
-/* Chooses the units; leaves the forest as it is when a weight is not finite. NOMEM. */
+/* Chooses the units; leaves the forest as it is when a weight is not finite, or nodes are shared.
+ * NOMEM. */
 int forest_count(struct forest *f, struct arena *keep) MUST_CHECK;
 
 /* What is added for a weight: a float32, or the bits of a whole number. */

@@ -267,7 +267,7 @@ int tree_lockstep_make(const struct forest *f, struct arena *keep, struct tree_k
             return TREE_UNSUPPORTED;
         l->nan_yes |= n->mode != TREE_LEAF && n->nan_yes;
     }
-    if ((uint64_t)f->n_leaves * (uint64_t)f->n_targets > TENSOR_ELEMENTS_MAX / 4)
+    if (f->shared || (uint64_t)f->n_leaves * (uint64_t)f->n_targets > TENSOR_ELEMENTS_MAX / 4)
         return TREE_UNSUPPORTED;
     for (size_t t = 0; t < f->n_trees; t++) {
         int rc = build_tree(f, t, l, order, keep, &l->trees[t]);

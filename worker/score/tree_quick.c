@@ -127,6 +127,8 @@ static void cut_all(struct maker *m)
 static bool fits(struct maker *m)
 {
     const struct forest *f = m->f;
+    if (f->shared)
+        return false;
     for (size_t i = 0; i < f->n_nodes; i++)
         if (f->nodes[i].mode != TREE_LEAF && f->nodes[i].mode != TREE_LEQ &&
             f->nodes[i].mode != TREE_EQ)

@@ -5,7 +5,7 @@
 
 #include "agg.h"
 #include "func.h"
-#include "textcase.h"
+#include "common/textcase.h"
 
 /* What the function makes of its constants; a NULL among them makes the call NULL anyway. */
 static bool prepare(struct analyze *c, struct expr *x)

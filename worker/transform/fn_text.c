@@ -5,7 +5,7 @@
 #include "fn.h"
 
 #include "like.h"
-#include "textcase.h"
+#include "common/textcase.h"
 
 #define T(k) args[k]->text[i]
 

@@ -4,7 +4,7 @@
  */
 #include "fn.h"
 
-#include "textcase.h"
+#include "common/textcase.h"
 
 enum { TEXT_BYTES_MAX = 16 * 1024 * 1024 }; /* of one result */
 

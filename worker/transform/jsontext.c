@@ -2,7 +2,7 @@
 
 #include <ctype.h>
 
-#include "textcase.h"
+#include "common/textcase.h"
 
 static const char null_text[64 + sizeof "null"] = "null"; /* may be read on, as vec.h wants it */
 const struct span jsontext_null = {null_text, 4};

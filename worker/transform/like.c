@@ -1,6 +1,6 @@
 #include "like.h"
 
-#include "textcase.h"
+#include "common/textcase.h"
 
 enum { LIKE_ANY = 0 }; /* texts have no NUL */
 

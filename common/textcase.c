@@ -4,7 +4,7 @@ struct textcase_pair {
     uint32_t from, to;
 };
 
-#include "worker/transform/textcase_table.h"
+#include "common/textcase_table.h"
 
 /* The last pair whose first member is not above c, or NULL. */
 static const struct textcase_pair *find(const struct textcase_pair *pairs, size_t n, uint32_t c)

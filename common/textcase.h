@@ -3,10 +3,10 @@
  *
  * Thread rule: pure functions.
  */
-#ifndef DROVER_TRANSFORM_TEXTCASE_H
-#define DROVER_TRANSFORM_TEXTCASE_H
+#ifndef DROVER_TEXTCASE_H
+#define DROVER_TEXTCASE_H
 
-#include "common/base.h"
+#include "base.h"
 
 enum { TEXTCASE_BYTES_MAX = 4 }; /* of a character */
 
