@@ -67,7 +67,7 @@ def add_model(name: str, source: Source, sample: Optional[Source], tolerance: Op
     """Uploads a model's file and gives it a name; returns the version."""
     if isinstance(columns, str):
         raise InvalidArgument(f"columns: a list of names is wanted, not the text {columns!r:.60}")
-    blobs = [blob_of(one) for one in (source, sample) if one is not None]
+    blobs = [blob_of(one) for one in ((source,) if sample is None else (source, sample))]
     yield from upload(blobs)
     args = {"name": name, "blob": blobs[0].sha, "sample": blobs[1].sha if sample is not None else None,
             "tolerance": tolerance, "columns": list(columns) if columns is not None else None,

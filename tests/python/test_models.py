@@ -6,10 +6,11 @@ import datetime
 import decimal
 import itertools
 
+import msgpack
 import pytest
 
 import drover
-from drover import _models
+from drover import _batch, _models
 
 np = pytest.importorskip("numpy")
 pd = pytest.importorskip("pandas")
@@ -100,3 +101,63 @@ def test_what_no_message_can_hold():
         with pytest.raises(drover.InvalidArgument, match="predict: "):
             session.send(Request("predict", args))
     assert session.send(Request("predict", {}))[0] == 1
+
+
+# ---- samples ----
+
+def sample(packed):
+    """The columns and the outputs of a sample: name to type and values."""
+    _, *both = msgpack.unpackb(packed)
+    return [{column.name: (column.type, column.values) for column in _batch.decode_columns(msgpack.packb(one))}
+            for one in both]
+
+
+@pytest.mark.parametrize("values, want", [
+    (["a", None, float("nan")], (_batch.TEXT, ["a", None, None])), ([True, False], (_batch.BOOL, [True, False])),
+    ([np.int64(1), np.int32(2)], (_batch.INT64, [1, 2])), (pd.array([1, None], dtype="Int64"), (_batch.INT64, [1, None])),
+    ([1, 2.5], (_batch.FLOAT64, [1.0, 2.5])), ([1.0, float("nan")], (_batch.FLOAT64, [1.0, None])),
+    ([decimal.Decimal("1.5"), None], (_batch.FLOAT64, [1.5, None])), ([2**63, 1], (_batch.FLOAT64, [2.0**63, 1.0]))])
+def test_columns_of_samples(values, want):
+    """As a mapping, as a frame, as dictionaries and as lists."""
+    labels = list(range(len(values)))
+    for x in ({"c": values}, pd.DataFrame({"c": pd.Series(values, dtype=getattr(values, "dtype", object))}),
+              [{"c": value} for value in values], (row for row in [[value] for value in values])):
+        rows, outputs = sample(drover.export_check(None, x, labels, names=["c"]))
+        assert rows == {"c": want} and outputs == {"label": (_batch.INT64, labels)}
+
+
+@pytest.mark.parametrize("x, y, options, words", [
+    ({"c": ["a", 1]}, [1, 2], {}, r"column 'c', rows\[1\]: a text is wanted, as in other rows, not 1"),
+    ({"c": ["a", object()]}, [1, 2], {}, r"column 'c', rows\[1\]: .* not object"),
+    ({"c": [1, b"a"]}, [1, 2], {}, r"column 'c', rows\[1\]: .* not bytes"),
+    ({"c": ["\ud800"]}, [1], {}, r"column 'c', rows\[0\]: .*surrogate"),
+    ({"c": [pd.Timestamp("2020")]}, [1], {}, r"column 'c', rows\[0\]: .* not Timestamp"),
+    ([[1, 2], [3]], [1, 2], {}, r"rows\[1\]: 1 values, and 2 in the first row"),
+    ([{"a": 1}, {"b": 1}], [1, 2], {}, r"rows\[1\]: a dictionary with the columns of the first"),
+    ([{"a": 1}, [1]], [1, 2], {}, r"rows\[1\]: a dictionary with the columns of the first"),
+    ({"a": [1], "b": [1, 2]}, [1], {}, "column 'b' has 2 rows, the columns before have 1"),
+    ([[1, 2]], [1], {"names": ["a", "a"]}, "column 'a': it is there twice"),
+    ([[1, 2]], [1], {"names": ["a"]}, "names: 1 for rows of 2 values"), ([[1, 2]], [1], {"names": "ab"}, "not the text 'ab'"),
+    (pd.DataFrame([[1, 2]], columns=["a", "a"]), [1], {}, "column 'a': it is there twice"),
+    (None, [1], {}, "not NoneType"), ("abc", [1], {}, "not str"), (np.zeros((0, 2)), [], {}, "1 to 100000 rows, not 0"),
+    ([[1]], [1, 2], {}, "y: 2 outputs for 1 rows"), ([[1]], 1, {}, "y: one label a row"), ([[1]], "a", {}, "y: one label a row"),
+    ([[1]], np.zeros((1, 2)), {}, "y: one label a row"), ([[1]], None, {}, "y: the outputs are wanted")])
+def test_wrong_samples(x, y, options, words):
+    """Said here, with the place, before a coordinator is asked."""
+    with pytest.raises(drover.InvalidArgument, match=words):
+        drover.export_check(None, x, y, **options)
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"keep": "id"}, "keep: a list of columns"), ({"outputs": "label"}, "outputs: a list of columns"),
+    ({"inputs": ["a"]}, "inputs: a mapping"), ({"sample": 3}, "a path or bytes are wanted, not int")])
+def test_wrong_scores(options, words):
+    """A text is no list of its letters."""
+    with pytest.raises(drover.InvalidArgument, match=words):
+        drover.score(b"model", **options)
+
+
+def test_a_model_is_a_path_or_bytes():
+    for call in (lambda: drover.score(None), lambda: next(_models.add_model("m", None, None, None, None, None))):
+        with pytest.raises(drover.InvalidArgument, match="a path or bytes are wanted, not NoneType"):
+            call()
