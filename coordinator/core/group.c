@@ -25,26 +25,38 @@ struct group *group_get(struct sched *s, struct job *job, uint64_t key)
     return g;
 }
 
+/* Ready tasks came or went. */
+static void group_count(struct sched *s, struct group *g, int64_t change)
+{
+    g->n_ready = (uint32_t)(g->n_ready + change);
+    g->job->ready[g->state] += (uint64_t)change;
+    if (g->state == GROUP_QUEUED)
+        shard_load(s, g, change);
+}
+
 void group_push(struct sched *s, struct group *g, struct task t, bool front)
 {
     if (front)
         task_queue_push_front(&g->ready, &s->task_pool, t, g->n_ready, s->now_ms);
     else
         task_queue_push(&g->ready, &s->task_pool, t, g->n_ready, s->now_ms);
-    g->n_ready++;
-    if (g->state == GROUP_QUEUED)
-        shard_load(s, g, 1);
-    else if (g->n_ready == 1)
+    group_count(s, g, 1);
+    if (g->state != GROUP_QUEUED && g->n_ready == 1)
         group_settle(s, g);
 }
 
 struct task group_pop(struct sched *s, struct group *g, uint64_t *ret_since_ms)
 {
     struct task t = task_queue_pop(&g->ready, &s->task_pool, ret_since_ms);
-    g->n_ready--;
-    if (g->state == GROUP_QUEUED)
-        shard_load(s, g, -1);
+    group_count(s, g, -1);
     return t;
+}
+
+void group_clear(struct sched *s, struct group *g)
+{
+    task_queue_clear(&g->ready, &s->task_pool);
+    group_count(s, g, -(int64_t)g->n_ready);
+    group_settle(s, g);
 }
 
 enum group_state group_state_now(struct sched *s, struct group *g)
@@ -70,6 +82,8 @@ static void group_leave(struct sched *s, struct group *g)
         shard_unqueue(s, g);
     else
         list_del(&g->in_lane);
+    g->job->ready[g->state] -= g->n_ready;
+    g->job->ready[GROUP_EMPTY] += g->n_ready;
     g->state = GROUP_EMPTY;
 }
 
@@ -83,6 +97,10 @@ void group_settle(struct sched *s, struct group *g)
         shard_queue(s, g->owner, g);
     else if (to == GROUP_STRANDED)
         list_add(&s->stranded, &g->in_lane);
+    else if (to == GROUP_HELD)
+        list_add(&g->job->held, &g->in_lane);
+    g->job->ready[GROUP_EMPTY] -= g->n_ready;
+    g->job->ready[to] += g->n_ready;
     g->state = to;
 }
 

@@ -32,7 +32,8 @@ enum group_state {
     GROUP_HELD,
     GROUP_BLOCKED,
     GROUP_STRANDED,
-    GROUP_QUEUED
+    GROUP_QUEUED,
+    GROUP_STATES
 };
 
 struct group {
@@ -40,7 +41,8 @@ struct group {
     struct key *key;
     struct task_queue ready;
     struct list in_job, in_key;
-    struct list in_lane; /* QUEUED: in its lane; STRANDED: in the scheduler's list */
+    struct list
+        in_lane; /* QUEUED: in its lane; STRANDED: in the scheduler's list; HELD: in its job's */
     struct lane *lane;   /* while QUEUED */
     struct shard *owner; /* valid while owner_version is the fleet's */
     uint32_t owner_version;
@@ -52,6 +54,8 @@ struct group *group_get(struct sched *s, struct job *job, uint64_t key); /* make
 void group_push(struct sched *s, struct group *g, struct task t, bool front);
 /* *ret_since_ms: when the task became ready. */
 struct task group_pop(struct sched *s, struct group *g, uint64_t *ret_since_ms);
+
+void group_clear(struct sched *s, struct group *g); /* no ready task is left */
 
 /* Where it belongs now. Call after any change of the group, its job, its key or the fleet. */
 void group_settle(struct sched *s, struct group *g);

@@ -37,7 +37,8 @@ static const char *check_group(const struct sched *s, struct group *g)
                             : owner                              ? GROUP_QUEUED
                                                                  : GROUP_STRANDED;
     HOLDS(g->state == want, "a group is in the state that the facts ask for");
-    HOLDS(list_linked(&g->in_lane) == (want >= GROUP_STRANDED), "state and list membership agree");
+    HOLDS(list_linked(&g->in_lane) == (want >= GROUP_STRANDED || want == GROUP_HELD),
+          "state and list membership agree");
     HOLDS(g->n_ready + g->n_delayed + g->n_leased + g->n_parked > 0 || g->key->delay_ms > 0,
           "an unused group is freed");
     return want == GROUP_QUEUED ? check_lane(g) : NULL;
@@ -61,12 +62,14 @@ static const char *check_lease(const struct sched *s, const struct lease *l)
 static const char *check_job(const struct sched *s, const struct job *job)
 {
     uint64_t n[SCHED_TASK_STATES] = {0};
-    uint64_t leased = 0, leases = 0;
+    uint64_t ready[GROUP_STATES] = {0}, held = 0, leased = 0, leases = 0;
     HOLDS(job_find(s, job->id) == job, "a job is in the table");
     LIST_EACH (g, &job->groups, struct group, in_job) {
         const char *broken = check_group(s, g);
         if (broken)
             return broken;
+        ready[g->state] += g->n_ready;
+        held += g->state == GROUP_HELD;
         n[SCHED_READY] += g->n_ready + g->n_parked;
         n[SCHED_DELAYED] += g->n_delayed;
         leases += g->n_leased;
@@ -78,6 +81,12 @@ static const char *check_job(const struct sched *s, const struct job *job)
         n[l->state == LEASE_LEASED ? SCHED_LEASED : SCHED_COMMITTING]++;
         leased++;
     }
+    LIST_EACH (g, &job->held, struct group, in_lane) {
+        HOLDS(g->job == job && g->state == GROUP_HELD, "a job's held groups are its own, and held");
+        held--;
+    }
+    HOLDS(held == 0, "each held group is in the list of its job");
+    HOLDS(memcmp(ready, job->ready, sizeof(ready)) == 0, "a job counts its ready tasks by state");
     HOLDS(leased == leases, "the groups count the leases of their job");
     HOLDS(memcmp(n, job->tasks, sizeof(n)) == 0, "each task of a job is in exactly one state");
     HOLDS(s->recovery.state == RECOVERY_LOADING || job->state != JOB_CANCELLING ||

@@ -50,6 +50,7 @@ static struct job *job_new(struct sched *s, const struct sched_event *ev)
     }
     job->kinds = fleet_class_take(s, kinds);
     list_init(&job->groups);
+    list_init(&job->held);
     list_init(&job->leases);
     list_add(&s->jobs, &job->in_sched);
     map_add(&s->job_map, hash_mix(job->id.v), job);
@@ -105,11 +106,7 @@ static void job_drop(struct sched *s, struct job *job, int from, uint64_t n)
 static void job_drop_ready(struct sched *s, struct group *g)
 {
     uint32_t n = g->n_ready;
-    if (g->state == GROUP_QUEUED)
-        shard_load(s, g, -(int64_t)n);
-    task_queue_clear(&g->ready, &s->task_pool);
-    g->n_ready = 0;
-    group_settle(s, g);
+    group_clear(s, g);
     job_drop(s, g->job, SCHED_READY, n);
 }
 

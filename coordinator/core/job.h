@@ -17,13 +17,13 @@
 #ifndef DROVER_CORE_JOB_H
 #define DROVER_CORE_JOB_H
 
+#include "coordinator/core/group.h"
 #include "coordinator/core/list.h"
 #include "coordinator/core/sched.h"
 #include "coordinator/core/task.h"
 
 struct breaker;
 struct fleet_class;
-struct group;
 
 enum job_state { JOB_OPEN, JOB_SEALED, JOB_CANCELLING, JOB_ENDED, JOB_STATES };
 
@@ -59,7 +59,8 @@ struct job {
     uint64_t tasks[SCHED_TASK_STATES];
     uint64_t done, dead, cancelled; /* since JOB_OPEN */
     uint64_t dead_letters;          /* that it has now: decides between DONE and FAILED */
-    struct list groups, leases, in_sched;
+    uint64_t ready[GROUP_STATES];   /* ready tasks of its groups, by the group's state */
+    struct list groups, held, leases, in_sched;
 };
 
 struct job *job_find(const struct sched *s, struct job_id id);

@@ -24,9 +24,9 @@ uint64_t view_memory_bytes(const struct sched *s)
     return n + s->shard_map.n * sizeof(struct shard);
 }
 
-static enum sched_wait view_wait(const struct sched *s, const struct group *g)
+static enum sched_wait view_wait(const struct sched *s, enum group_state state)
 {
-    switch (g->state) {
+    switch (state) {
     case GROUP_PAUSED:
         return SCHED_WAIT_PAUSED;
     case GROUP_HELD:
@@ -52,13 +52,16 @@ bool sched_job_view(const struct sched *s, struct job_id id, struct sched_job_vi
                                    .paused = job->paused,
                                    .cancelling = job->state == JOB_CANCELLING};
     memcpy(ret->tasks, job->tasks, sizeof(ret->tasks));
-    LIST_EACH (g, &job->groups, struct group, in_job) {
-        ret->waits[view_wait(s, g)] += g->n_ready;
-        ret->waits[SCHED_WAIT_RECOVERY] += g->n_parked;
-        const struct breaker *b = g->state == GROUP_HELD ? breaker_holding(s, job, g->key) : NULL;
-        if (b)
-            ret->breaker = b->id;
+    uint64_t ready = 0;
+    for (enum group_state state = GROUP_EMPTY; state < GROUP_STATES; state++) {
+        ret->waits[view_wait(s, state)] += job->ready[state];
+        ready += job->ready[state];
     }
+    ret->waits[SCHED_WAIT_RECOVERY] += job->tasks[SCHED_READY] - ready; /* those that are parked */
+    const struct group *g = LIST_FIRST(&job->held, struct group, in_lane);
+    const struct breaker *b = g ? breaker_holding(s, job, g->key) : NULL;
+    if (b)
+        ret->breaker = b->id;
     LIST_EACH (other, &s->jobs, struct job, in_sched)
         if (other->priority > job->priority)
             ret->ahead += other->tasks[SCHED_READY];
@@ -78,8 +81,7 @@ static uint64_t view_held(const struct sched *s, const struct breaker *b)
     LIST_EACH (job, &s->jobs, struct job, in_sched)
         for (size_t i = 0; i < job->n_sinks; i++)
             if (job->sinks[i] == b)
-                LIST_EACH (g, &job->groups, struct group, in_job)
-                    n += g->state == GROUP_HELD ? g->n_ready : 0;
+                n += job->ready[GROUP_HELD];
     return n;
 }
 
@@ -187,7 +189,7 @@ bool sched_task_view(const struct sched *s, struct job_id job, uint64_t key, str
         const struct breaker *b =
             g->state == GROUP_HELD ? breaker_holding(s, g->job, g->key) : NULL;
         ret->state = SCHED_READY;
-        ret->wait = view_wait(s, g);
+        ret->wait = view_wait(s, g->state);
         ret->breaker = b ? b->id : 0;
         return true;
     }

@@ -1,6 +1,6 @@
 /*
- * view.h: reads the scheduler's state for status and metrics (the functions of sched.h). The totals take
- * constant time; a job's view walks its groups, a breaker's those of the jobs that need it, a task's its
+ * view.h: reads the scheduler's state for status and metrics (the functions of sched.h). Totals and the view of
+ * a job take constant time; a breaker's walks the jobs that need it (a host's the groups on it), a task's its
  * group. It changes nothing.
  *
  * Thread rule: one thread.

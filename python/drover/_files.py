@@ -140,6 +140,9 @@ class Again:
         self._file = file
         self.name = getattr(file, "name", "the input")
         self.head: bytes = file.read(HEADER_BYTES_MAX)
+        if not isinstance(self.head, bytes):
+            raise InvalidArgument(f"{self.name} gives {type(self.head).__name__}: open it in binary mode, or "
+                                  "use io.BytesIO")
         self._rest = self.head
 
     def read(self, count: int) -> bytes:

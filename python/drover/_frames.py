@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
-from ._batch import BOOL, DATE, INT64, TIMESTAMP, Row, decode_columns
+from ._batch import BOOL, DATE, FLOAT64, INT64, TIMESTAMP, Row, decode_columns
 
 _DTYPES = {BOOL: "boolean", INT64: "Int64"}
 
@@ -23,8 +23,11 @@ def _pandas() -> Any:
     return pandas
 
 
-def to_frame(wires: List[bytes]) -> Any:
-    """One DataFrame from batches in wire form. Integers and booleans keep their NULLs (Int64,
+_TYPES = {"bool": BOOL, "int64": INT64, "float64": FLOAT64, "date": DATE, "timestamp": TIMESTAMP}
+
+
+def to_frame(wires: List[bytes], columns: Mapping[str, str]) -> Any:
+    """One DataFrame from batches in wire form; ``columns``: names and types for a frame without rows. Integers and booleans keep their NULLs (Int64,
     boolean); times become datetime64 in UTC; decimals stay exact (object)."""
     pandas = _pandas()
     values: Dict[str, List[Any]] = {}
@@ -33,11 +36,15 @@ def to_frame(wires: List[bytes]) -> Any:
         for column in decode_columns(wire):
             values.setdefault(column.name, []).extend(column.values)
             types[column.name] = column.type
+    if not wires:
+        values = {name: [] for name in columns}
+        types = {name: _TYPES.get(kind, 0) for name, kind in columns.items()}
     series = {}
     for name, cells in values.items():
         if types[name] in (DATE, TIMESTAMP):
             series[name] = pandas.to_datetime(pandas.Series(cells, dtype="object"),
                                               utc=types[name] == TIMESTAMP, errors="coerce")
         else:
-            series[name] = pandas.Series(cells, dtype=_DTYPES.get(types[name]))
+            without = "float64" if types[name] == FLOAT64 else "object"  # what pandas makes of cells by itself
+            series[name] = pandas.Series(cells, dtype=_DTYPES.get(types[name], None if cells else without))
     return pandas.DataFrame(series)

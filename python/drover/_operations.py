@@ -276,6 +276,12 @@ def explain(job: Pipeline, *, sink: SinkArgument, **place: Any) -> Operation[Exp
                        str(value["plan"]), list(value["warnings"]))
 
 
+def columns_of(spec: str) -> Operation[Dict[str, str]]:
+    """Names and types of the rows that a job with that description makes."""
+    value = yield Request("job.check", {"spec": spec}, SUBMIT_WAIT_S)
+    return {str(name): str(kind) for name, kind in value["columns"]}
+
+
 def status(job: JobRef) -> Operation[JobStatus]:
     """The job as it is now."""
     return status_from((yield Request("job.status", {"job": job})))

@@ -199,7 +199,7 @@ class AsyncClient:
                    "merge": merge},
             idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
             task_items=task_items)
-        return AsyncJob(self, await self.run(ops.submit(submission)))
+        return AsyncJob(self, await self.run(ops.submit(submission)), submission.spec)
 
     async def explain(self, job: Pipeline, *, sink: SinkArgument = "store", table: Optional[str] = None,
                       prefix: Optional[str] = None, directory: Optional[str] = None,
@@ -265,8 +265,9 @@ def _close(rows: Iterator[Row]) -> None:
 class AsyncJob:
     """As Job, awaited."""
 
-    def __init__(self, client: AsyncClient, job_id: int) -> None:
+    def __init__(self, client: AsyncClient, job_id: int, spec: Optional[str] = None) -> None:
         self._client = client
+        self._spec = spec
         self.id = job_id
 
     def __repr__(self) -> str:
@@ -391,7 +392,8 @@ class AsyncJob:
             some, end, _ = await self._client.run(reader.batches())
             wires += some
         await self._client.run(ops.raise_for(await self.status()))
-        return to_frame(wires)
+        ask = not wires and self._spec is not None
+        return to_frame(wires, await self._client.run(ops.columns_of(self._spec or "")) if ask else {})
 
     async def cancel(self) -> JobStatus:
         """As Job.cancel."""

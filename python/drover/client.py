@@ -225,7 +225,7 @@ class Client:
                    "merge": merge},
             idempotency_key=idempotency_key, result_ttl=result_ttl, run_timeout=run_timeout,
             task_items=task_items)
-        return Job(self, self.run(ops.submit(submission)))
+        return Job(self, self.run(ops.submit(submission)), submission.spec)
 
     def explain(self, job: Pipeline, *, sink: SinkArgument = "store", table: Optional[str] = None,
                 prefix: Optional[str] = None, directory: Optional[str] = None, mode: Optional[str] = None,
@@ -280,8 +280,9 @@ class Client:
 class Job:
     """A job on the coordinator. Dropping the handle changes nothing: the job goes on."""
 
-    def __init__(self, client: Client, job_id: int) -> None:
+    def __init__(self, client: Client, job_id: int, spec: Optional[str] = None) -> None:
         self._client = client
+        self._spec = spec
         self.id = job_id
 
     def __repr__(self) -> str:
@@ -398,7 +399,7 @@ class Job:
 
     def to_pandas(self, *, sink: Optional[str] = None) -> Any:
         """All rows as a pandas.DataFrame, when the job has ended. Needs pandas. ``sink`` as in
-        results()."""
+        results(). Without rows it has columns when this is the handle that submit() returned."""
         place = places.choose(self.status(), sink, self._client._sinks)
         if place is not None:
             self.wait()
@@ -411,7 +412,9 @@ class Job:
                 some, end, _ = self._client.run(reader.batches())
                 wires += some
         self._client.run(ops.raise_for(self.status()))
-        return to_frame(wires)
+        # Without rows nothing of them says what their columns are; the description does.
+        ask = not wires and self._spec is not None
+        return to_frame(wires, self._client.run(ops.columns_of(self._spec or "")) if ask else {})
 
     def cancel(self) -> JobStatus:
         """Asks to stop; what runs is told to stop too. Rows that are there stay."""

@@ -424,5 +424,5 @@ def test_on_the_command_line(
     assert "no" in drover("sink", "check", "main", code=1)
     shown = drover("job", "show", str(job))
     assert re.search(r"^SINK\s+postgres:main table t$", shown, re.M) and re.search(r"^HELD\s+\d", shown, re.M)
-    assert "give a job, or --task" in drover("explain", code=1)
+    assert "give a job, or --task" in drover("explain", code=2)
     assert "there is no job and no waiting task" in drover("explain", "987654", code=3)

@@ -679,6 +679,6 @@ def test_command_line(served: Coordinator, fronts: Any, tmp_path: pathlib.Path) 
     assert json.loads(drover_model("show", "churn@1", "-o", "json"))["version"] == 1
     drover_model("rm", "churn@7")
     assert "no model" in drover_model("show", "nobody", code=3)
-    assert "a version is a number" in drover_model("rm", "churn@x", code=1)
+    assert "a version is a number" in drover_model("rm", "churn@x", code=2)
     drover_model("rm", "churn", "-y")
     assert len(drover_model("ls").splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import json
 import os
@@ -438,3 +439,27 @@ def test_the_configuration_file_of_the_command_line(coordinator: Coordinator, tm
     monkeypatch.delenv("DROVER_CONFIG", raising=False)
     with Client() as client:
         assert client.info()["protocol"] == 1
+
+
+def test_a_frame_without_rows_has_its_columns(coordinator: Coordinator, fleet: Client, worker: Process,
+                                              tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("id,amount,day\n1,2.5,2026-01-05\n")
+    none = drover.transform(str(tmp_path / "sales.csv"), "SELECT id::bigint AS id, amount::float8 AS amount, "
+                            "day::timestamp AS day, amount AS exact FROM input WHERE id::bigint > 5")
+    one = drover.transform(str(tmp_path / "sales.csv"), none.stages[0]["sql"].replace("> 5", "= 1"))
+    frame = fleet.submit(none).to_pandas()
+    assert len(frame) == 0 and list(frame.columns) == ["id", "amount", "day", "exact"]
+    assert list(frame.dtypes) == list(fleet.submit(one).to_pandas().dtypes)
+
+    async def ask() -> Any:
+        async with AsyncClient(coordinator.front) as client:
+            return await (await client.submit(none)).to_pandas()
+
+    assert list(asyncio.run(ask()).dtypes) == list(frame.dtypes)
+
+
+def test_text_instead_of_bytes(fleet: Client) -> None:
+    with pytest.raises(drover.InvalidArgument, match="gives str: open it in binary mode"):
+        drover.transform(io.StringIO("id\n1\n"), "SELECT id FROM input")
+    with pytest.raises(drover.InvalidArgument, match="DataFrame is sent as"):
+        drover.transform(pytest.importorskip("pandas").DataFrame({"id": [1]}), "SELECT id FROM input")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import onnx_write as ow
-from score_tool import ROOT, Refused, explain, pack, run, score
+from score_tool import ROOT, Refused, explain, matrix, pack, run, score
 
 ROWS = 2500  # more than two blocks
 
@@ -72,6 +72,25 @@ def test_a_model_for_one_row(tmp_path: Path) -> None:
     x = np.random.RandomState(0).standard_normal((50, 3)).astype(np.float32)
     got = score(tmp_path, g.bytes(), {f"c{i}": x[:, i].astype(float) for i in range(3)})
     np.testing.assert_allclose(np.stack(list(got.values()), 1).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_products_without_constant_matrices(tmp_path: Path) -> None:
+    """Weights that are a vector, as of skl2onnx's PoissonRegressor, and products of what the model itself computes."""
+    x = np.random.RandomState(0).standard_normal((ROWS, 3)).astype(np.float32)
+    w = np.asarray([0.5, -2.0, 4.0], np.float32)
+    g = ow.Graph()
+    a = g.input("X", ow.FLOAT, None, 3)
+    g.add("MatMul", [a, g.constant(w.tolist(), ow.FLOAT)], ["vector"])
+    g.add("MatMul", [a, g.add("Exp", [g.constant(w.tolist(), ow.FLOAT)])], ["computed"])
+    g.add("Gemm", [a, a], ["square"], transB=1)
+    g.add("ReduceSum", ["square", g.constant([1], ow.INT64)], ["sums"], keepdims=0)
+    for name in ("vector", "computed", "sums"):
+        g.output(name, ow.FLOAT, None)
+    got = score(tmp_path, g.bytes(), matrix(x))
+    np.testing.assert_allclose(got["vector"], x @ w, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(got["computed"], x @ np.exp(w), rtol=1e-5, atol=1e-4)
+    blocks = [x[i:i + 1024] for i in range(0, ROWS, 1024)]
+    np.testing.assert_allclose(got["sums"], np.hstack([(b @ b.T).sum(axis=1) for b in blocks]), rtol=1e-3, atol=1e-3)
 
 
 STAGES = [

@@ -213,3 +213,11 @@ def test_csv_is_the_same_whatever_the_query_does(folder: Path, more: str) -> Non
     done = subprocess.run([str(find_binary("drover-worker")), "run", "--sql", sql, "days.csv"], cwd=folder,
                           capture_output=True, timeout=60, check=True)
     assert done.stdout == b"id,day,late\n1,2026-01-05 00:00:00+00,f\n2,,t\n"
+
+
+@pytest.mark.parametrize("text", ['[{"id": 1}, {"id": 2}]\n', '\n[\n {"id": 1},\n {"id": 2}\n]\n'])
+def test_a_json_array_is_no_ndjson(folder: Path, text: str) -> None:
+    """Line by line, the last object alone would be one."""
+    (folder / "sales.json").write_text(text)
+    done = run(folder, "--sql", "SELECT sum(id) AS s FROM input", "sales.json", status=1)
+    assert "sales.json: this is one JSON array; NDJSON has an object on each line" in done.stderr

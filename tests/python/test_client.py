@@ -82,9 +82,8 @@ def test_nobody_there_is_unreachable_async():
 
 
 def test_an_address_that_is_none():
-    with drover.Client("nonsense") as fleet:
-        with pytest.raises(drover.Unreachable, match="no address"):
-            fleet.info()
+    with pytest.raises(drover.InvalidArgument, match="no address"):
+        drover.Client("nonsense")
 
 
 def test_key_without_server_key(tmp_path, monkeypatch):

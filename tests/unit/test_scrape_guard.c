@@ -161,7 +161,7 @@ static void test_bad_lists(void **state)
         struct error e = {0};
         if (guard_new(nets, &g, &e) != ERR_CONFIG)
             fail_msg("accepted \"%s\"", bad[i]);
-        assert_non_null(strstr(e.detail, "allow_nets"));
+        assert_non_null(strstr(e.detail, "allow_net: "));
         assert_null(g);
     }
 }

@@ -78,6 +78,7 @@ int dense_run(const struct dense_state *s, const struct tensor *x, struct arena 
 static int run_dense(struct op_run *r, const struct dense_state *s)
 {
     const struct tensor *x = r->in[0];
+    const bool vector = r->in[1]->rank == 1; /* of weights: its dimension is summed, none is made */
     int64_t dims[TENSOR_RANK_MAX];
     char text[TENSOR_TEXT_BYTES];
     if (x->type != ELEM_F32 || x->rank < 1 || x->dims[x->rank - 1] != (int64_t)s->dense.k)
@@ -85,7 +86,7 @@ static int run_dense(struct op_run *r, const struct dense_state *s)
                        tensor_text(x, text));
     memcpy(dims, x->dims, sizeof dims);
     dims[x->rank - 1] = (int64_t)s->dense.m;
-    int rc = op_make(r, 0, ELEM_F32, x->rank, dims);
+    int rc = op_make(r, 0, ELEM_F32, x->rank - vector, dims);
     if (rc)
         return rc;
     return dense_run(s, x, r->mem, r->out[0].f32) ? op_nomem(r->e, r->node) : ERR_OK;
@@ -124,8 +125,12 @@ static void product(const struct view *a, const struct view *b, size_t n, size_t
         }
 }
 
-static int check_operands(struct op_run *r)
+/* Both of one type of numbers, and row by row in memory. */
+static int read_operands(struct op_run *r)
 {
+    for (uint32_t i = 0; i < r->node->n_in; i++)
+        if (r->in[i] && !(r->in[i] = tensor_dense(r->in[i], r->mem)))
+            return op_nomem(r->e, r->node);
     const struct tensor *a = r->in[0], *b = r->in[1];
     if (a->type != b->type || a->type == ELEM_STR || a->type == ELEM_BOOL)
         return op_fail(r->e, r->node, "it is not supported for %s times %s", elem_name(a->type),
@@ -172,9 +177,9 @@ static void products_run(const struct broadcast *lead, const size_t in[BROADCAST
 int op_prepare_matmul(struct op_prepare *p)
 {
     const struct tensor *w = p->constants[1];
-    if (!w || w->type != ELEM_F32 || w->rank != 2)
+    if (!w || w->type != ELEM_F32 || w->rank < 1 || w->rank > 2)
         return ERR_OK;
-    return make_dense(p, w->f32, (size_t)w->dims[0], (size_t)w->dims[1], NULL);
+    return make_dense(p, w->f32, (size_t)w->dims[0], w->rank == 2 ? (size_t)w->dims[1] : 1, NULL);
 }
 
 /* As numpy.matmul: a vector is a row (left) or a column (right), leading dimensions repeat. */
@@ -182,7 +187,7 @@ int op_run_matmul(struct op_run *r)
 {
     if (r->node->state)
         return run_dense(r, r->node->state);
-    int rc = check_operands(r);
+    int rc = read_operands(r);
     if (rc)
         return rc;
     struct tensor a = *r->in[0], b = *r->in[1];
@@ -280,7 +285,7 @@ int op_run_gemm(struct op_run *r)
 {
     if (r->node->state)
         return run_dense(r, r->node->state);
-    int rc = check_operands(r);
+    int rc = read_operands(r);
     if (rc)
         return rc;
     const struct tensor *a = r->in[0], *b = r->in[1], *c = r->node->n_in > 2 ? r->in[2] : NULL;

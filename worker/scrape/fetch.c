@@ -468,7 +468,7 @@ static void classify_error(struct fetch *f, CURLcode code)
         if (f->sockets_blocked > 0 && f->sockets_opened == 0) {
             classify(f, FETCH_PERMANENT, REASON_BLOCKED_ADDRESS);
             snprintf(f->error, sizeof f->error,
-                     "the address is not public; allow_nets in the worker's configuration can name "
+                     "the address is not public; allow_net in the worker's configuration can name "
                      "it");
         } else if (f->no_files) { /* our own want is no fault of the host */
             classify(f, FETCH_TRANSIENT, REASON_OPEN_FILES);

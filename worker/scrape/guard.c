@@ -188,17 +188,17 @@ static int parse_net(const char *s, struct net *ret, struct error *e)
     size_t len = slash ? (size_t)(slash - s) : strlen(s);
     bool v4;
     if (len == 0 || len >= sizeof text)
-        return error_set(e, ERR_CONFIG, "allow_nets: \"%.80s\" is not an address or network", s);
+        return error_set(e, ERR_CONFIG, "allow_net: \"%.80s\" is not an address or network", s);
     memcpy(text, s, len);
     text[len] = 0;
     if (!parse_address(text, ret->address, &v4))
-        return error_set(e, ERR_CONFIG, "allow_nets: \"%.80s\" is not an address or network", s);
+        return error_set(e, ERR_CONFIG, "allow_net: \"%.80s\" is not an address or network", s);
     unsigned max = v4 ? 32 : 128, bits = max;
     if (slash) {
         char *end;
         unsigned long n = strtoul(slash + 1, &end, 10);
         if (slash[1] < '0' || slash[1] > '9' || *end || n > max)
-            return error_set(e, ERR_CONFIG, "allow_nets: \"%.80s\": the prefix must be 0 to %u", s,
+            return error_set(e, ERR_CONFIG, "allow_net: \"%.80s\": the prefix must be 0 to %u", s,
                              max);
         bits = (unsigned)n;
     }
@@ -212,7 +212,7 @@ int guard_new(const char *const *allow_nets, struct guard **ret, struct error *e
     while (allow_nets && allow_nets[n])
         n++;
     if (n > GUARD_NETS_MAX)
-        return error_set(e, ERR_CONFIG, "allow_nets: more than %d networks", GUARD_NETS_MAX);
+        return error_set(e, ERR_CONFIG, "allow_net: more than %d networks", GUARD_NETS_MAX);
     struct guard *g = calloc(1, sizeof *g + n * sizeof *g->nets);
     if (!g)
         return error_set(e, ERR_NOMEM, "no memory for allow_nets");

@@ -93,7 +93,7 @@ void page_start(struct page *p)
     if (!guard_allows_host(l->guard, url_host(page_url(p)))) {
         page_reject(
             p, REASON_BLOCKED_ADDRESS,
-            "the address is not public; allow_nets in the worker's configuration can name it");
+            "the address is not public; allow_net in the worker's configuration can name it");
         run_check(r);
         return;
     }

@@ -203,6 +203,19 @@ static bool find_table(struct analyze *c, const char *alias, uint32_t at, int32_
     return false;
 }
 
+static struct expr *no_column_of_table(struct analyze *c, int32_t join, const char *name,
+                                       uint32_t at)
+{
+    const char *names[PLAN_COLUMNS_MAX];
+    char hint[ANALYZE_MISSING_LEN];
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_columns; i++)
+        if (c->columns[i].join == join)
+            names[n++] = c->columns[i].name;
+    return analyze_refuse(c, at, "the table %.60s has no column \"%.100s\"%s", c->joins[join].alias,
+                          name, analyze_missing(name, names, n, hint));
+}
+
 struct expr *analyze_from_column(struct analyze *c, const char *alias, const char *name,
                                  uint32_t at)
 {
@@ -213,8 +226,7 @@ struct expr *analyze_from_column(struct analyze *c, const char *alias, const cha
         return analyze_input_column(c, name, at);
     size_t i = column_of(c, join, name);
     if (i == SIZE_MAX)
-        return analyze_refuse(c, at, "the table %.60s has no column \"%.100s\"",
-                              c->joins[join].alias, name);
+        return no_column_of_table(c, join, name, at);
     c->columns[i].bare |= !alias;
     return analyze_column_at(c, i, at);
 }

@@ -309,6 +309,15 @@ static bool is_ascii(struct span s)
     return all < 0x80;
 }
 
+/* The first line of a file: objects could stand on the others, but part of the array would be missing. */
+static bool begins_array(struct span block)
+{
+    size_t i = 0;
+    while (i < block.len && memchr(" \t\r\n", block.p[i], 4))
+        i++;
+    return i < block.len && block.p[i] == '[';
+}
+
 int ndjson_next(struct ndjson *j, const struct ndjson_piece **ret, struct error *e)
 {
     struct ndjson_piece *piece = &j->piece;
@@ -322,6 +331,10 @@ int ndjson_next(struct ndjson *j, const struct ndjson_piece **ret, struct error 
                 return rc;
             if (j->block.len == 0)
                 break;
+            if (j->line == 1 && begins_array(j->block))
+                return error_set(e, ERR_MALFORMED,
+                                 "this is one JSON array; NDJSON has an object on each line "
+                                 "(jq -c '.[]' makes it so)");
             piece->data = (const uint8_t *)j->block.p;
             piece->ascii = is_ascii(j->block);
             j->at = piece->data;
