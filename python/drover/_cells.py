@@ -23,6 +23,8 @@ def frame_columns(frame: Any) -> List[Tuple[str, List[Any]]]:
 
 def named(row: Any) -> Optional[Mapping[str, Any]]:
     """A row as names and values: a dictionary, a Series of pandas, a named tuple. None: it has no names."""
+    if type(row) is list:
+        return None
     if isinstance(row, Mapping):
         return row
     if hasattr(row, "items") and hasattr(row, "index"):
@@ -35,14 +37,16 @@ def named(row: Any) -> Optional[Mapping[str, Any]]:
 
 def is_listed(row: Any) -> bool:
     """A row whose values have an order but no names."""
-    return hasattr(row, "__iter__") and getattr(row, "shape", None) != () \
+    return type(row) is list or hasattr(row, "__iter__") and getattr(row, "shape", None) != () \
         and not isinstance(row, (str, bytes, bytearray, set, frozenset)) and named(row) is None
 
 
 def plain(value: Any) -> Any:
     """A cell as Python's own None, bool, int, float, text or bytes. Missing values of floats and of pandas
     (NaN, NA, NaT) are None. TypeError or ValueError says what is wrong."""
-    if hasattr(value, "item") and not isinstance(value, (int, float, str)):
+    if type(value) is float:  # most are
+        return value if value == value else None
+    if not isinstance(value, (int, float, str)) and hasattr(value, "item"):
         if getattr(getattr(value, "dtype", None), "kind", "") in ("M", "m"):
             raise TypeError("a number, a text, a bool or None is wanted, not a time of numpy")
         value = value.item()

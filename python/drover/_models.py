@@ -100,7 +100,7 @@ def _named(rows: List[Any], first: Mapping[str, Any]) -> Dict[str, Any]:
         by_name = named(row)
         if by_name is None:
             raise InvalidArgument(f"rows[{number}]: a dictionary is wanted, as in the first row, not {row!r:.60}")
-        if by_name.keys() != first.keys():
+        if len(by_name) != len(names) or by_name.keys() != first.keys():
             missing = [name for name in names if name not in by_name]
             extra = [name for name in by_name if name not in first]
             raise InvalidArgument(f"rows[{number}]: " + (

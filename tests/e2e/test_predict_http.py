@@ -146,6 +146,23 @@ def test_bodies(raw: Raw, body: bytes, status: int, words: str) -> None:
     assert got == status and words in (answer["error"]["detail"] if status == 400 else "")
 
 
+def test_numbers_that_are_too_large_for_a_column(served: Coordinator) -> None:
+    """They have no fraction, and the error does not speak of one."""
+    g = pm.ow.Graph()
+    g.add("Identity", [g.input("i", pm.ow.INT64, None, 1)], ["o"])
+    g.output("o", pm.ow.INT64, None, 1)
+    front, http = Front(served.front), Http(served)
+    pm.add(front, "whole", g.bytes())
+    front.close()
+    for number in ("9223372036854775807", "-9223372036854775808", "1.0", "1e3"):
+        status, answer = http.predict("whole", f'{{"rows": [[{number}]]}}'.encode())
+        assert status == 200 and answer["rows"] == [{"o": int(float(number)) if "." in number or "e" in number
+                                                     else int(number)}], answer
+    for number, words in (("9223372036854775808", "it is too large"), ("1e18", "it is too large"), ("1.5", "a fraction")):
+        status, answer = http.predict("whole", f'{{"rows": [[{number}]]}}'.encode())
+        assert status == 400 and words in answer["error"]["detail"], answer
+
+
 def test_names_that_are_nearly_right(served: Coordinator, raw: Raw) -> None:
     """By HTTP, by the protocol and by the command line."""
     meant = 'there is no model named "twcie" (did you mean "twice"?)'
