@@ -4,6 +4,7 @@ one would wish, words that people type wrong."""
 from __future__ import annotations
 
 import json
+import pathlib
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -186,3 +187,22 @@ def test_command_line(served: Coordinator, args: tuple[str, ...], code: int, wor
     done = subprocess.run([str(find_binary("drover")), "--url", served.front, "model", *args], capture_output=True, text=True,
                           timeout=60, check=False)
     assert done.returncode == code and words in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+def test_columns_and_names_for_scripts(served: Coordinator, tmp_path: pathlib.Path) -> None:
+    """Blanks behind commas are none of the names; `-o name` gives what rm and show take for one version."""
+    file = tmp_path / "matrix.onnx"
+    file.write_bytes(pm.classifier(features=3)[0])
+
+    def model(*args: str) -> str:
+        return subprocess.run([str(find_binary("drover")), "--url", served.front, "model", *args], check=True, text=True,
+                              timeout=60, stdout=subprocess.PIPE).stdout
+
+    model("add", "matrix", str(file), "--columns", "age, income , visits")
+    assert [column["name"] for column in json.loads(model("show", "matrix", "--json"))["columns"]] == [
+        "age", "income", "visits"]
+    assert model("add", "matrix@4", str(file), "-o", "name") == model("show", "matrix", "-o", "name") == "matrix@4\n"
+    names = model("ls", "-o", "name").split()
+    assert {"matrix@1", "matrix@4", "twice@1"} <= set(names)
+    model("rm", "matrix@1")
+    assert set(names) - set(model("ls", "-o", "name").split()) == {"matrix@1"}
