@@ -199,34 +199,16 @@ static const struct {
     {"dry-run", "--dry-run               print the SQL and do nothing"},
 };
 
-static const char *const global_flags[] = {"output", "yes", "key", "server-key"};
+static const char *const global_flags[] = {"output", "json", "yes", "key", "server-key"};
 
-static const char *const extra_flags[] = {"output=|o",
-                                          "yes|y",
-                                          "key=",
-                                          "server-key=",
-                                          "input=",
-                                          "name=",
-                                          "idempotency-key=",
-                                          "wait",
-                                          "max=",
-                                          "follow",
-                                          "rejects",
-                                          "cursor=",
-                                          "timeout=",
-                                          "job=",
-                                          "file=",
-                                          "origin",
-                                          "server",
-                                          "task=",
-                                          "for-job=",
-                                          "worker-role=",
-                                          "password-file=",
-                                          "dry-run",
-                                          "sample=",
-                                          "tolerance=",
-                                          "columns=",
-                                          NULL};
+static const char *const extra_flags[] = {
+    "output=|o",    "json",           "yes|y",   "key=",
+    "server-key=",  "input=",         "name=",   "idempotency-key=",
+    "wait",         "max=",           "follow",  "rejects",
+    "cursor=",      "timeout=",       "job=",    "file=",
+    "origin",       "server",         "task=",   "for-job=",
+    "worker-role=", "password-file=", "dry-run", "sample=",
+    "tolerance=",   "columns=",       NULL};
 
 static const struct config_option options[] = {
     {"url", CONFIG_STR, "tcp://127.0.0.1:7700", 0, 0, "Address of the coordinator's front."},
@@ -404,7 +386,7 @@ static int run(struct ctl *ctl, const char *const *args, size_t n)
     struct error e = {0};
     const struct verb *v = NULL;
     size_t words = 0;
-    const char *format = ctl_flag(ctl, "output");
+    const char *format = ctl_flag(ctl, "json") ? "json" : ctl_flag(ctl, "output");
     int rc = find_verb(args, n, &v, &words, &e);
     if (rc == ERR_OK && format && !print_format_parse(format, &ctl->format))
         rc = error_set(&e, ERR_INVALID_ARGUMENT,
@@ -445,7 +427,7 @@ int main(int argc, char **argv)
         .name = "drover",
         .usage = "COMMAND [OPTION]...",
         .about = "Looks after a fleet of drover workers.\n\n"
-                 "  -o, --output FORMAT   table, wide, json, jsonl or name\n"
+                 "  -o, --output FORMAT   table, wide, json, jsonl or name; --json for -o json\n"
                  "  -y, --yes             do not ask\n"
                  "  --key FILE, --server-key FILE   short for --key-file, --server-key-file",
         .file = config_file(path, sizeof path),
@@ -462,7 +444,12 @@ int main(int argc, char **argv)
         return fail(CTL_USAGE, &e);
     size_t n = config_args(config, &args);
     int code = CTL_OK;
-    if (config_wants_version(config)) {
+    if (config_wants_version(config) && n) {
+        (void)!error_set(&e, ERR_INVALID_ARGUMENT,
+                         "--version means nothing behind a command; that of a model is written "
+                         "NAME@VERSION");
+        code = fail(CTL_USAGE, &e);
+    } else if (config_wants_version(config)) {
         (void)!version_show(NULL, 0, NULL, NULL);
     } else if (config_wants_help(config) || n == 0 || strcmp(args[0], "help") == 0) {
         bool after_help = n > 1 && strcmp(args[0], "help") == 0;

@@ -62,6 +62,17 @@ static void add_names(json_t *model)
     }
 }
 
+/* For -o name, what the other verbs take for this version alone. */
+static void add_reference(const struct ctl *ctl, json_t *model)
+{
+    if (ctl->format != PRINT_NAME)
+        return;
+    json_object_set_new(model, "reference",
+                        json_sprintf("%s@%lld", json_string_value(json_object_get(model, "model")),
+                                     (long long)json_integer_value(
+                                         json_object_get(model, "version"))));
+}
+
 static bool for_people(const struct ctl *ctl)
 {
     return ctl->format == PRINT_TABLE || ctl->format == PRINT_WIDE;
@@ -77,9 +88,12 @@ int model_ls(struct ctl *ctl, size_t n, const char *const *args, struct error *e
     if (rc)
         return rc;
     const json_t *models = json_object_get(answer, "models");
-    for (size_t i = 0; for_people(ctl) && i < json_array_size(models); i++)
-        add_names(json_array_get(models, i));
-    print_list(ctl->format, models, columns, ARRAY_LEN(columns), "model");
+    for (size_t i = 0; i < json_array_size(models); i++) {
+        if (for_people(ctl))
+            add_names(json_array_get(models, i));
+        add_reference(ctl, json_array_get(models, i));
+    }
+    print_list(ctl->format, models, columns, ARRAY_LEN(columns), "reference");
     return ERR_OK;
 }
 
@@ -99,7 +113,8 @@ int model_show(struct ctl *ctl, size_t n, const char *const *args, struct error 
     const char *explain = json_string_value(json_object_get(answer, "explain"));
     if (for_people(ctl))
         add_names(answer);
-    print_object(ctl->format, answer, columns, ARRAY_LEN(columns), "model");
+    add_reference(ctl, answer);
+    print_object(ctl->format, answer, columns, ARRAY_LEN(columns), "reference");
     if (for_people(ctl) && explain) {
         print_text(SPAN("\n"));
         print_text(span_str(explain));
@@ -107,7 +122,7 @@ int model_show(struct ctl *ctl, size_t n, const char *const *args, struct error 
     return ERR_OK;
 }
 
-/* "a,b,c" as a packed array. */
+/* "a, b, c" as a packed array; blanks around a name are none of it. */
 static void pack_names(struct buf *out, const char *text)
 {
     size_t n = 1;
@@ -115,8 +130,10 @@ static void pack_names(struct buf *out, const char *text)
         n += *p == ',';
     pack_array(out, n);
     for (size_t i = 0; i < n; i++) {
-        size_t len = strcspn(text, ",");
-        pack_str(out, (struct span){text, len});
+        size_t len = strcspn(text, ","), from = MIN(strspn(text, " "), len), to = len;
+        while (to > from && text[to - 1] == ' ')
+            to--;
+        pack_str(out, (struct span){text + from, to - from});
         text += len + 1;
     }
 }
@@ -157,7 +174,8 @@ int model_add(struct ctl *ctl, size_t n, const char *const *args, struct error *
     if (rc)
         return rc;
     if (!for_people(ctl)) {
-        print_object(ctl->format, answer, columns, ARRAY_LEN(columns), "model");
+        add_reference(ctl, answer);
+        print_object(ctl->format, answer, columns, ARRAY_LEN(columns), "reference");
         return ERR_OK;
     }
     printf("%s@%lld%s\n", name, (long long)json_integer_value(json_object_get(answer, "version")),

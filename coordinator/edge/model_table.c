@@ -1,5 +1,9 @@
 #include "model_table.h"
 
+#include <stdio.h>
+
+#include "common/suggest.h"
+
 struct model_table {
     struct model **items; /* in order of names and versions */
     size_t n, cap;
@@ -104,6 +108,25 @@ struct model *model_table_find(const struct model_table *t, struct span name, ui
     return version && t->items[at]->version != version ? NULL : t->items[at];
 }
 
+/* Names that are like it; returns ret. */
+static const char *suggest(const struct model_table *t, struct span name,
+                           char ret[SUGGEST_TEXT_LEN])
+{
+    char word[MODEL_NAME_MAX + 1];
+    const char **names = calloc(t->n + 1, sizeof(*names));
+    size_t n = 0;
+    snprintf(word, sizeof(word), "%.*s", (int)MIN(name.len, (size_t)MODEL_NAME_MAX),
+             name.p ? name.p : "");
+    ret[0] = 0;
+    for (size_t i = 0; names && i < t->n; i++)
+        if (model_table_is_newest(t, i))
+            names[n++] = t->items[i]->name;
+    if (names)
+        suggest_text(word, names, n, ret);
+    free(names);
+    return ret;
+}
+
 int model_table_need(const struct model_table *t, struct span name, uint64_t version,
                      struct model **ret, struct error *e)
 {
@@ -118,8 +141,9 @@ int model_table_need(const struct model_table *t, struct span name, uint64_t ver
         return error_set(e, ERR_NOT_FOUND,
                          "there is no version %llu of the model %.*s; the newest is %llu",
                          (unsigned long long)version, len, name.p, (unsigned long long)m->version);
-    return error_set(e, ERR_NOT_FOUND, "there is no model named \"%.*s\"", len,
-                     name.p ? name.p : "");
+    char hint[SUGGEST_TEXT_LEN];
+    return error_set(e, ERR_NOT_FOUND, "there is no model named \"%.*s\"%s", len,
+                     name.p ? name.p : "", suggest(t, name, hint));
 }
 
 struct model *model_table_at(const struct model_table *t, size_t i)

@@ -223,6 +223,8 @@ static enum MHD_Result send_answer(struct http_call *c)
     snprintf(seconds, sizeof(seconds), "%u", (c->retry_after_ms + 999) / 1000);
     if (ok == MHD_YES && c->retry_after_ms)
         ok = MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    if (ok == MHD_YES && c->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        ok = MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, c->list ? "GET, HEAD" : "POST");
     if (ok == MHD_YES && c->status == MHD_HTTP_UNAUTHORIZED)
         ok = MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (ok == MHD_YES)
@@ -241,7 +243,10 @@ static bool token_fits(const struct predict_http *h, struct MHD_Connection *conn
         return false;
     given += sizeof(scheme) - 1;
     given += strspn(given, " ");
-    return strlen(given) == strlen(h->token) && sodium_memcmp(given, h->token, strlen(given)) == 0;
+    size_t n = strlen(given);
+    while (n && (given[n - 1] == ' ' || given[n - 1] == '\t'))
+        n--; /* no part of the value (RFC 9110, 5.5) */
+    return n == strlen(h->token) && sodium_memcmp(given, h->token, n) == 0;
 }
 
 /* "NAME/predict" or "NAME/versions/V/predict". */
@@ -263,13 +268,29 @@ static bool read_path(struct http_call *c, const char *path)
     return strcmp(path, "/predict") == 0;
 }
 
+static const char *header_of(const struct http_call *c, const char *name)
+{
+    return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+}
+
+static void too_large(struct http_call *c)
+{
+    char detail[120];
+    snprintf(detail, sizeof(detail),
+             "the body is larger than %zu bytes (predict.body_max); send fewer rows",
+             c->owner->body_max);
+    fail(c, ERR_PAYLOAD_TOO_LARGE, detail, 0);
+}
+
 /* What can be said of the request before its body is there. */
-static void route(struct http_call *c, const char *url, const char *method)
+static bool refused_at_once(struct http_call *c, const char *url, const char *method)
 {
     static const char prefix[] = "/v1/models/";
-    const char *length =
-        MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    bool get =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
+    const char *length = header_of(c, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    bool too_long = length && strtoull(length, NULL, 10) > c->owner->body_max;
     c->list = strcmp(url, "/v1/models") == 0;
     if (!token_fits(c->owner, c->connection))
         fail(c, ERR_AUTH, "the header Authorization: Bearer TOKEN is missing, or has another token",
@@ -280,19 +301,12 @@ static void route(struct http_call *c, const char *url, const char *method)
              "there are GET /v1/models, POST /v1/models/NAME/predict and POST "
              "/v1/models/NAME/versions/V/predict",
              0);
-    else if (c->list ? strcmp(method, MHD_HTTP_METHOD_GET) != 0 : !post)
+    else if (c->list ? !get : !post)
         fail(c, ERR_WRONG_STATE, c->list ? "GET only" : "POST only", 0);
-    else if (length && strtoull(length, NULL, 10) > c->owner->body_max)
-        c->body_bytes = SIZE_MAX; /* told at once */
-}
-
-static void too_large(struct http_call *c)
-{
-    char detail[120];
-    snprintf(detail, sizeof(detail),
-             "the body is larger than %zu bytes (predict.body_max); send fewer rows",
-             c->owner->body_max);
-    fail(c, ERR_PAYLOAD_TOO_LARGE, detail, 0);
+    else if (too_long)
+        too_large(c);
+    /* Told at once, and the connection ends: nobody waits for the body, nor asks for it. */
+    return c->status && (too_long || header_of(c, MHD_HTTP_HEADER_EXPECT));
 }
 
 static void take_piece(struct http_call *c, const char *piece, size_t n)
@@ -348,11 +362,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         *state = c = call_new(h, connection);
         if (!c)
             return MHD_NO;
-        route(c, url, method);
-        if (c->body_bytes != SIZE_MAX)
-            return MHD_YES;
-        too_large(c); /* the rest is not read, and the connection ends */
-        return send_answer(c);
+        return refused_at_once(c, url, method) ? send_answer(c) : MHD_YES;
     }
     if (*upload_size) {
         take_piece(c, upload, *upload_size);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <strings.h>
 
 #include "common/utf8.h"
 #include "coordinator/edge/predict_rows.h"
@@ -15,7 +16,8 @@ struct json {
 
 static int bad(const struct json *j, const char *what)
 {
-    if (*j->p == 'N' || *j->p == 'I')
+    const char *number = j->p + (*j->p == '-' || *j->p == '+');
+    if (strncasecmp(number, "nan", 3) == 0 || strncasecmp(number, "inf", 3) == 0)
         return error_set(j->e, ERR_MALFORMED,
                          "character %zu: NaN and Infinity are no JSON; null is a missing value",
                          (size_t)(j->p - j->begin) + 1);
@@ -424,7 +426,8 @@ static int list_row(struct json *j, struct predict_rows *r)
 
 static int read_rows(struct json *j, struct predict_rows *r)
 {
-    bool lists = r->columns != NULL;
+    const bool columns = r->columns != NULL;
+    bool lists = columns;
     int rc = ERR_OK;
     if (*j->p != '[')
         return error_set(j->e, ERR_INVALID_ARGUMENT, "rows: a list of rows is wanted");
@@ -435,6 +438,9 @@ static int read_rows(struct json *j, struct predict_rows *r)
         space(j);
         if (r->row == 0 && !lists)
             lists = *j->p == '[';
+        if (r->row == 0 && !columns && *j->p != '[' && *j->p != '{')
+            return error_set(j->e, ERR_INVALID_ARGUMENT,
+                             "rows[0]: an object with the columns or a list of values is wanted");
         if (*j->p != (lists ? '[' : '{'))
             return error_set(j->e, ERR_INVALID_ARGUMENT, "rows[%u]: %s is wanted", r->row,
                              lists ? "a list of values" : "an object with the columns");
@@ -488,6 +494,8 @@ int predict_json_read(const struct model_info *info, struct span body, struct ba
     const char *columns = NULL, *rows = NULL;
     struct predict_rows r;
     predict_rows_init(&r, info, out, mem);
+    if (body.len >= 3 && memcmp(body.p, "\xef\xbb\xbf", 3) == 0)
+        j.p += 3; /* a byte order mark, which readers may pass over (RFC 8259, 8.1) */
     int rc = find_members(&j, &columns, &rows);
     if (rc == ERR_OK && columns) {
         struct span *names = NULL;

@@ -200,9 +200,11 @@ int predict_rows_number(struct predict_rows *r, uint32_t at, double v, struct er
 {
     uint32_t column = 0;
     enum model_cell cell = r->info->columns[r->columns[at]].cell;
-    if ((cell == MODEL_INT64 || cell == MODEL_INT32) && v >= -9007199254740992.0 &&
-        v <= 9007199254740992.0 && !(floor(v) < v))
+    bool whole = (cell == MODEL_INT64 || cell == MODEL_INT32) && floor(v) >= v;
+    if (whole && fabs(v) <= 9007199254740992.0)
         return predict_rows_integer(r, at, (int64_t)v, e);
+    if (whole)
+        return wrong(r, at, "it is too large for a whole number", e);
     int rc = take(r, at, &column, e);
     if (rc)
         return rc;

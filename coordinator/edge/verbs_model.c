@@ -272,7 +272,11 @@ static void removed(struct store_request *r, void *user)
 
 int verbs_model_rm(struct call *c, struct error *error)
 {
+    struct model *m;
     int rc = need_name(c, error);
+    if (rc == 0)
+        rc = model_table_need(predict_models(c->edge->predict), c->args.name, c->args.version, &m,
+                              error);
     if (rc == 0)
         front_store(c, true, rm_run, removed);
     return rc;

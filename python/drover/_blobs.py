@@ -116,6 +116,8 @@ def blob_of(source: Source) -> Blob:
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
         blob: Blob = DataBlob(data, hashlib.sha256(data).hexdigest())
+    elif not isinstance(source, (str, os.PathLike)):
+        raise InvalidArgument(f"a path or bytes are wanted, not {type(source).__name__}")
     else:
         path = os.fspath(source)
         name, size = hashlib.sha256(), 0

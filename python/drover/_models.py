@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from itertools import islice
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from ._batch import Row, decode_rows
 from ._blobs import Source, blob_of, upload
+from ._cells import cells, frame_columns, is_frame, is_listed, named
 from ._protocol import Operation, Request
 from .errors import InvalidArgument
 
-Rows = Union[Sequence[Mapping[str, Any]], Sequence[Sequence[Any]]]
-"""Dictionaries, or lists in the order of the model's columns."""
+Rows = Union[Iterable[Mapping[str, Any]], Iterable[Iterable[Any]]]
+"""Dictionaries, or lists in the order of the model's columns; a data frame, a matrix of numpy."""
+
+ROWS_MAX = 10_000
+"""Rows of one prediction; of an iterable no more are read than it takes for the coordinator to refuse them."""
+
+TIMEOUT_MAX_S = 1_000_000
+"""For a prediction."""
 
 CHECK_WAIT_S = 60.0
 """How long the coordinator may take to load a model and look at it."""
@@ -57,7 +65,9 @@ def models() -> Operation[List[Model]]:
 def add_model(name: str, source: Source, sample: Optional[Source], tolerance: Optional[float],
               columns: Optional[Sequence[str]], version: Optional[int]) -> Operation[int]:
     """Uploads a model's file and gives it a name; returns the version."""
-    blobs = [blob_of(one) for one in (source, sample) if one is not None]
+    if isinstance(columns, str):
+        raise InvalidArgument(f"columns: a list of names is wanted, not the text {columns!r:.60}")
+    blobs = [blob_of(one) for one in ((source,) if sample is None else (source, sample))]
     yield from upload(blobs)
     args = {"name": name, "blob": blobs[0].sha, "sample": blobs[1].sha if sample is not None else None,
             "tolerance": tolerance, "columns": list(columns) if columns is not None else None,
@@ -71,59 +81,74 @@ def remove_model(name: str, version: Optional[int]) -> Operation[None]:
     yield Request("model.rm", {"name": name, "version": version})
 
 
-def plain(value: Any) -> Any:
-    """A cell as msgpack packs it: numbers of numpy and Decimal become Python's own."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if hasattr(value, "item"):
-        return value.item()
-    return float(value) if hasattr(value, "__float__") else value
-
-
-def _listed(rows: Rows) -> Dict[str, Any]:
+def _listed(rows: List[Any]) -> Dict[str, Any]:
     """Rows that are lists of values, in the order of the model's columns."""
     values = []
     for number, row in enumerate(rows):
-        if isinstance(row, (str, bytes, Mapping)) or not hasattr(row, "__iter__"):
+        if not is_listed(row):
             raise InvalidArgument(f"rows[{number}]: a list of values is wanted, as in the first row, not {row!r:.60}")
-        try:
-            values.append([plain(value) for value in row])
-        except (TypeError, ValueError) as cause:
-            raise InvalidArgument(f"rows[{number}]: {cause}") from None
+        values.append(cells(row, f"rows[{number}]"))
     return {"columns": None, "rows": values}
+
+
+def _named(rows: List[Any], first: Mapping[str, Any]) -> Dict[str, Any]:
+    """Rows with names; all have the columns of the first."""
+    names = list(first)
+    texts = cells(map(str, names), "columns")
+    values = []
+    for number, row in enumerate(rows):
+        by_name = named(row)
+        if by_name is None:
+            raise InvalidArgument(f"rows[{number}]: a dictionary is wanted, as in the first row, not {row!r:.60}")
+        if len(by_name) != len(names) or by_name.keys() != first.keys():
+            missing = [name for name in names if name not in by_name]
+            extra = [name for name in by_name if name not in first]
+            raise InvalidArgument(f"rows[{number}]: " + (
+                f"the column {missing[0]!r} is missing" if missing else
+                f"the column {extra[0]!r} is not in the first row"))
+        values.append(cells((by_name[name] for name in names), f"rows[{number}]", texts))
+    return {"columns": texts, "rows": values}
+
+
+def _framed(frame: Any) -> Dict[str, Any]:
+    """The rows of a data frame, without its index."""
+    columns = frame_columns(frame[:ROWS_MAX + 1])
+    names = cells((name for name, _ in columns), "columns")
+    values = [cells(row, f"rows[{number}]", names)
+              for number, row in enumerate(zip(*(of for _, of in columns)))]
+    if not values:
+        raise InvalidArgument("predict() takes a list of rows, not an empty frame")
+    return {"columns": names, "rows": values}
 
 
 def table(rows: Rows) -> Dict[str, Any]:
     """Rows as names and lists of values; all rows have the columns of the first. No names: rows are lists."""
-    if len(rows) == 0:
+    if is_frame(rows):
+        return _framed(rows)
+    if isinstance(rows, (str, bytes)) or not hasattr(rows, "__iter__") or named(rows) is not None:
+        raise InvalidArgument(f"predict() takes a list of rows, not {type(rows).__name__}; one row is [row]")
+    some = list(islice(rows, ROWS_MAX + 1))
+    if not some:
         raise InvalidArgument("predict() takes a list of rows, not an empty one")
-    if not isinstance(rows[0], Mapping):
-        return _listed(rows)
-    names = list(rows[0])
-    values = []
-    for number, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise InvalidArgument(f"rows[{number}]: a dictionary is wanted, as in the first row, not {row!r:.60}")
-        if len(row) != len(names):
-            missing = [name for name in names if name not in row]
-            extra = [name for name in row if name not in rows[0]]
-            raise InvalidArgument(f"rows[{number}]: " + (
-                f"the column {missing[0]!r} is missing" if missing else
-                f"the column {extra[0]!r} is not in the first row"))
-        try:
-            values.append([plain(row[name]) for name in names])
-        except KeyError as cause:
-            raise InvalidArgument(f"rows[{number}]: the column {cause.args[0]!r} is missing") from None
-        except (TypeError, ValueError) as cause:
-            raise InvalidArgument(f"rows[{number}]: {cause}") from None
-    return {"columns": [str(name) for name in names], "rows": values}
+    first = named(some[0])
+    if first is None and not is_listed(some[0]):
+        raise InvalidArgument(f"rows[0]: a dictionary or a list of values is wanted, not {some[0]!r:.60}; "
+                              "one row is [row]")
+    return _listed(some) if first is None else _named(some, first)
+
+
+def _timeout_ms(timeout: Optional[float]) -> Optional[int]:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= TIMEOUT_MAX_S:
+        raise InvalidArgument(f"timeout: seconds above 0 and up to {TIMEOUT_MAX_S:,} are wanted, not {timeout!r:.60}")
+    return max(1, int(timeout * 1000))
 
 
 def predict(name: str, rows: Rows, version: Optional[int],
             timeout: Optional[float]) -> Operation[List[Row]]:
     """The model's results for each row."""
-    wait_s = PREDICT_WAIT_S if timeout is None else timeout
-    args = {"name": name, "version": version, **table(rows),
-            "timeout_ms": None if timeout is None else max(1, int(timeout * 1000))}
-    value = yield Request("predict", args, wait_s)
+    timeout_ms = _timeout_ms(timeout)
+    args = {"name": name, "version": version, **table(rows), "timeout_ms": timeout_ms}
+    value = yield Request("predict", args, PREDICT_WAIT_S if timeout is None else timeout)
     return list(decode_rows(value["rows"]))

@@ -11,7 +11,7 @@ from typing import Any, Dict, Generator, List, Mapping, Optional, Tuple, TypeVar
 
 import msgpack
 
-from .errors import DroverError, ProtocolMismatch, QueueFull, error_from_wire
+from .errors import DroverError, InvalidArgument, ProtocolMismatch, QueueFull, error_from_wire
 
 VERSION = 1
 REQUEST, REPLY, ERROR = 32, 33, 34
@@ -89,13 +89,17 @@ class Session:
         self._open: Dict[int, Request] = {}
 
     def send(self, request: Request) -> Tuple[int, bytes]:
-        """The request's number and its message."""
-        self._seq += 1
-        self._open[self._seq] = request
+        """The request's number and its message. InvalidArgument: an argument that no message can hold."""
+        seq = self._seq + 1
         body = [request.verb, {k: v for k, v in request.args.items() if v is not None}]
-        message: bytes = msgpack.packb([VERSION, REQUEST, 0, 0, self._seq, 0, body],
-                                       use_bin_type=True)
-        return self._seq, message
+        try:
+            message: bytes = msgpack.packb([VERSION, REQUEST, 0, 0, seq, 0, body],
+                                           use_bin_type=True)
+        except (TypeError, ValueError, OverflowError) as cause:
+            raise InvalidArgument(f"{request.verb}: {cause}") from None
+        self._seq = seq
+        self._open[seq] = request
+        return seq, message
 
     def forget(self, seq: int) -> None:
         """Gives a request up; a late answer is dropped."""

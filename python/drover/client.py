@@ -183,8 +183,10 @@ class Client:
                 timeout: Optional[float] = None) -> List[Row]:
         """What the model makes of each row, now: a list of dictionaries in the order of the rows.
 
-        Rows are dictionaries, or lists of values in the order of the model's columns: a model that takes a
-        matrix and was added without ``columns`` knows no names, and takes lists alone.
+        Rows (up to 10,000) are a data frame of pandas, or an iterable of dictionaries, or of lists of values
+        in the order of the model's columns, such as a matrix of numpy. A model that takes a matrix and was
+        added without ``columns`` knows no names, and takes lists alone. None, NaN and pandas' NA are missing
+        values.
 
         The newest version is asked, or ``version``. InvalidArgument names the row and the column that is
         wrong; PredictTimeout after ``timeout`` seconds (at most the coordinator's predict.timeout);

@@ -215,6 +215,12 @@ def score(
     before that pass through. ``sample``: rows with the outputs that Python gave (export_check()), by
     which workers prove the model, within ``tolerance`` (1e-5). See docs/SCORE.md.
     """
+    for name, one in (("outputs", outputs), ("keep", keep)):
+        if isinstance(one, str):
+            raise InvalidArgument(f"{name}: a list of columns is wanted, not the text {one!r:.60}")
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise InvalidArgument("inputs: a mapping of the model's inputs to columns is wanted, not "
+                              f"{type(inputs).__name__}")
     blob = blob_of(model)
     blobs = [blob]
     reference_: Json = dict(reference(blob))

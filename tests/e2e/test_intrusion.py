@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,3 +55,10 @@ def test_attackers_are_found(coordinators: Any, workers: Any, tmp_path: Path) ->
     attackers = set().union(*(c.scanners | c.flooders | c.leaks for c in captures))
     innocent = [row for row in alarms if row["src_addr"] not in attackers]
     assert len(innocent) < 40, f"{len(innocent)} of 4,000 visits are blamed"
+
+
+def test_usage() -> None:
+    """Three files are wanted; without them it says so."""
+    done = subprocess.run([sys.executable, str(ROOT / "docs/examples/intrusion/detect.py"), "traffic.pcap"], text=True,
+                          capture_output=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT / "python")})
+    assert done.returncode == 1 and done.stderr.startswith("usage: detect.py CAPTURE"), done.stderr

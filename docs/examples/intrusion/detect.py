@@ -42,6 +42,8 @@ def detector(capture: Any, anomaly: Any, attack: Any, threshold: float = 0.0) ->
 
 
 def main(arguments: List[str]) -> None:
+    if len(arguments) != 3:
+        sys.exit("usage: detect.py CAPTURE ANOMALY_MODEL ATTACK_MODEL")
     with Client() as fleet:
         job = fleet.submit(detector(*arguments))  # sink="main", table="alarms" puts them into PostgreSQL
         for row in job.results():
