@@ -194,6 +194,8 @@ static int split(struct op_run *r, pcre2_match_data *data, struct span text, str
                                 s->limits);
         if (found == PCRE2_ERROR_NOMATCH)
             break;
+        if (found == PCRE2_ERROR_NOMEMORY)
+            return op_nomem(r->e, r->node);
         if (found < 0)
             return op_fail(r->e, r->node, "its regular expression takes too many steps (%d)",
                            TOKEN_MATCH_STEPS_MAX);
