@@ -1,4 +1,4 @@
-"""A small client of the HTTP port for predictions: one connection, kept alive."""
+"""A small client of the HTTP port for predictions: one connection, kept alive; and a fleet to ask."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import http.client
 import json
 import pathlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from fleet import Coordinator
+import predict_model as pm
+from fleet import Coordinator, Front, Process, find_binary, wait_until
 
 TOKEN = "0123456789abcdef0123"
 
@@ -52,3 +54,19 @@ class Http:
     def predict(self, name: str, body: Any) -> tuple[int, Any]:
         """The newest version's answer."""
         return self.post(f"/v1/models/{name}/predict", body)
+
+
+@contextmanager
+def serving_twice(folder: pathlib.Path) -> Iterator[Coordinator]:
+    """A fleet with the model `twice`, which answers over HTTP."""
+    coordinator = Coordinator(folder, **{"predict.listen": "http://127.0.0.1:0",
+                                         "predict.token_file": token_file(folder)}).start()
+    worker = Process("w", [str(find_binary("drover-worker")), "--coordinator", coordinator.back, "--id", "w"], folder)
+    front = Front(coordinator.front)
+    pm.add(front, "twice", pm.twice())
+    http = Http(coordinator)
+    wait_until(lambda: http.predict("twice", {"rows": [{"x": 1, "city": "a"}]})[0] == 200, "a worker")
+    yield coordinator
+    front.close()
+    worker.kill()
+    assert coordinator.stop() == 0

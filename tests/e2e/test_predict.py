@@ -19,7 +19,7 @@ pytest.importorskip("sklearn")
 
 from fleet import ROOT, Coordinator, FakeWorker, Front, Process, RemoteError, find_binary, wait_until  # noqa: E402
 import predict_model as pm  # noqa: E402
-from predict_http import TOKEN, Http, token_file  # noqa: E402
+from predict_http import TOKEN, Http, serving_twice, token_file  # noqa: E402
 
 sys.path.insert(0, str(ROOT / "python"))
 
@@ -287,18 +287,8 @@ def test_bad_bodies(bodies: Http, body: bytes, words: str) -> None:
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
     """A fleet with the model `twice`."""
-    folder = tmp_path_factory.mktemp("bodies")
-    coordinator = Coordinator(folder, **{"predict.listen": "http://127.0.0.1:0",
-                                         "predict.token_file": token_file(folder)}).start()
-    worker = Process("w", [str(find_binary("drover-worker")), "--coordinator", coordinator.back, "--id", "w"], folder)
-    front = Front(coordinator.front)
-    pm.add(front, "twice", pm.twice())
-    http = Http(coordinator)
-    wait_until(lambda: http.predict("twice", {"rows": [{"x": 1, "city": "a"}]})[0] == 200, "a worker")
-    yield http
-    front.close()
-    worker.kill()
-    assert coordinator.stop() == 0
+    with serving_twice(tmp_path_factory.mktemp("bodies")) as coordinator:
+        yield Http(coordinator)
 
 
 def test_http_refusals(served: Coordinator, fronts: Any) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from fleet import Coordinator, Front, Process, RemoteError, find_binary, wait_until  # noqa: E402
+from fleet import Coordinator, Front, RemoteError, find_binary  # noqa: E402
 import predict_model as pm  # noqa: E402
-from predict_http import TOKEN, Http, token_file  # noqa: E402
+from predict_http import TOKEN, Http, serving_twice  # noqa: E402
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
 BODY = b'{"rows": [{"x": 1, "city": "a"}]}'
@@ -28,18 +28,8 @@ EXPECT = "Expect: 100-continue\r\nContent-Length: {}\r\n"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
     """A fleet with the model `twice`."""
-    folder = tmp_path_factory.mktemp("port")
-    coordinator = Coordinator(folder, **{"predict.listen": "http://127.0.0.1:0",
-                                         "predict.token_file": token_file(folder)}).start()
-    worker = Process("w", [str(find_binary("drover-worker")), "--coordinator", coordinator.back, "--id", "w"], folder)
-    front = Front(coordinator.front)
-    pm.add(front, "twice", pm.twice())
-    http = Http(coordinator)
-    wait_until(lambda: http.predict("twice", {"rows": [{"x": 1, "city": "a"}]})[0] == 200, "a worker")
-    yield coordinator
-    front.close()
-    worker.kill()
-    assert coordinator.stop() == 0
+    with serving_twice(tmp_path_factory.mktemp("port")) as coordinator:
+        yield coordinator
 
 
 class Raw:
