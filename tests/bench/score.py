@@ -75,7 +75,12 @@ def end_to_end(bench: Bench, folder: Path, python: Path, name: str) -> None:
         ran = run(commands[engine], cpu=CPU, env=ONE_THREAD)
         return Sample(CSV_ROWS / ran.cpu_s / 1000, "krows/CPU s", ran.peak_mb)
 
+    def everywhere() -> Sample:
+        ran = run(commands[OURS][:-2])
+        return Sample(CSV_ROWS / ran.seconds / 1000, "krows/s", ran.peak_mb)
+
     bench.rounds(f"from CSV, {name}", {engine: (lambda engine=engine: measured(engine)) for engine in commands})
+    bench.rounds(f"from CSV, {name}, all processors", {OURS: everywhere})
 
 
 def main() -> None:
